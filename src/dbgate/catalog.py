@@ -1,0 +1,128 @@
+"""What dbgate knows of a database: relations, columns, functions, as frozen values.
+
+Loaded by `dbgate.database`, read by `dbgate.gate`. Everything is keyed by OID. Text that PostgreSQL
+deparses (view definitions, defaults) was taken with an empty `search_path`, so its names are qualified.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class CatalogColumn(msgspec.Struct, frozen=True, array_like=True):
+    """A column. `type_oid` is the type as declared, `base_oid` without domains.
+
+    `type` is `format_type(atttypid, atttypmod)`; `category` is `pg_type.typcategory` (`S` string,
+    `N` numeric, `D` date, `B` boolean, `A` array, `E` enum, `U` other, `C` composite).
+    `default` holds the expression of a generated column (`generated` set) and is empty otherwise.
+    """
+
+    number: int
+    name: str
+    type: str
+    type_oid: int
+    base_oid: int
+    base_type: str
+    category: str
+    not_null: bool = False
+    generated: str = ""
+    default: str = ""
+    comment: str = ""
+
+
+class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
+    """A relation. `kind` is `pg_class.relkind`: `r` table, `p` partitioned, `v` view, `m` materialized, `f` foreign, `S` sequence.
+
+    `parents` are the OIDs it inherits from or is a partition of. `definition` is the query of a view.
+    `depends` lists, for views, the OIDs of relations that the query reads (from `pg_depend`).
+    `readable` tells whether the connected role may SELECT from the whole relation. `primary_key` holds column numbers.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[CatalogColumn, ...]
+    parents: tuple[int, ...] = ()
+    definition: str = ""
+    depends: tuple[int, ...] = ()
+    readable: bool = True
+    primary_key: tuple[int, ...] = ()
+    has_rules: bool = False
+    has_triggers: bool = False
+    row_estimate: int = 0
+    comment: str = ""
+    type_oid: int = 0
+
+
+class ForeignKey(msgspec.Struct, frozen=True, array_like=True):
+    """A foreign key from `relation` to `referenced`. `on_delete`/`on_update` are `pg_constraint` letters: `a` no action, `r` restrict, `c` cascade, `n` set null, `d` set default."""
+
+    name: str
+    relation: int
+    columns: tuple[int, ...]
+    referenced: int
+    referenced_columns: tuple[int, ...]
+    on_delete: str
+    on_update: str
+
+
+class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
+    """A function outside `pg_catalog`. `arguments` is `pg_get_function_identity_arguments` by types only: `date, integer`.
+
+    `kind` is `pg_proc.prokind` (`f` function, `p` procedure, `a` aggregate, `w` window).
+    `extension` names the extension that owns it, or is empty.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    arguments: str
+    kind: str = "f"
+    language: str = "sql"
+    security_definer: bool = False
+    extension: str = ""
+    returns: str = ""
+
+
+class CatalogOperator(msgspec.Struct, frozen=True, array_like=True):
+    """An operator outside `pg_catalog`, and the OID of its function."""
+
+    schema: str
+    name: str
+    function: int
+
+
+class CatalogType(msgspec.Struct, frozen=True, array_like=True):
+    """A type outside `pg_catalog` that is not a table's row type. `kind` is `pg_type.typtype`."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    extension: str = ""
+    check_functions: tuple[int, ...] = ()
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """One database as the connected role sees it.
+
+    `search_path` lists the schemas that the role searches, in order, without `pg_catalog`.
+    `fingerprint` changes whenever anything in here may have changed.
+    `system` maps the names of `pg_catalog` and `information_schema` relations to their column names
+    in order: `("pg_catalog", "pg_class") -> (...)`, with the key written `schema.name`.
+    """
+
+    database: str
+    role: str
+    server_version: int
+    search_path: tuple[str, ...]
+    fingerprint: str
+    schemas: tuple[str, ...]
+    relations: tuple[CatalogRelation, ...]
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    functions: tuple[CatalogFunction, ...] = ()
+    operators: tuple[CatalogOperator, ...] = ()
+    types: tuple[CatalogType, ...] = ()
+    extensions: tuple[str, ...] = ()
+    system: dict[str, tuple[str, ...]] = {}

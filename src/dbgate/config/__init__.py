@@ -1,0 +1,2 @@
+"""The configuration file: reading, validating, and finding the files it names.
+"""

@@ -1,0 +1,192 @@
+"""A policy as frozen values. `read.py` makes them from YAML; `decide.py` and `labels.py` use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time
+
+from dbgate.model import Access, Actor, ReviewClause, RuleRef
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """Columns that match any of the globs (`schema.table.column`, case-sensitive, `*` and `?`) carry `tag`."""
+
+    columns: tuple[str, ...]
+    tag: str
+    ref: RuleRef
+
+
+@dataclass(frozen=True, slots=True)
+class MaskMethod:
+    """How a tag's columns are masked: `partial`, `email`, `null`, `token`, `hash` or `redact`.
+
+    `first` and `last` (characters kept) belong to `partial`, `text` (what stands instead) to `redact`.
+    """
+
+    method: str
+    first: int = 0
+    last: int = 0
+    text: str = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class UnmaskApproval:
+    """Reviewers and duration of a temporary unmasking."""
+
+    clauses: tuple[ReviewClause, ...]
+    for_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmask:
+    """Members of any of `groups` see columns whose tag matches any glob of `tags` in clear."""
+
+    tags: tuple[str, ...]
+    groups: tuple[str, ...]
+    ref: RuleRef
+    approval: UnmaskApproval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Only rows of `table` (a glob `schema.table`) where the SQL condition `where` holds are visible, except to `except_groups`."""
+
+    table: str
+    where: str
+    ref: RuleRef
+    except_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison with measured rows: `operator` is one of `>`, `>=`, `<`, `<=`, `=`."""
+
+    operator: str
+    value: int
+
+    def holds(self, number: int) -> bool:
+        """Whether `number operator value`."""
+        match self.operator:
+            case ">":
+                return number > self.value
+            case ">=":
+                return number >= self.value
+            case "<":
+                return number < self.value
+            case "<=":
+                return number <= self.value
+            case "=":
+                return number == self.value
+        raise ValueError(self.operator)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A weekly time window: `days` (0 Monday … 6 Sunday), from `start` to `end` (exclusive) in `zone` (IANA name).
+
+    With `end` not after `start` the window runs over midnight and belongs to the day it starts on.
+    """
+
+    days: frozenset[int]
+    start: time
+    end: time
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The conditions of a rule, all of which must hold. None and empty mean "any".
+
+    `tables` are globs over `schema.table`, `tags` globs over the tags of the columns the statement
+    touches, `where_missing` asks for UPDATE or DELETE without an effective WHERE, `rows` compares
+    measured rows, `outside`/`inside` are time windows.
+    """
+
+    groups: tuple[str, ...] = ()
+    not_groups: tuple[str, ...] = ()
+    access: tuple[Access, ...] = ()
+    verbs: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    actor: tuple[Actor, ...] = ()
+    where_missing: bool = False
+    rows: Comparison | None = None
+    outside: Window | None = None
+    inside: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule. `effect` is `allow`, `approve` or `deny`; `clauses` and `expires_s` belong to `approve`."""
+
+    ref: RuleRef
+    when: When
+    effect: str
+    message: str = ""
+    clauses: tuple[ReviewClause, ...] = ()
+    expires_s: int = 3600
+
+    @property
+    def id(self) -> str:
+        """The rule's id."""
+        return self.ref.id
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on one statement and on a session. None means no limit of dbgate's own."""
+
+    rows: int | None = None
+    bytes: int | None = None
+    statement_timeout_s: float | None = None
+    lock_timeout_s: float | None = None
+    idle_s: float | None = None
+    session_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionList:
+    """Functions that the policy allows beyond the reviewed built-in ones.
+
+    `allow` holds signatures `schema.name(type, …)`, `extensions` the names of extensions whose functions,
+    operators and types are allowed as a whole.
+    """
+
+    allow: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`."""
+
+    sql: str
+    expect: str
+    ref: RuleRef
+    groups: tuple[str, ...] = ()
+    email: str = ""
+    actor: Actor = Actor.HUMAN
+    environment: str = ""
+    rule: str = ""
+    rows: int | None = None
+    masked: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy, `extends` resolved. `digest` is `sha256:…` over the bytes of all its files in order."""
+
+    digest: str
+    files: tuple[str, ...]
+    classify: tuple[Classify, ...] = ()
+    mask: tuple[tuple[str, MaskMethod], ...] = ()
+    unmask: tuple[Unmask, ...] = ()
+    rows: tuple[RowFilter, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    functions: FunctionList = field(default_factory=FunctionList)
+    reason_required: bool = False
+    tests: tuple[PolicyTest, ...] = ()

@@ -1,0 +1,368 @@
+"""The nouns of dbgate, as frozen values.
+
+They hold no behaviour beyond what follows from their own fields, do no I/O and know no clock.
+Times are aware `datetime`s in UTC; durations are seconds in fields that end in `_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Json: TypeAlias = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+"""What JSON can hold."""
+
+Tree: TypeAlias = dict[str, Any]
+"""A raw PostgreSQL parse tree, as libpg_query writes it in JSON."""
+
+
+class Actor(StrEnum):
+    """What kind of being acts."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+    AGENT = "agent"
+
+
+class Assurance(StrEnum):
+    """How far the identity was proven."""
+
+    OIDC = "oidc"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who acts.
+
+    `issuer` and `subject` together name a person or a service for ever; `email` is for people to read.
+    `on_behalf_of` is the e-mail or subject of the human behind an agent. With `Assurance.LOCAL`
+    nothing was proven: every record says so.
+    """
+
+    issuer: str
+    subject: str
+    email: str = ""
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    actor: Actor = Actor.HUMAN
+    on_behalf_of: str = ""
+    assurance: Assurance = Assurance.LOCAL
+    signed_in_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """What a person reads: the e-mail, or else the subject."""
+        return self.email or self.subject
+
+    @property
+    def key(self) -> str:
+        """The text that tells two identities apart: issuer and subject."""
+        return f"{self.issuer}#{self.subject}"
+
+    def to_json(self) -> dict[str, Json]:
+        """The identity as it stands in records, requests and grants."""
+        return {
+            "issuer": self.issuer,
+            "subject": self.subject,
+            "email": self.email,
+            "name": self.name,
+            "groups": list(self.groups),
+            "actor": str(self.actor),
+            "on_behalf_of": self.on_behalf_of,
+            "assurance": str(self.assurance),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordSource:
+    """Where a target's password comes from: `libpq`, `keyring`, `env` (a name) or `command` (an argv)."""
+
+    kind: str = "libpq"
+    env: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A named database. `policy` is an absolute path, or empty for the built-in default policy."""
+
+    name: str
+    engine: str
+    dsn: str
+    password: PasswordSource = field(default_factory=PasswordSource)
+    environment: str = ""
+    policy: str = ""
+
+
+class Access(StrEnum):
+    """What a statement does to the database, weakest first."""
+
+    TRANSACTION = "transaction"
+    SESSION = "session"
+    READ = "read"
+    WRITE = "write"
+    DDL = "ddl"
+    ADMIN = "admin"
+
+    @property
+    def strength(self) -> int:
+        """A rank: the strongest access anywhere in a statement is the statement's."""
+        return tuple(Access).index(self)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A table, view or the like, resolved. `oid` is 0 for a relation that does not exist yet."""
+
+    schema: str
+    name: str
+    oid: int = 0
+    kind: str = "r"
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnName:
+    """A column of a relation. `str()` gives `schema.table.column`, the form of policy globs."""
+
+    schema: str
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One verb on one relation within a statement. `relation` is None for a statement without one."""
+
+    verb: str
+    access: Access
+    relation: Relation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement, parsed and resolved.
+
+    `text` is exactly what the person typed, trimmed; `parameters` are the bound values, text form, in
+    the order of `$1…`. `touches` lists every verb on every relation; `verb` and `access` are the
+    strongest of them. `functions` and `settings` are the names used.
+    """
+
+    text: str
+    tree: Tree
+    verb: str
+    access: Access
+    touches: tuple[Touch, ...] = ()
+    functions: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    parameters: tuple[str | None, ...] = ()
+    has_where: bool = True
+
+    @property
+    def reads(self) -> tuple[Relation, ...]:
+        """Relations that are only read."""
+        return tuple(t.relation for t in self.touches if t.relation and t.access is Access.READ)
+
+    @property
+    def writes(self) -> tuple[Relation, ...]:
+        """Relations that are changed, made or dropped."""
+        return tuple(t.relation for t in self.touches if t.relation and t.access is not Access.READ)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRef:
+    """A policy rule, by id and place, for people to find."""
+
+    id: str
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.file}:{self.line})" if self.file else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewClause:
+    """`count` distinct people, each in one of `groups`, must approve."""
+
+    groups: tuple[str, ...]
+    count: int = 1
+
+    def to_json(self) -> dict[str, Json]:
+        """The clause as it stands in requests and records."""
+        return {"groups": list(self.groups), "count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedColumn:
+    """A labelled column that a result or a predicate meets as its mask."""
+
+    column: ColumnName
+    tag: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The statement runs as typed. `text` differs from the person's only by qualified names."""
+
+    text: str
+    rules: tuple[RuleRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The statement runs as `text`, in which labelled columns are masks and rows are filtered.
+
+    `masked` are the labelled columns behind masks; `output` the names of result columns that carry one,
+    by position (0-based); `predicates` the labelled columns that a condition, join, order or group met;
+    `filtered` the relations with a row filter.
+    """
+
+    text: str
+    rules: tuple[RuleRef, ...] = ()
+    masked: tuple[MaskedColumn, ...] = ()
+    output: tuple[int, ...] = ()
+    predicates: tuple[ColumnName, ...] = ()
+    filtered: tuple[Relation, ...] = ()
+    lineage_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CountQuery:
+    """A read-only query that counts the rows of `relation` that a statement would touch."""
+
+    relation: Relation
+    text: str
+    verb: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsMeasure:
+    """A rule asks for the number of rows: run `queries` read-only, then decide again."""
+
+    queries: tuple[CountQuery, ...]
+    rules: tuple[RuleRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    """People have to agree first. `run` is what happens once a grant was redeemed."""
+
+    clauses: tuple[ReviewClause, ...]
+    rules: tuple[RuleRef, ...]
+    run: Allow | Rewrite
+    reason: str = ""
+    expires_s: int = 3600
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The statement does not run. `reason` is one line; `hint` says what to do instead."""
+
+    reason: str
+    rules: tuple[RuleRef, ...] = ()
+    hint: str = ""
+
+
+Decision: TypeAlias = Allow | Rewrite | NeedsMeasure | NeedsApproval | Deny
+"""What the gate says of one statement: a closed union."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Rows that a statement would touch: per relation, and in all."""
+
+    counts: tuple[tuple[Relation, int], ...]
+
+    @property
+    def total(self) -> int:
+        """Rows over all relations."""
+        return sum(count for _, count in self.counts)
+
+    def to_json(self) -> dict[str, Json]:
+        """Counts by `schema.table`, as they stand in requests, grants and records."""
+        return {str(relation): count for relation, count in self.counts}
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What reviewers are asked. `parameters` and `statement` are exact; `digest` binds them (see `binding`)."""
+
+    target: str
+    environment: str
+    statement: str
+    parameters: tuple[str | None, ...]
+    binding: str
+    policy_digest: str
+    verb: str
+    relations: tuple[str, ...]
+    clauses: tuple[ReviewClause, ...]
+    rules: tuple[str, ...]
+    reason: str = ""
+    message: str = ""
+    measured: Mapping[str, int] = field(default_factory=dict)
+    masked: tuple[str, ...] = ()
+    session: str = ""
+    expires_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A verified, signed approval. `binding` ties it to one statement (see `approvals.grants`)."""
+
+    id: str
+    request: str
+    identity: str
+    target: str
+    binding: str
+    policy_digest: str
+    approved_by: tuple[str, ...]
+    expires_at: datetime
+    uses: int
+    measured: Mapping[str, int] = field(default_factory=dict)
+    token: str = ""
+
+
+class TransactionStatus(StrEnum):
+    """Where the connection stands, as the server says."""
+
+    IDLE = "idle"
+    OPEN = "open"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A result column: name and PostgreSQL type name as `format_type` writes it."""
+
+    name: str
+    type: str
+    type_oid: int = 0
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a statement ended. `status` is the command tag, `error`, `cancelled` or `unknown`."""
+
+    status: str
+    rows: int = 0
+    size_bytes: int = 0
+    duration_ms: float = 0.0
+    sqlstate: str = ""
+    message: str = ""
+    digest: str = ""
+    truncated: bool = False

@@ -1,0 +1,63 @@
+"""The configuration as frozen values. `dbgate.config` reads them from YAML and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbgate.model import Target
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """How people and services sign in.
+
+    `provider` is `oidc` or `local`. `token_store` is `keyring` or `file` (0600 under the state directory).
+    `client_secret_env` names the variable that holds a service's secret; with it the identity is a
+    service. `groups` and `email` serve `provider: local` only. `ca_file` is a PEM bundle for the issuer.
+    `groups_claim` names the claim with the groups, `actor_claim` the one that marks agents.
+    """
+
+    provider: str = "local"
+    issuer: str = ""
+    client_id: str = ""
+    scopes: tuple[str, ...] = ()
+    audience: str = ""
+    token_store: str = "keyring"
+    client_secret_env: str = ""
+    groups_claim: str = "groups"
+    ca_file: str = ""
+    groups: tuple[str, ...] = ()
+    email: str = ""
+    actor: str = "human"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsSettings:
+    """Where the approvals service is, and the key that signs its grants (a pinned public key file or empty)."""
+
+    url: str = ""
+    ca_file: str = ""
+    public_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where transcripts go. `key_store` is `keyring` or `file`; empty picks the keyring when there is one."""
+
+    bucket: str = ""
+    key_store: str = ""
+    output_limit_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. `file` is where it was read from, or None for built-in defaults."""
+
+    file: Path | None
+    state_dir: Path
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    approvals: ApprovalsSettings = field(default_factory=ApprovalsSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    targets: Mapping[str, Target] = field(default_factory=dict)
