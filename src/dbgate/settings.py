@@ -17,6 +17,9 @@ class IdentitySettings:
     `client_secret_env` names the variable that holds a service's secret; with it the identity is a
     service. `groups` and `email` serve `provider: local` only. `ca_file` is a PEM bundle for the issuer.
     `groups_claim` names the claim with the groups, `actor_claim` the one that marks agents.
+    `redirect_uri` is where the browser comes back to: loopback only, any free port unless it names one.
+    `resource` (RFC 8707) is sent when a service asks for a token; `workload_token_file` holds a service's
+    signed assertion (RFC 7523) instead of a secret.
     """
 
     provider: str = "local"
@@ -31,6 +34,10 @@ class IdentitySettings:
     groups: tuple[str, ...] = ()
     email: str = ""
     actor: str = "human"
+    actor_claim: str = ""
+    redirect_uri: str = "http://127.0.0.1"
+    resource: str = ""
+    workload_token_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
