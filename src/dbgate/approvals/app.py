@@ -1,0 +1,203 @@
+"""The approvals service over HTTP: an ASGI application (Starlette).
+
+Everything but `/health` and `/keys` needs a bearer token, checked anew with every request. There are no
+cookies, so no other web page can act for somebody. Problems are RFC 9457 documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from dbgate.approvals import bodies, problems
+from dbgate.approvals.feed import Feed
+from dbgate.approvals.grants import GrantSigner
+from dbgate.approvals.http import (
+    EVENT_STREAM,
+    EventStream,
+    answer_json,
+    brief,
+    read_body,
+    read_number,
+    read_query,
+)
+from dbgate.approvals.limits import RateLimit, Streams
+from dbgate.approvals.records import StoredRequest
+from dbgate.approvals.refusals import BadRequest
+from dbgate.approvals.service import ApprovalService
+from dbgate.approvals.store import Store
+from dbgate.approvals.tokens import TokenVerifier
+from dbgate.errors import DbgateError, SignInRequired
+from dbgate.model import Identity, Json
+
+PREFIX = "/api/v1"
+MAX_WAIT_S = 30.0
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(
+    store: Store,
+    verifier: TokenVerifier,
+    signer: GrantSigner,
+    clock: Callable[[], datetime],
+    *,
+    rate_limit: RateLimit | None = None,
+) -> Starlette:
+    """The application. `app.state.feed.stopping = True` ends open streams before a shutdown."""
+    api = Api(ApprovalService(store, signer, clock), verifier, signer, clock, rate_limit or RateLimit())
+    app = Starlette(
+        routes=[Mount(PREFIX, routes=api.routes())],
+        exception_handlers={
+            DbgateError: problems.on_refusal,
+            HTTPException: problems.on_http_error,
+            Exception: problems.on_crash,
+        },
+    )
+    app.state.feed = api.feed
+    return app
+
+
+class Api:
+    """The handlers of the API, and what they share."""
+
+    def __init__(
+        self,
+        service: ApprovalService,
+        verifier: TokenVerifier,
+        signer: GrantSigner,
+        clock: Callable[[], datetime],
+        rate_limit: RateLimit,
+    ) -> None:
+        self._service = service
+        self._verifier = verifier
+        self._signer = signer
+        self._rate_limit = rate_limit
+        self._streams = Streams()
+        self.feed = Feed(service, clock)
+
+    def routes(self) -> list[Route]:
+        """Every path and method."""
+        one = "/requests/{id}"
+        table: list[tuple[str, str, _Handler]] = [
+            ("GET", "/health", self.health),
+            ("GET", "/keys", self.keys),
+            ("GET", "/events", self.all_events),
+            ("GET", "/requests", self.find),
+            ("POST", "/requests", self.file),
+            ("GET", one, self.show),
+            ("GET", one + "/events", self.events_of_one),
+            ("POST", one + "/redeem", self.redeem),
+        ]
+        table += [
+            ("POST", f"{one}/{name}", self._decision(action))
+            for name, action in (
+                ("approve", self._service.approve),
+                ("deny", self._service.deny),
+                ("withdraw", self._service.withdraw),
+                ("revoke", self._service.revoke),
+            )
+        ]
+        return [Route(path, handler, methods=[method]) for method, path, handler in table]
+
+    async def health(self, request: Request) -> Response:
+        """Whether the service and its store answer."""
+        await run_in_threadpool(self._service.is_healthy)
+        return answer_json({"status": "ok"})
+
+    async def keys(self, request: Request) -> Response:
+        """The public keys that grants are signed with, as a JWK set."""
+        return answer_json(self._signer.jwks())
+
+    async def file(self, request: Request) -> Response:
+        """File a request: 201, or 200 with the live one for the same."""
+        caller = await self._caller(request)
+        asked = (await read_body(request, bodies.NewRequest)).to_request()
+        filed, is_new = await run_in_threadpool(self._service.file, caller, asked)
+        return answer_json(self._view(caller, filed), status=201 if is_new else 200)
+
+    async def find(self, request: Request) -> Response:
+        """List requests, newest first, with statements cut short and without parameters."""
+        caller = await self._caller(request)
+        query = read_query(caller, request.query_params)
+        found = await run_in_threadpool(self._service.find, query)
+        more = found[-1].id if len(found) == query.limit else None
+        return answer_json({"requests": [brief(self._view(caller, one)) for one in found], "next": more})
+
+    async def show(self, request: Request) -> Response:
+        """One request; with `wait` (seconds) and `after` (a version) only once something has happened since."""
+        caller = await self._caller(request)
+        request_id = request.path_params["id"]
+        found = await run_in_threadpool(self._service.get, caller, request_id)
+        wait_s = read_number(request.query_params, "wait", 0, MAX_WAIT_S)
+        after = int(read_number(request.query_params, "after", found.version, 2**53))
+        if wait_s and found.version <= after:
+            with self._streams.slot(caller.key):
+                found = await self._changed(caller, found, after, wait_s)
+        return answer_json(self._view(caller, found))
+
+    async def _changed(self, caller: Identity, found: StoredRequest, after: int, wait_s: float) -> StoredRequest:
+        loop = asyncio.get_running_loop()
+        until, seen = loop.time() + wait_s, after
+        while found.version <= after and await self.feed.wait(seen, until - loop.time()):
+            seen = await self.feed.latest()
+            found = await run_in_threadpool(self._service.get, caller, found.id)
+        return found
+
+    async def events_of_one(self, request: Request) -> Response:
+        """The history of one request, as JSON or as an event stream."""
+        caller = await self._caller(request)
+        request_id = request.path_params["id"]
+        history = await run_in_threadpool(self._service.history, caller, request_id)
+        if EVENT_STREAM not in request.headers.get("accept", ""):
+            return answer_json({"events": [event.to_json() for event in history]})
+        return await self._stream(caller, request, request_id)
+
+    async def all_events(self, request: Request) -> Response:
+        """Everything that happens to requests that the caller may see, as an event stream."""
+        return await self._stream(await self._caller(request), request)
+
+    async def _stream(self, caller: Identity, request: Request, request_id: str = "") -> Response:
+        last = request.headers.get("last-event-id", "")
+        if last and not (last.isascii() and last.isdigit() and len(last) < 16):
+            raise BadRequest("Last-Event-ID is not a number")
+        after = int(last) if last else 0 if request_id else await self.feed.latest()
+        self._streams.take(caller.key)
+        return EventStream(self.feed.stream(caller, after, request_id), lambda: self._streams.give_back(caller.key))
+
+    async def redeem(self, request: Request) -> Response:
+        """Redeem an approval once and return the signed grant."""
+        caller = await self._caller(request)
+        wanted = (await read_body(request, bodies.Redemption)).binding
+        found, grant = await run_in_threadpool(self._service.redeem, caller, request.path_params["id"], wanted)
+        return answer_json({"grant": grant, "request": self._view(caller, found)})
+
+    def _decision(self, action: Callable[[Identity, str, str], StoredRequest]) -> _Handler:
+        async def decide(request: Request) -> Response:
+            caller = await self._caller(request)
+            note = (await read_body(request, bodies.Note)).note
+            found = await run_in_threadpool(action, caller, request.path_params["id"], note)
+            return answer_json(self._view(caller, found))
+
+        return decide
+
+    async def _caller(self, request: Request) -> Identity:
+        """Who sends the request. Raises `SignInRequired`, `Busy`, `Unreachable`."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise SignInRequired("a bearer token is needed", hint="sign in with: dbgate login")
+        caller = await run_in_threadpool(self._verifier.verify, token.strip())
+        self._rate_limit.take(caller.key)
+        return caller
+
+    def _view(self, caller: Identity, request: StoredRequest) -> dict[str, Json]:
+        may, why_not = self._service.allowed(caller, request)
+        return request.to_json() | {"may": list(may), "why_not": why_not}

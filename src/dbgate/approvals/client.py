@@ -1,0 +1,225 @@
+"""The approvals service as the command line uses it. Fits `dbgate.session.ports.Approvals`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbgate.approvals.refusals import GrantRefused, WrongState
+from dbgate.binding import binding as compute_binding
+from dbgate.errors import Unreachable
+from dbgate.model import ApprovalRequest, Grant, Identity, ReviewClause
+from dbgate.settings import ApprovalsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from dbgate.approvals.calls import Calls
+
+POLL_S = 20.0
+"""How long one long poll waits."""
+
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """Where a request stands, as the service said. `view` is its whole answer."""
+
+    id: str
+    status: str
+    summary: str
+    version: int = 0
+    view: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ApprovalsClient:
+    """One identity's view of one approvals service. Connects when first used."""
+
+    def __init__(
+        self,
+        settings: ApprovalsSettings,
+        token: Callable[[], str],
+        identity: Identity,
+        state_dir: Path,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`token` gives a bearer token for `identity`; it is called for every request to the service."""
+        self._settings = settings
+        self._token = token
+        self._identity = identity
+        self._state_dir = state_dir
+        self._now = now
+        self._calls: Calls | None = None
+        self._asked: dict[str, ApprovalRequest] = {}
+        self._versions: dict[str, int] = {}
+
+    def ask(self, request: ApprovalRequest) -> RequestStatus:
+        """File a request, or return the live one with the same binding.
+
+        Raises `GrantRefused` when the service filed something else than was asked.
+        """
+        import msgspec
+
+        self._trusted()
+        view = self._call("POST", "/requests", body=msgspec.to_builtins(request), is_repeatable=True)
+        if view.get("binding") != request.binding or _clauses(view) != request.clauses:
+            raise GrantRefused("the approvals service filed another request than the one asked for")
+        state = self._state(view)
+        self._asked[state.id] = request
+        return state
+
+    def state(self, request_id: str) -> RequestStatus:
+        """Where a request stands now."""
+        return self._state(self._call("GET", f"/requests/{_segment(request_id)}"))
+
+    def watch(self, request_id: str, *, timeout_s: float) -> RequestStatus:
+        """Wait for a change since this client last saw the request, at most `timeout_s` seconds.
+
+        Goes on while the service restarts; raises `Unreachable` only when it is away at the end.
+        """
+        if request_id not in self._versions:
+            return self.state(request_id)
+        seen, until = self._versions[request_id], time.monotonic() + timeout_s
+        while True:
+            left = max(until - time.monotonic(), 0.0)
+            query = {"after": seen, "wait": round(min(left, POLL_S), 3)}
+            try:
+                state = self._state(self._call("GET", f"/requests/{_segment(request_id)}", query=query))
+                if state.version > seen or left <= POLL_S:
+                    return state
+            except Unreachable:
+                if left <= _RETRY_S:
+                    raise
+                time.sleep(_RETRY_S)
+
+    def redeem(self, request_id: str, *, binding: str) -> Grant:
+        """Redeem the approval, atomically, and return the grant after verifying signature and binding.
+
+        Raises `UsageError` when there is nothing to redeem, `GrantRefused` when the grant does not hold.
+        """
+        from dbgate.approvals.grants import Expected, verify
+
+        trusted = self._trusted()
+        answer = self._call("POST", f"/requests/{_segment(request_id)}/redeem", body={"binding": binding})
+        view, token = answer.get("request"), answer.get("grant")
+        if not isinstance(view, Mapping) or not isinstance(token, str):
+            raise GrantRefused("the approvals service gave no grant")
+        asked = self._asked.get(request_id)
+        expected = Expected(
+            identity=self._identity.key,
+            target=asked.target if asked else self._proven_target(view, binding),
+            binding=binding,
+            request=request_id,
+            policy_digest=asked.policy_digest if asked else str(view.get("policy_digest")),
+            clauses=asked.clauses if asked else None,
+        )
+        return verify(token, trusted, expected, now=self._now())
+
+    def withdraw(self, request_id: str) -> RequestStatus:
+        """Take the request back. Raises `WrongState` when it is no longer pending."""
+        return self.decide(request_id, "withdraw")
+
+    def decide(self, request_id: str, action: str, note: str = "") -> RequestStatus:
+        """`approve`, `deny`, `withdraw` or `revoke` a request. Raises `NotAllowed`, `WrongState`."""
+        return self._state(self._call("POST", f"/requests/{_segment(request_id)}/{action}", body={"note": note}))
+
+    def find(self, *, limit: int = 50, **filters: str) -> Sequence[RequestStatus]:
+        """Requests that concern this identity, newest first. Filters: role, status, target, prefix, before."""
+        query: dict[str, Any] = {"limit": limit} | {name: value for name, value in filters.items() if value}
+        answer = self._call("GET", "/requests", query=query)
+        return [self._state(view) for view in answer.get("requests", [])]
+
+    def history(self, request_id: str) -> Sequence[Mapping[str, Any]]:
+        """Everything that happened to a request, oldest first."""
+        events = self._call("GET", f"/requests/{_segment(request_id)}/events").get("events", [])
+        return [event for event in events if isinstance(event, Mapping)]
+
+    def events(self, after: int | None = None) -> Iterator[Mapping[str, Any]]:
+        """What happens to the requests that this identity may see, as it happens, until the connection ends.
+
+        `after` is the number of the last event seen, to go on from there.
+        """
+        return self._connect().stream("/events", last_event=after)
+
+    def close(self) -> None:
+        """Close the connection to the service."""
+        if self._calls is not None:
+            self._calls.close()
+            self._calls = None
+
+    def _connect(self) -> Calls:
+        if self._calls is None:
+            from dbgate.approvals.calls import Calls
+
+            self._calls = Calls(self._settings, self._token)
+        return self._calls
+
+    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        return self._connect().call(method, path, **options)
+
+    def _state(self, view: Mapping[str, Any]) -> RequestStatus:
+        from dbgate.approvals.summary import summary
+
+        try:
+            state = RequestStatus(
+                id=str(view["id"]),
+                status=str(view["status"]),
+                summary=summary(view, self._now()),
+                version=int(view["version"]),
+                view=view,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unreachable(
+                f"the approvals service answered with something else than a request: {error!r}",
+                hint="is it of another version?",
+            ) from error
+        self._versions[state.id] = state.version
+        return state
+
+    def _trusted(self) -> tuple[Ed25519PublicKey, ...]:
+        from dbgate.approvals.pins import trusted_keys
+
+        return trusted_keys(
+            public_key=self._settings.public_key,
+            state_dir=self._state_dir,
+            url=self._connect().url,
+            fetch=lambda: self._call("GET", "/keys", is_public=True),
+        )
+
+    def _proven_target(self, view: Mapping[str, Any], binding: str) -> str:
+        """The target in `view`, proven by computing the binding anew from it. Raises `GrantRefused`."""
+        proven = compute_binding(
+            identity=self._identity.key,
+            target=str(view.get("target")),
+            statement=str(view.get("statement")),
+            parameters=list(view.get("parameters", [])),
+            policy_digest=str(view.get("policy_digest")),
+        )
+        if proven != binding:
+            raise GrantRefused("the approval is for another statement, parameters, target, policy or identity")
+        return str(view.get("target"))
+
+
+def _segment(request_id: str) -> str:
+    """A request id as a segment of a path. Raises `WrongState` never: anything odd is escaped."""
+    from urllib.parse import quote
+
+    return quote(request_id, safe="") or "-"
+
+
+def _clauses(view: Mapping[str, Any]) -> tuple[ReviewClause, ...]:
+    """The clauses in a view. Malformed ones equal none."""
+    import msgspec
+
+    try:
+        return msgspec.convert(view.get("clauses"), tuple[ReviewClause, ...])
+    except msgspec.ValidationError:
+        return ()

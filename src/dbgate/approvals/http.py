@@ -1,0 +1,116 @@
+"""Reading requests and writing answers: sizes, types and times are checked here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from dbgate.approvals import bodies
+from dbgate.approvals.refusals import BadRequest
+from dbgate.approvals.states import Status
+from dbgate.approvals.store import Query
+from dbgate.model import Identity, Json
+from dbgate.text import suggest
+
+if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+EVENT_STREAM = "text/event-stream"
+MAX_PAGE = 200
+BODY_TIMEOUT_S = 30.0
+BRIEF_CHARACTERS = 1000
+
+_ROLES = ("all", "mine", "review")
+_FILTERS = ("role", "status", "target", "prefix", "before", "limit")
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_Body = TypeVar("_Body")
+
+
+class EventStream(StreamingResponse):
+    """A stream of events that calls `on_end` once, however it ends."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, events: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
+        super().__init__(events, headers=_HEADERS | {"X-Accel-Buffering": "no"})
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
+def answer_json(content: Mapping[str, Json], *, status: int = 200) -> Response:
+    """A JSON answer that nobody may keep."""
+    return JSONResponse(content, status_code=status, headers=_HEADERS)
+
+
+async def read_body(request: Request, kind: type[_Body]) -> _Body:
+    """The JSON body, decoded strictly. Raises `BadRequest`, and `HTTPException` 408, 413 or 415."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send application/json")
+    content = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > bodies.MAX_BODY_BYTES:
+                    raise HTTPException(413, f"more than {bodies.MAX_BODY_BYTES} bytes")
+    except TimeoutError as error:
+        raise HTTPException(408, "the body did not arrive in time") from error
+    return bodies.read(bytes(content), kind)
+
+
+def read_query(viewer: Identity, parameters: QueryParams) -> Query:
+    """The filters of a list. Raises `BadRequest` for one that does not exist: a typing error must not widen a list."""
+    for name in parameters:
+        if name not in _FILTERS:
+            raise BadRequest(f"no such filter: {name}", hint=suggest(name, _FILTERS))
+    role = parameters.get("role", "all")
+    if role not in _ROLES:
+        raise BadRequest(f"no such role: {role}", hint=suggest(role, _ROLES))
+    try:
+        statuses = tuple(Status(name) for text in parameters.getlist("status") for name in text.split(",") if name)
+    except ValueError as error:
+        raise BadRequest(str(error), hint=f"known: {', '.join(Status)}") from error
+    return Query(
+        viewer=viewer,
+        role=role,
+        statuses=statuses,
+        target=parameters.get("target", ""),
+        id_prefix=parameters.get("prefix", ""),
+        before=parameters.get("before", ""),
+        limit=int(read_number(parameters, "limit", 50, MAX_PAGE)) or 1,
+    )
+
+
+def read_number(parameters: QueryParams, name: str, default: float, most: float) -> float:
+    """A number from 0 to `most` in the query string; more counts as `most`. Raises `BadRequest`."""
+    text = parameters.get(name)
+    if text is None:
+        return default
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise BadRequest(f"{name} is not a number") from error
+    if not number >= 0:
+        raise BadRequest(f"{name} is not a number from 0 up")
+    return min(number, most)
+
+
+def brief(view: Mapping[str, Json]) -> dict[str, Json]:
+    """A request for a list: the statement cut short, without what only its own page shows."""
+    statement = str(view["statement"])
+    left_out = ("parameters", "masked", "why_not")
+    short: dict[str, Json] = {name: value for name, value in view.items() if name not in left_out}
+    short["statement"] = statement[:BRIEF_CHARACTERS]
+    short["is_cut"] = len(statement) > BRIEF_CHARACTERS
+    return short

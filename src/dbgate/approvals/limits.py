@@ -1,0 +1,74 @@
+"""Limits of the service: requests per identity and second, and open streams."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dbgate.approvals.refusals import Busy
+
+
+class RateLimit:
+    """A token bucket per identity: `burst` requests at once, `per_s` in the long run. For one thread."""
+
+    def __init__(
+        self,
+        *,
+        burst: float = 200,
+        per_s: float = 40,
+        max_identities: int = 10_000,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._max_identities = max_identities
+        self._monotonic = monotonic
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, identity: str) -> None:
+        """Take one request from the identity's bucket. Raises `Busy` when it is empty."""
+        now = self._monotonic()
+        level, since = self._buckets.pop(identity, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._per_s)
+        self._buckets[identity] = (max(level - 1, 0) if level >= 1 else level, now)
+        if len(self._buckets) > self._max_identities:
+            self._buckets.popitem(last=False)
+        if level < 1:
+            wait_s = math.ceil((1 - level) / self._per_s)
+            raise Busy("too many requests", retry_after_s=max(1, wait_s), hint=f"try again in {max(1, wait_s)} s")
+
+
+class Streams:
+    """Counts open streams and long polls, in all and per identity. For one thread."""
+
+    def __init__(self, *, per_identity: int = 20, total: int = 500) -> None:
+        self._per_identity = per_identity
+        self._total = total
+        self._open: dict[str, int] = {}
+
+    @contextmanager
+    def slot(self, identity: str) -> Iterator[None]:
+        """Hold a place while waiting. Raises `Busy` when there is none."""
+        self.take(identity)
+        try:
+            yield
+        finally:
+            self.give_back(identity)
+
+    def take(self, identity: str) -> None:
+        """Take a place. Raises `Busy`."""
+        mine = self._open.get(identity, 0)
+        if mine >= self._per_identity or sum(self._open.values()) >= self._total:
+            raise Busy("too many open streams", retry_after_s=5, hint="close some of them")
+        self._open[identity] = mine + 1
+
+    def give_back(self, identity: str) -> None:
+        """Give a place back."""
+        left = self._open[identity] - 1
+        if left:
+            self._open[identity] = left
+        else:
+            del self._open[identity]

@@ -1,0 +1,102 @@
+"""Tokens for one machine: what `provider: local` and the demo sign in with.
+
+Whoever can read the key file can be anybody, so such an identity proves nothing: its assurance is
+`local`, everywhere. The service takes these tokens only with `--local`, and only on a loopback address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dbgate.approvals import keys
+from dbgate.approvals.tokens import (
+    MAX_GROUPS,
+    MAX_TOKEN_BYTES,
+    SIGN_IN,
+    check_times,
+    refuse,
+)
+from dbgate.model import Assurance, Identity
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+TYPE = "dbgate-local+jwt"
+ISSUER = "dbgate-local"
+AUDIENCE = "dbgate-approvals"
+LIFETIME_S = 300
+
+
+def key_file(state_dir: Path) -> Path:
+    """Where the key of local tokens is, under the state directory."""
+    return state_dir / "approvals" / "local-tokens.key"
+
+
+def mint_local_token(state_dir: Path, identity: Identity, *, now: datetime | None = None) -> str:
+    """A token for `identity`, valid for five minutes, signed with this machine's own key.
+
+    Raises `UsageError` when the key file cannot be used.
+    """
+    import jwt
+
+    moment = now or datetime.now(UTC)
+    claims: dict[str, Any] = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": identity.key,
+        "identity": identity.to_json(),
+        "iat": int(moment.timestamp()),
+        "exp": int((moment + timedelta(seconds=LIFETIME_S)).timestamp()),
+    }
+    return jwt.encode(claims, keys.load_or_create(key_file(state_dir)), algorithm="EdDSA", headers={"typ": TYPE})
+
+
+class LocalVerifier:
+    """Checks tokens that this machine minted. The identity's assurance is `local`, whatever the token says."""
+
+    def __init__(self, key: Ed25519PrivateKey, *, clock: Callable[[], datetime]) -> None:
+        self._key = key.public_key()
+        self._clock = clock
+
+    def verify(self, token: str) -> Identity:
+        """The identity in a token. Raises `SignInRequired`."""
+        import jwt
+
+        if len(token) > MAX_TOKEN_BYTES:
+            raise refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes")
+        try:
+            if jwt.get_unverified_header(token).get("typ") != TYPE:
+                raise refuse("it is not a token of this machine", hint="this service runs with --local; " + SIGN_IN)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=["EdDSA"],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except (jwt.PyJWTError, UnicodeError) as error:
+            raise refuse(f"{error}; is it of another state directory?") from error
+        check_times(claims, self._clock())
+        return _identity(claims)
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    from dataclasses import replace
+
+    from dbgate.approvals.times import moment
+
+    try:
+        identity = msgspec.convert(claims.get("identity"), Identity)
+    except msgspec.ValidationError as error:
+        raise refuse(f"its identity is malformed: {error}") from error
+    if not identity.subject or identity.key != claims.get("sub") or len(identity.groups) > MAX_GROUPS:
+        raise refuse("its identity contradicts itself")
+    return replace(
+        identity, assurance=Assurance.LOCAL, signed_in_at=moment(claims, "iat"), expires_at=moment(claims, "exp")
+    )

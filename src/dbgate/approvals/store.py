@@ -1,0 +1,90 @@
+"""What the service asks of its store. `sqlite.py` is the store of one machine.
+
+Reading needs no transaction. Every change happens inside `begin()`, which holds a write lock (or row
+locks) so that two instances on one store decide one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from dbgate.approvals.records import Approval, Event, StoredRequest
+from dbgate.approvals.states import Status
+from dbgate.model import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which requests to find, newest first.
+
+    `viewer` sees their own requests, those of agents that act for them, those their groups may decide, and
+    those they decided. `role` narrows to `mine` or `review`; `before` is the id after which a page begins.
+    """
+
+    viewer: Identity
+    role: str = "all"
+    statuses: tuple[Status, ...] = ()
+    target: str = ""
+    id_prefix: str = ""
+    before: str = ""
+    limit: int = 50
+
+
+class Unit(Protocol):
+    """One write transaction. Leaving it with an exception undoes it."""
+
+    def get(self, request_id: str) -> StoredRequest | None:
+        """The request, locked against other writers."""
+
+    def live_of(self, requester: Identity) -> Sequence[StoredRequest]:
+        """The pending and approved requests of an identity, newest first."""
+
+    def due(self, now: datetime) -> Sequence[StoredRequest]:
+        """Live requests whose deadline has passed."""
+
+    def insert(self, request: StoredRequest) -> None:
+        """Add a request without approvals."""
+
+    def add_approval(self, request_id: str, approval: Approval) -> None:
+        """Add one person's approval. Raises `WrongState` when that person already approved."""
+
+    def set_status(self, request_id: str, before: Status, after: Status) -> bool:
+        """Change the status if it still is `before`, and tell whether it was."""
+
+    def start_grant(self, request_id: str, *, approved_at: datetime, deadline: datetime) -> bool:
+        """Make a pending request approved, with its new deadline, and tell whether it was pending."""
+
+    def use(self, request_id: str, *, after: Status, now: datetime) -> bool:
+        """Take one use of an approved, unexpired request, and tell whether there was one to take."""
+
+    def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
+        """Add an event to the history, which nothing ever changes."""
+
+
+class Store(Protocol):
+    """Requests, approvals and their history. Safe to use from several threads."""
+
+    def begin(self) -> AbstractContextManager[Unit]:
+        """Begin a write transaction."""
+
+    def get(self, request_id: str) -> StoredRequest | None:
+        """A request, or None."""
+
+    def find(self, query: Query) -> Sequence[StoredRequest]:
+        """The requests that match, newest first."""
+
+    def next_due(self, now: datetime) -> bool:
+        """Whether any live request is past its deadline: a cheap question before `begin`."""
+
+    def events(self, *, after: int = 0, request_id: str = "", limit: int = 1000) -> Sequence[Event]:
+        """Events with a number above `after`, in order."""
+
+    def last_event(self) -> int:
+        """The number of the latest event, 0 when there is none."""
+
+    def close(self) -> None:
+        """Let go of the store."""
