@@ -240,11 +240,15 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class CountQuery:
-    """A read-only query that counts the rows of `relation` that a statement would touch."""
+    """A read-only query that counts the rows of `relation` that a statement would touch.
+
+    `parameters` are the values of its own `$1…`, which differ from the statement's.
+    """
 
     relation: Relation
     text: str
     verb: str = ""
+    parameters: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +324,10 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A verified, signed approval. `binding` ties it to one statement (see `approvals.grants`)."""
+    """A verified, signed approval. `binding` ties it to one statement (see `approvals.grants`).
+
+    `clauses` are the reviewers that were asked for: they have to be those that the policy asks for now.
+    """
 
     id: str
     request: str
@@ -333,6 +340,7 @@ class Grant:
     uses: int
     measured: Mapping[str, int] = field(default_factory=dict)
     token: str = ""
+    clauses: tuple[ReviewClause, ...] = ()
 
 
 class TransactionStatus(StrEnum):

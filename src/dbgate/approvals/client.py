@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbgate.approvals.refusals import GrantRefused, WrongState
+from dbgate.approvals.refusals import GrantRefused
 from dbgate.binding import binding as compute_binding
 from dbgate.errors import Unreachable
 from dbgate.model import ApprovalRequest, Grant, Identity, ReviewClause
@@ -209,7 +209,7 @@ class ApprovalsClient:
 
 
 def _segment(request_id: str) -> str:
-    """A request id as a segment of a path. Raises `WrongState` never: anything odd is escaped."""
+    """A request id as one segment of a path: anything odd is escaped."""
     from urllib.parse import quote
 
     return quote(request_id, safe="") or "-"

@@ -125,6 +125,7 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
         uses=read.uses,
         measured=read.measured,
         token=token,
+        clauses=read.clauses,
     )
 
 

@@ -144,6 +144,7 @@ class OidcVerifier:
         clock: Callable[[], datetime],
         ca_file: str = "",
         groups_claim: str = "groups",
+        actor_claim: str = "",
     ) -> None:
         """Raises `UsageError` when the issuer is not https or no audience is named."""
         if not audiences or not all(audiences):
@@ -151,6 +152,7 @@ class OidcVerifier:
         self._issuer = issuer
         self._audiences = tuple(audiences)
         self._groups_claim = groups_claim
+        self._actor_claim = actor_claim
         self._clock = clock
         self._keys = IssuerKeys(issuer, ca_file=ca_file, clock=clock)
 
@@ -181,7 +183,7 @@ class OidcVerifier:
         except (jwt.PyJWTError, UnicodeError) as error:
             raise refuse(str(error)) from error
         check_times(claims, self._clock())
-        return identity_of(claims, self._groups_claim)
+        return identity_of(claims, self._groups_claim, self._actor_claim)
 
 
 def _to_key(jwk: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:

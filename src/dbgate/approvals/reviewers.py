@@ -51,6 +51,14 @@ def owns(person: Identity, requester: Identity) -> bool:
     return person.key == requester.key or is_behind(person, requester)
 
 
+def is_requester(caller: Identity, requester: Identity) -> bool:
+    """Whether the caller is exactly who asked: an agent is neither its human nor another agent of theirs."""
+    return (caller.key, caller.actor) == (requester.key, requester.actor) and (
+        caller.actor is not Actor.AGENT
+        or (caller.name, caller.on_behalf_of) == (requester.name, requester.on_behalf_of)
+    )
+
+
 def may_see(
     person: Identity, requester: Identity, clauses: Sequence[ReviewClause], approvers: Sequence[Identity]
 ) -> bool:

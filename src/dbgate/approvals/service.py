@@ -21,6 +21,7 @@ from dbgate.approvals.refusals import (
     WrongState,
 )
 from dbgate.approvals.reviewers import (
+    is_requester,
     may_see,
     open_places,
     owns,
@@ -76,7 +77,7 @@ class ApprovalService:
         with self._store.begin() as unit:
             live = unit.live_of(caller)
             for request in live:
-                if _covers(request, asked):
+                if is_requester(caller, request.requester) and _covers(request, asked):
                     return request, False
             if len(live) >= MAX_LIVE_REQUESTS:
                 raise Busy(
@@ -174,7 +175,7 @@ class ApprovalService:
         `WrongState` when there is nothing left to redeem.
         """
         with self._changing(caller, request_id) as (unit, request, now):
-            if caller.key != request.requester.key:
+            if not is_requester(caller, request.requester):
                 raise NotAllowed("only the one who asked can redeem an approval")
             if not secrets.compare_digest(wanted, request.asked.binding):
                 raise BadRequest(

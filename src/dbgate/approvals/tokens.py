@@ -11,7 +11,8 @@ from dbgate.errors import SignInRequired
 from dbgate.model import Actor, Assurance, Identity
 
 MAX_TOKEN_BYTES = 48 * 1024
-MAX_GROUPS = 2000
+MAX_GROUPS = 1000
+MAX_GROUP_CHARACTERS = 256
 
 SIGN_IN = "sign in again with: dbgate login"
 
@@ -35,26 +36,26 @@ def check_times(claims: Mapping[str, Any], now: datetime) -> None:
         raise refuse(reason)
 
 
-def identity_of(claims: Mapping[str, Any], groups_claim: str) -> Identity:
+def identity_of(claims: Mapping[str, Any], groups_claim: str, actor_claim: str = "") -> Identity:
     """The identity that verified OpenID Connect claims describe. Raises `SignInRequired`.
 
-    With an `act` claim (RFC 8693, section 4.1) the one who acts is the agent in it, on behalf of the
-    token's subject, whose e-mail stays so that they are recognised. An e-mail that the issuer says is
-    unverified is left out.
+    `subject` is always the claim `sub`, so that the command line, which sees the same token, names the
+    identity alike. An `act` claim (RFC 8693, section 4.1) makes it an agent's, on behalf of the token's
+    subject. An e-mail that the issuer says is unverified is left out. `actor_claim` names the claim
+    that tells human, service and agent apart, where the issuer has one.
     """
     issuer, subject = _text(claims, "iss"), _text(claims, "sub")
     if not issuer or not subject:
         raise refuse("it names nobody (sub)")
     groups = read_groups(claims, groups_claim)
-    email = _text(claims, "email") if claims.get("email_verified") is not False else ""
-    email = email or _text(claims, "upn")
-    name, actor, behind = _text(claims, "name"), _actor(claims), ""
+    email = _text(claims, "email") if claims.get("email_verified", True) is True else ""
+    name, actor, behind = _text(claims, "name"), _actor(claims, actor_claim), ""
     if "act" in claims:
         act = claims["act"]
         if not isinstance(act, Mapping) or not _text(act, "sub"):
             raise refuse("its act claim names nobody")
-        behind, subject = subject, _text(act, "sub")
-        name, actor = _text(act, "name"), Actor.AGENT
+        behind, actor = email or subject, Actor.AGENT
+        name = f"{act['sub']} for {name or behind}"
     return Identity(
         issuer=issuer,
         subject=subject,
@@ -84,15 +85,28 @@ def read_groups(claims: Mapping[str, Any], groups_claim: str) -> tuple[str, ...]
                 hint="ask for the groups assigned to the application only, in the issuer's token configuration",
             )
         return ()
-    if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
+    if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
         raise refuse(f"its claim {groups_claim} is not a list of names", hint="check groups_claim and the issuer")
     if len(groups) > MAX_GROUPS:
         raise refuse(f"it lists more than {MAX_GROUPS} groups", hint="ask for the application's groups only")
-    return tuple(groups)
+    return tuple(dict.fromkeys(groups))
 
 
-def _actor(claims: Mapping[str, Any]) -> Actor:
-    """Human or service. Services get tokens for themselves: `idtyp` (Entra), `gty` (Auth0), or the client as subject."""
+def _is_group(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_GROUP_CHARACTERS and value.isprintable()
+
+
+def _actor(claims: Mapping[str, Any], actor_claim: str) -> Actor:
+    """Human, service or agent: what the issuer says in `actor_claim`, or else by the marks of a service's own token.
+
+    Services get tokens for themselves: `idtyp` (Entra), `gty` (Auth0), or the client as the subject
+    (RFC 9068, section 5).
+    """
+    if actor_claim and actor_claim in claims:
+        try:
+            return Actor(claims[actor_claim])
+        except ValueError as error:
+            raise refuse(f"its claim {actor_claim} is none of {', '.join(Actor)}") from error
     client = _text(claims, "azp") or _text(claims, "client_id") or _text(claims, "appid")
     is_service = (
         claims.get("idtyp") == "app"
