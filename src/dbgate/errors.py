@@ -4,6 +4,7 @@
     ├── UsageError              2   an option, a name or a file is wrong
     │   └── DocumentError       2   a configuration or policy file, with file and line
     ├── StatementError          1   the text is not SQL, or the database refused it
+    ├── TranscriptAltered       1   recorded evidence does not verify
     ├── SignInRequired          5   nobody is signed in, or the token was refused
     ├── AuditUnavailable        6   the record cannot be written; nothing was run
     ├── Unreachable             7   the database or the approvals service cannot be reached
@@ -66,6 +67,12 @@ class StatementError(DbgateError):
         super().__init__(message, hint=hint)
         self.sqlstate = sqlstate
         self.position = position
+
+
+class TranscriptAltered(DbgateError):
+    """Recorded evidence does not verify: a transcript, its log or its copy in the bucket was changed."""
+
+    exit_code = EXIT_STATEMENT
 
 
 class SignInRequired(DbgateError):
