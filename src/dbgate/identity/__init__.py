@@ -1,4 +1,17 @@
 """Sign-in, tokens and groups: who is it, and how do we know.
 
-Hands out `dbgate.model.Identity`, and bearer tokens for the approvals service.
+Hands out `dbgate.model.Identity`, and bearer tokens for the approvals service. Must not judge: what an
+identity may do is the gate's business. Importing it is cheap; what it needs is imported when it is used.
+
+    current_identity(settings)   who acts now; renews silently, never asks a person
+    bearer_token(settings)       what to show to the approvals service
+    sign_in(settings, …)         browser, device code or service credentials
+    sign_out(settings)           forget everything, and tell the issuer
 """
+
+from __future__ import annotations
+
+from dbgate.identity.current import bearer_token, current_identity
+from dbgate.identity.flows import Progress, SignedOut, sign_in, sign_out
+
+__all__ = ["Progress", "SignedOut", "bearer_token", "current_identity", "sign_in", "sign_out"]

@@ -1,0 +1,136 @@
+"""Who acts now, without asking a person: the operating system's user, or the stored sign-in, renewed when due."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dbgate.errors import SignInRequired, Unreachable
+from dbgate.identity.client import Client, read_client
+from dbgate.identity.local import local_identity
+from dbgate.model import Identity
+from dbgate.settings import Settings
+
+if TYPE_CHECKING:
+    from dbgate.identity.stored import StoredSignIn
+    from dbgate.identity.token_store import TokenStore
+
+RENEW_BEFORE_S = 60
+"""A token with less time left than this is renewed before it is used, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store holds: a sign-in or None, and its claims, verified just now and empty when it has expired."""
+
+    stored: StoredSignIn | None
+    claims: dict[str, Any]
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the token expires; not above zero when it has."""
+        return float(self.claims["exp"]) - time.time() if self.claims else 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the token can be used without renewing it."""
+        return self.left_s > RENEW_BEFORE_S
+
+
+def current_identity(settings: Settings) -> Identity:
+    """Who acts. Never asks a person anything.
+
+    With `provider: oidc` the stored token is verified again, signature included, and renewed when less
+    than `RENEW_BEFORE_S` seconds are left; a service signs in on its own. Raises `SignInRequired` when
+    a person has to sign in, `UsageError` for a wrong configuration.
+    """
+    if settings.identity.provider == "local":
+        return local_identity(settings.identity)
+    from dbgate.identity.claims import identity_from
+
+    stored, claims = usable(settings, read_client(settings.identity))
+    return identity_from(claims, settings.identity, service=stored.service, signed_in_at=stored.signed_in())
+
+
+def bearer_token(settings: Settings) -> str:
+    """The token to show to the approvals service as `Authorization: Bearer …`, renewed when due.
+
+    For a person it is the ID token: its audience is `client_id`, it is always a signed JWT, and it
+    carries the groups; access tokens are opaque with many issuers. For a service it is the access
+    token, whose audience is `identity.audience`. Raises as `current_identity`.
+    """
+    if settings.identity.provider == "local":
+        raise SignInRequired(
+            "identity.provider is local: there is no token to show", hint="set identity.provider: oidc to use approvals"
+        )
+    stored, _ = usable(settings, read_client(settings.identity))
+    return stored.token
+
+
+def usable(settings: Settings, client: Client) -> tuple[StoredSignIn, dict[str, Any]]:
+    """The sign-in of `client` and its claims, good for now; renewed when due, by one process at a time.
+
+    What another process renewed meanwhile is taken as it is.
+    """
+    from dbgate.identity.stored import only_one
+    from dbgate.identity.token_store import open_store
+
+    store = open_store(settings)
+    held = look(store, client)
+    if held.stored is None and not client.service:
+        raise nobody(client)
+    if held.stored is None or not held.fresh:
+        with only_one(settings.state_dir, client):
+            held = look(store, client)
+            held = held if held.fresh else renewed(store, client, held)
+    if held.stored is None:
+        raise nobody(client)
+    return held.stored, held.claims
+
+
+def look(store: TokenStore, client: Client) -> Held:
+    """What is stored, verified. Raises `SignInRequired` for whatever a renewal would not mend."""
+    from dbgate.identity.stored import load
+    from dbgate.identity.tokens import TokenExpired
+
+    stored = load(store, client)
+    if stored is None:
+        return Held(None, {})
+    try:
+        return Held(stored, stored.verified(client))
+    except TokenExpired:
+        return Held(stored, {})
+
+
+def renewed(store: TokenStore, client: Client, held: Held) -> Held:
+    """Get a new token from the issuer and keep it; without one, go on with the old while it lasts."""
+    from dbgate.identity.renewal import acquire, renew
+    from dbgate.identity.stored import save
+
+    try:
+        if client.service:
+            fresh = acquire(client)
+        elif held.stored is None:
+            raise nobody(client)
+        else:
+            fresh = renew(client, held.stored)
+    except (SignInRequired, Unreachable) as error:
+        if held.left_s > 0:
+            return held
+        raise ended(client, error) from None
+    save(store, client, fresh)
+    return Held(fresh, fresh.verified(client))
+
+
+def nobody(client: Client) -> SignInRequired:
+    """The error when there is no sign-in."""
+    return SignInRequired(f"nobody is signed in to {client.issuer}", hint="run: dbgate login")
+
+
+def ended(client: Client, error: SignInRequired | Unreachable) -> SignInRequired:
+    """The error when a token has run out and no new one came."""
+    if isinstance(error, SignInRequired):
+        return error
+    what = "the service cannot sign in" if client.service else "the sign-in has expired and cannot be renewed"
+    return SignInRequired(f"{what}: {error.message}", hint=f"{error.hint}\nthen run: dbgate login")

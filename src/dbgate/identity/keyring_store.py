@@ -1,0 +1,155 @@
+"""Sign-ins in the system's keyring, cut into pieces that its store can hold."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import secrets
+import sys
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from dbgate.errors import SignInRequired
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+SERVICE = "dbgate"
+PIECE_CHARS = 1200 if sys.platform == "win32" else 16_000
+"""Windows' credential store holds 2,560 bytes an item, and writes UTF-16."""
+
+FILE_HINT = "unlock or install one (Secret Service, KWallet, macOS Keychain), or set identity.token_store: file"
+
+
+class KeyringStore:
+    """Values are compressed and cut into pieces under names of their own; a head, written last, names them.
+
+    A reader therefore sees the old value or the new one, never half of each.
+    """
+
+    def __init__(self, backend: KeyringBackend | None = None, *, piece_chars: int = PIECE_CHARS) -> None:
+        self.backend = backend if backend is not None else usable_backend()
+        self.piece_chars = piece_chars
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of `key`, or None. Raises `SignInRequired` for a value that is damaged."""
+        for _ in range(2):
+            head = self._head(key)
+            if head is None:
+                return None
+            pieces = [self._get(name) for name in piece_names(key, head)]
+            text = "".join(piece or "" for piece in pieces)
+            if hashlib.sha256(text.encode()).hexdigest() == head.get("sha256"):
+                return unpack(text)
+        raise damaged()
+
+    def write(self, key: str, value: bytes) -> None:
+        """Write the pieces, then the head, then remove the pieces of the value before."""
+        text = pack(value)
+        old = self._head(key)
+        count = -(-len(text) // self.piece_chars)
+        head = {"id": secrets.token_hex(8), "pieces": count, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        for number, name in enumerate(piece_names(key, head)):
+            self._set(name, text[number * self.piece_chars : (number + 1) * self.piece_chars])
+        self._set(key, json.dumps(head))
+        for name in piece_names(key, old or {}):
+            self._delete(name)
+
+    def delete(self, key: str) -> bool:
+        """Remove the head and every piece; whether there was one."""
+        head = self._head(key)
+        for name in piece_names(key, head or {}):
+            self._delete(name)
+        return self._delete(key)
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        text = self._get(key)
+        if text is None:
+            return None
+        try:
+            head = json.loads(text)
+        except ValueError:
+            return {}
+        return head if isinstance(head, dict) else {}
+
+    def _get(self, name: str) -> str | None:
+        from keyring.errors import KeyringError
+
+        try:
+            return self.backend.get_password(SERVICE, name)
+        except KeyringError as error:
+            raise unusable(error) from None
+
+    def _set(self, name: str, text: str) -> None:
+        from keyring.errors import KeyringError
+
+        try:
+            self.backend.set_password(SERVICE, name, text)
+        except KeyringError as error:
+            raise unusable(error) from None
+
+    def _delete(self, name: str) -> bool:
+        from keyring.errors import KeyringError, PasswordDeleteError
+
+        try:
+            self.backend.delete_password(SERVICE, name)
+        except PasswordDeleteError:
+            return False
+        except KeyringError as error:
+            raise unusable(error) from None
+        return True
+
+
+def piece_names(key: str, head: dict[str, Any]) -> list[str]:
+    """The names under which the pieces of a value stand."""
+    count = head.get("pieces", 0)
+    return [f"{key}.{head.get('id')}.{number}" for number in range(count if isinstance(count, int) else 0)]
+
+
+def pack(value: bytes) -> str:
+    """Compressed, as text."""
+    return base64.b64encode(zlib.compress(value, 9)).decode("ascii")
+
+
+def unpack(text: str) -> bytes:
+    """The inverse of `pack`. Raises `SignInRequired` for anything else."""
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True))
+    except (binascii.Error, zlib.error):
+        raise damaged() from None
+
+
+def usable_backend() -> KeyringBackend:
+    """The system's keyring. Raises `SignInRequired` when there is none, or only one that keeps text in clear.
+
+    Where several are chained, the best one is used alone: a chain falls through to a file in clear.
+    """
+    import keyring
+    from keyring.backends.chainer import ChainerBackend
+    from keyring.errors import KeyringError
+
+    try:
+        backend = keyring.get_keyring()
+        if isinstance(backend, ChainerBackend):
+            backend = next(iter(backend.backends), backend)
+    except (KeyringError, RuntimeError) as error:
+        raise unusable(error) from None
+    kind = type(backend)
+    if kind.__module__ in {"keyring.backends.fail", "keyring.backends.null", "keyring.backends.chainer"}:
+        raise SignInRequired("this machine has no keyring to keep the sign-in in", hint=FILE_HINT)
+    if kind.__module__.startswith("keyrings.alt") or "plaintext" in kind.__name__.lower():
+        raise SignInRequired(f"the only keyring here keeps secrets in clear: {kind.__name__}", hint=FILE_HINT)
+    return backend
+
+
+def unusable(error: Exception) -> SignInRequired:
+    """The error for a keyring that is locked, gone, or refuses."""
+    reason = str(error).split("\n", 1)[0][:200] or type(error).__name__
+    return SignInRequired(f"the keyring cannot be used: {reason}", hint=FILE_HINT)
+
+
+def damaged() -> SignInRequired:
+    """The error for a stored value that does not add up."""
+    return SignInRequired("the stored sign-in is damaged", hint="run: dbgate logout, then dbgate login")
