@@ -1,0 +1,180 @@
+"""`dbgate serve`: the approvals service."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dbgate.cli.app import new_app
+from dbgate.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from dbgate.approvals.listen import Tls
+    from dbgate.approvals.tokens import TokenVerifier
+    from dbgate.settings import Settings
+
+app = new_app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="DBGATE_SERVE_HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="DBGATE_SERVE_PORT", min=0, max=65535, help="The port; 0 picks a free one.")
+    ] = 8765,
+    database: Annotated[
+        str,
+        typer.Option(envvar="DBGATE_SERVE_DATABASE", help="sqlite:///PATH; by default a file in the state directory."),
+    ] = "",
+    issuer: Annotated[
+        str, typer.Option(envvar="DBGATE_SERVE_ISSUER", help="Whose tokens count; by default identity.issuer.")
+    ] = "",
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="DBGATE_SERVE_AUDIENCE",
+            help="What tokens are for; may be repeated. By default identity.client_id and identity.audience.",
+        ),
+    ] = None,
+    issuer_ca: Annotated[
+        str, typer.Option(envvar="DBGATE_SERVE_ISSUER_CA", help="A PEM bundle for the issuer's certificate.")
+    ] = "",
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", envvar="DBGATE_SERVE_LOCAL", help="Take this machine's own, unverified tokens instead."
+        ),
+    ] = False,
+    certificate: Annotated[
+        str, typer.Option(envvar="DBGATE_SERVE_CERTIFICATE", help="Serve https with this PEM certificate chain.")
+    ] = "",
+    private_key: Annotated[
+        str, typer.Option(envvar="DBGATE_SERVE_PRIVATE_KEY", help="The certificate's private key, PEM.")
+    ] = "",
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(envvar="DBGATE_SERVE_READY_FILE", help="Write the URL there once connections are accepted."),
+    ] = None,
+) -> int:
+    """Run the approvals service until it is stopped with Ctrl-C or SIGTERM."""
+    _check_installed()
+    from dbgate.approvals import listen
+    from dbgate.config import load_settings
+
+    settings = load_settings()
+    if bool(certificate) != bool(private_key):
+        raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
+    tls = listen.Tls(certificate, private_key) if certificate else None
+    verifier = _verifier(settings, is_local=local, issuer=issuer, audiences=audience or [], issuer_ca=issuer_ca)
+    with listen.bind(host, port) as found:
+        if local and not listen.stays_here(found):
+            raise UsageError(
+                f"--local takes unverified identities, and {host} can be reached from elsewhere",
+                hint="listen on 127.0.0.1, or use --issuer and --audience",
+            )
+        _run(settings, database, verifier, found, tls, ready_file, is_local=local)
+    return EXIT_OK
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"dbgate serve needs {' and '.join(missing)}", hint="install dbgate[server]")
+
+
+def _verifier(
+    settings: Settings, *, is_local: bool, issuer: str, audiences: list[str], issuer_ca: str
+) -> TokenVerifier:
+    """Who checks tokens: the issuer's keys, or with `--local` this machine's. Exactly one of them."""
+    if is_local:
+        from dbgate.approvals import keys
+        from dbgate.approvals.local import LocalVerifier, key_file
+
+        if issuer or audiences:
+            raise UsageError("--local does not go with --issuer or --audience", hint="choose one")
+        return LocalVerifier(keys.load_or_create(key_file(settings.state_dir)), clock=_now)
+    from dbgate.approvals.oidc import OidcVerifier
+
+    identity = settings.identity
+    issuer = issuer or (identity.issuer if identity.provider == "oidc" else "")
+    if not issuer:
+        raise UsageError(
+            "no issuer is named whose tokens to accept",
+            hint="add --issuer URL --audience ID, or --local to try it on this machine alone",
+        )
+    usual = [identity.client_id, identity.audience] if issuer == identity.issuer else []
+    return OidcVerifier(
+        issuer,
+        audiences or [name for name in usual if name],
+        clock=_now,
+        ca_file=issuer_ca or identity.ca_file,
+        groups_claim=identity.groups_claim,
+        actor_claim=identity.actor_claim,
+    )
+
+
+def _run(
+    settings: Settings,
+    database: str,
+    verifier: TokenVerifier,
+    found: socket.socket,
+    tls: Tls | None,
+    ready_file: Path | None,
+    *,
+    is_local: bool,
+) -> None:
+    from dbgate.approvals import keys, listen
+    from dbgate.approvals.app import create_app
+    from dbgate.approvals.grants import GrantSigner
+    from dbgate.approvals.sqlite import SqliteStore
+
+    folder = settings.state_dir / "approvals"
+    signer = GrantSigner(keys.load_or_create(folder / "grants.key"))
+    store = SqliteStore(_database_path(database, folder / "approvals.db"))
+    url = listen.url_of(found, tls)
+
+    def on_ready() -> None:
+        print(f"notice: approvals service listening on {url}", file=sys.stderr, flush=True)
+        if is_local:
+            print("notice: identities are local and unverified (--local)", file=sys.stderr, flush=True)
+        if tls is None and not listen.stays_here(found):
+            print("notice: http without TLS: put a proxy with TLS in front", file=sys.stderr, flush=True)
+        if ready_file is not None:
+            _write_whole(ready_file, url + "\n")
+
+    try:
+        application: Any = create_app(store, verifier, signer, _now)
+        listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
+    finally:
+        store.close()
+
+
+def _database_path(database: str, usual: Path) -> Path:
+    if not database:
+        return usual
+    path = database.removeprefix("sqlite:///")
+    if path == database or not path:
+        raise UsageError("--database does not name an SQLite file", hint="write it as sqlite:///PATH")
+    return Path(path).expanduser()
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file so that readers find it whole or not at all."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+APPS = {"serve": app}
