@@ -1,0 +1,85 @@
+"""Does an UPDATE or DELETE really restrict its rows? `WHERE true`, `1 = 1` and `id = id` do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbgate.catalog import CatalogRelation
+from dbgate.gate.names import kind_of, strings
+from dbgate.gate.splice import normal
+from dbgate.model import Tree
+
+_REFLEXIVE = frozenset({"=", "<=", ">="})
+
+
+def is_blanket(where: Tree | None, target: CatalogRelation) -> bool:
+    """Whether a WHERE clause, seen by its shape, keeps every row of `target`."""
+    kind, body = kind_of(where)
+    match kind:
+        case "":
+            return True
+        case "BoolExpr":
+            args = body.get("args", ())
+            if body.get("boolop") == "AND_EXPR":
+                return all(is_blanket(a, target) for a in args)
+            if body.get("boolop") == "OR_EXPR":
+                return any(is_blanket(a, target) for a in args) or _complementary(args)
+            return not _names_columns(args)
+        case "CurrentOfExpr":
+            return False
+        case "A_Expr" if body.get("kind") in {"AEXPR_OP", "AEXPR_NOT_DISTINCT"}:
+            name = strings(body.get("name", ()))[-1:]
+            same = normal(body.get("lexpr")) == normal(body.get("rexpr"))
+            reflexive = body["kind"] == "AEXPR_NOT_DISTINCT" or name[0] in _REFLEXIVE
+            return (same and reflexive) or not _names_columns([where])
+        case "NullTest":
+            return body.get("nulltesttype") == "IS_NOT_NULL" and _never_null(body.get("arg"), target)
+        case "SubLink":
+            return _covers_itself(body, target)
+        case _:
+            return not _names_columns([where])
+
+
+def _complementary(args: list[Tree]) -> bool:
+    """`x IS NULL OR x IS NOT NULL`, `a = 1 OR a <> 1`, `a OR NOT a`."""
+    seen = []
+    for arg in args:
+        kind, body = kind_of(arg)
+        if kind == "NullTest":
+            seen.append(("null", repr(normal(body.get("arg"))), body.get("nulltesttype")))
+    return any((a[0], a[1]) == (b[0], b[1]) and a[2] != b[2] for a in seen for b in seen)
+
+
+def _never_null(arg: Any, target: CatalogRelation) -> bool:
+    kind, body = kind_of(arg)
+    if kind != "ColumnRef":
+        return False
+    name = strings(body["fields"])[-1:]
+    return any(c.name == name[0] and c.not_null for c in target.columns) if name else False
+
+
+def _covers_itself(body: Tree, target: CatalogRelation) -> bool:
+    """`id IN (SELECT id FROM the_same_table)`, `EXISTS (SELECT … FROM t)` without a condition."""
+    select = body.get("subselect", {}).get("SelectStmt", {})
+    if any(select.get(key) for key in ("whereClause", "groupClause", "havingClause", "limitCount", "limitOffset")):
+        return False
+    items = select.get("fromClause", ())
+    if len(items) != 1:
+        return False
+    kind, source = kind_of(items[0])
+    if body.get("subLinkType") == "EXISTS_SUBLINK":
+        return kind == "RangeVar"
+    return body.get("subLinkType") == "ANY_SUBLINK" and kind == "RangeVar" and source.get("relname") == target.name
+
+
+def _names_columns(nodes: list[Any]) -> bool:
+    todo: list[Any] = list(nodes)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            if "ColumnRef" in node or "CurrentOfExpr" in node:
+                return True
+            todo += list(node.values())
+    return False

@@ -1,0 +1,195 @@
+"""The decision on one statement: pure and total.
+
+    examine (what is it?) ─► inspect (is all of it known?) ─► may it read and write this? ─► rewrite ─► rules
+
+Over all rules that match, `deny` beats `approve` beats `allow`; no match is a denial. Whatever cannot be
+understood or rewritten safely is a denial that says what stood in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dbgate.catalog import Catalog
+from dbgate.gate.analysis import labels_met
+from dbgate.gate.contents import Contents, inspect
+from dbgate.gate.policy.model import Policy
+from dbgate.gate.protection import Protection, Unmasked, protection_for
+from dbgate.gate.recorded import recorded_parameters, recorded_text, without_constants
+from dbgate.gate.refusals import may_run
+from dbgate.gate.rewriting import rewrite
+from dbgate.gate.rules import judge_rules
+from dbgate.gate.splice import RewriteError
+from dbgate.gate.statement import Examined, examine, relation_value
+from dbgate.gate.syntax import Source
+from dbgate.gate.tracking import Changes, SessionObjects
+from dbgate.gate.transactions import changes_of
+from dbgate.model import (
+    Access,
+    Allow,
+    Decision,
+    Deny,
+    Identity,
+    Measured,
+    NeedsApproval,
+    Rewrite,
+    Statement,
+    Touch,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a decision depends on beside the statement."""
+
+    identity: Identity
+    policy: Policy
+    catalog: Catalog
+    environment: str
+    now: datetime
+    search_path: tuple[str, ...] | None = None
+    measured: Measured | None = None
+    objects: SessionObjects = field(default_factory=SessionObjects)
+    unmasked: Unmasked = field(default_factory=Unmasked)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The search path that holds: the session's, or else the role's."""
+        return self.catalog.search_path if self.search_path is None else self.search_path
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A statement, the decision on it, and what to record of it."""
+
+    statement: Statement
+    decision: Decision
+    tags: tuple[str, ...] = ()
+    recorded_text: str = ""
+    recorded_parameters: tuple[str | None, ...] = ()
+    recorded_rewritten: str = ""
+    changes: Changes = field(default_factory=Changes)
+
+
+def judge(source: Source, context: Context) -> Judgement:
+    """Decide on one statement.
+
+    Raises `StatementError` when it names a relation or alias that does not exist: nothing is sent then either.
+    """
+    try:
+        return _judge(source, context)
+    except RecursionError:
+        return _unexamined(source, "the statement nests too deeply", "write it flatter")
+
+
+def _judge(source: Source, context: Context) -> Judgement:
+    protection = protection_for(context.catalog, context.policy, context.identity, context.unmasked)
+    examined = examine(source.tree, protection, context.path)
+    if examined.refusal:
+        return _unexamined(source, examined.refusal, "", examined)
+    contents = inspect(
+        source.tree,
+        protection.schema,
+        context.policy.functions,
+        context.path,
+        queries_only=examined.handling != "ddl",
+    )
+    _sequences(examined, contents, protection, context.path)
+    statement = _statement(source, examined, contents)
+    decision = _decide(source, statement, examined, contents, protection, context)
+    return _judgement(source, statement, decision, examined, protection)
+
+
+def _decide(
+    source: Source,
+    statement: Statement,
+    examined: Examined,
+    contents: Contents,
+    protection: Protection,
+    context: Context,
+) -> Decision:
+    if contents.refusal:
+        return Deny(contents.refusal, hint=contents.hint)
+    refusal = may_run(examined, protection, context.objects)
+    if refusal is not None:
+        return refusal
+    if examined.kind == "ExecuteStmt":
+        return _execute(source, examined, context)
+    try:
+        run = rewrite(source, examined, protection)
+    except RewriteError as error:
+        return Deny(f"the statement cannot be masked safely: {error}", hint="write it another way, or ask for access")
+    return judge_rules(statement, examined, run, protection, context)
+
+
+def _execute(source: Source, examined: Examined, context: Context) -> Decision:
+    """EXECUTE is decided as the statement that was prepared would be now."""
+    prepared = context.objects.prepared[examined.body["name"]]
+    inner = _judge(prepared.source, context)
+    decision = inner.decision
+    if isinstance(decision, Allow | Rewrite):
+        if decision.text != prepared.text:
+            return Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
+        output = decision.output if isinstance(decision, Rewrite) else ()
+        masked = decision.masked if isinstance(decision, Rewrite) else ()
+        return Rewrite(source.text, decision.rules, masked, output) if masked else Allow(source.text, decision.rules)
+    if isinstance(decision, Deny):
+        return decision
+    return Deny("a prepared statement cannot wait for approval", hint="run the statement itself")
+
+
+def _sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
+    """`nextval('s')` writes the sequence."""
+    for name in contents.sequences:
+        schema, _, bare = name.replace('"', "").rpartition(".")
+        relation = protection.schema.lookup(schema, bare, path)
+        if relation is None or relation.kind != "S":
+            contents.refuse(f"{name} is not a sequence that dbgate knows")
+            return
+        examined.touches.append(Touch("update", Access.WRITE, relation_value(relation)))
+        if examined.access.strength < Access.WRITE.strength:
+            examined.verb, examined.access = "update", Access.WRITE
+
+
+def _statement(source: Source, examined: Examined, contents: Contents) -> Statement:
+    return Statement(
+        text=source.text,
+        tree=source.tree,
+        verb=examined.verb,
+        access=examined.access,
+        touches=tuple(dict.fromkeys(examined.touches)),
+        functions=tuple(dict.fromkeys(contents.functions)),
+        settings=tuple(dict.fromkeys(contents.settings)),
+        parameters=source.parameters,
+        has_where=not examined.blanket,
+    )
+
+
+def _judgement(
+    source: Source, statement: Statement, decision: Decision, examined: Examined, protection: Protection
+) -> Judgement:
+    run = decision.run if isinstance(decision, NeedsApproval) else decision
+    rewritten = run.text if isinstance(run, Allow | Rewrite) else ""
+    sensitive = list(examined.found.sensitive.values())
+    return Judgement(
+        statement=statement,
+        decision=decision,
+        tags=tuple(sorted({label.tag for label in labels_met(examined.found)})),
+        recorded_text=recorded_text(source.text, sensitive),
+        recorded_parameters=recorded_parameters(source.parameters, sensitive),
+        recorded_rewritten=without_constants(rewritten) if sensitive and rewritten else rewritten,
+        changes=changes_of(source, examined, run),
+    )
+
+
+def _unexamined(source: Source, reason: str, hint: str, examined: Examined | None = None) -> Judgement:
+    verb, access = (examined.verb, examined.access) if examined else ("unknown", Access.ADMIN)
+    statement = Statement(source.text, source.tree, verb, access, parameters=source.parameters)
+    return Judgement(
+        statement,
+        Deny(reason, hint=hint),
+        recorded_text=without_constants(source.text),
+        recorded_parameters=tuple(None if v is None else "***" for v in source.parameters),
+    )

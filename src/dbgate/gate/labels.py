@@ -1,0 +1,189 @@
+"""Which columns are labelled: by the policy's globs, and by where their values come from.
+
+Labels follow values: through inheritance and partitions (both ways), foreign keys, generated columns, and the
+definitions of views and materialized views. Where a definition cannot be followed, every column is labelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dbgate.catalog import CatalogColumn, CatalogRelation
+from dbgate.errors import StatementError
+from dbgate.gate.analysis import Analysis
+from dbgate.gate.names import kind_of
+from dbgate.gate.policy.model import MaskMethod
+from dbgate.gate.relations import Schema
+from dbgate.gate.scope import Label, Labels
+from dbgate.gate.syntax import parse_one
+from dbgate.model import ColumnName, Tree
+
+REDACT = MaskMethod("redact")
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The tags of a column. `exact` tells that it holds the value itself, not something made from it."""
+
+    tags: frozenset[str]
+    exact: bool = True
+
+
+@dataclass(slots=True)
+class TagMap:
+    """The tagged columns of a database: per relation OID, by column name.
+
+    `predicates` holds, for views, the tags of columns that decide which rows they show.
+    `unknown` are the views whose definition could not be followed.
+    """
+
+    columns: dict[int, dict[str, Tagged]] = field(default_factory=dict)
+    predicates: dict[int, frozenset[str]] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
+
+    def add(self, oid: int, name: str, tags: Iterable[str], *, exact: bool = True) -> bool:
+        """Add tags to a column; tell whether that changed anything."""
+        known = self.columns.get(oid, {}).get(name)
+        merged = frozenset(tags) | (known.tags if known else frozenset())
+        if known is not None and merged == known.tags:
+            return False
+        if merged:
+            self.columns.setdefault(oid, {})[name] = Tagged(merged, exact and (known is None or known.exact))
+        return bool(merged)
+
+
+def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[str]]) -> TagMap:
+    """Tag every column of a database. `classify(schema, table, column)` gives the tags of the policy's globs."""
+    tags = TagMap()
+    for relation in schema.catalog.relations:
+        for column in relation.columns:
+            found = classify(relation.schema, relation.name, column.name)
+            if found:
+                tags.add(relation.oid, column.name, found)
+    # Each round carries tags one step further; every round but the last adds a tag, so it ends.
+    changed = bool(tags.columns)
+    while changed:
+        changed = _through_tables(schema, tags)
+        changed = _through_views(schema, tags) or changed
+    return tags
+
+
+def _through_tables(schema: Schema, tags: TagMap) -> bool:
+    changed = False
+    for oid in list(tags.columns):
+        for other in schema.family(oid) - {oid}:
+            names = {c.name for c in schema.by_oid[other].columns} if other in schema.by_oid else set()
+            for name, tagged in list(tags.columns[oid].items()):
+                if name in names:
+                    changed = tags.add(other, name, tagged.tags, exact=tagged.exact) or changed
+        for key in schema.keys_to.get(oid, ()):
+            changed = _through_key(schema, tags, oid, key.relation, key.referenced_columns, key.columns) or changed
+        changed = _through_generated(schema.by_oid[oid], tags) or changed
+    return changed
+
+
+def _through_key(
+    schema: Schema, tags: TagMap, referenced: int, referencing: int, there: Iterable[int], here: Iterable[int]
+) -> bool:
+    """A foreign key copies the values of the columns that it refers to."""
+    changed = False
+    from_names = {c.number: c.name for c in schema.by_oid[referenced].columns}
+    to_names = {c.number: c.name for c in schema.by_oid[referencing].columns} if referencing in schema.by_oid else {}
+    for source, copy in zip(there, here, strict=False):
+        tagged = tags.columns[referenced].get(from_names.get(source, ""))
+        if tagged is not None and copy in to_names:
+            changed = tags.add(referencing, to_names[copy], tagged.tags, exact=tagged.exact) or changed
+    return changed
+
+
+def _through_generated(relation: CatalogRelation, tags: TagMap) -> bool:
+    changed = False
+    for column in relation.columns:
+        if column.generated and column.default:
+            names = set(_column_names(column.default))
+            sources = [t.tags for n, t in list(tags.columns[relation.oid].items()) if n in names]
+            for found in sources:
+                changed = tags.add(relation.oid, column.name, found, exact=False) or changed
+    return changed
+
+
+def _column_names(expression: str) -> Iterable[str]:
+    todo: list[object] = [parse_one(f"SELECT {expression}")]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            kind, body = kind_of(node)
+            if kind == "ColumnRef":
+                yield from (f["String"]["sval"] for f in body["fields"] if "String" in f)
+            else:
+                todo += list(node.values())
+
+
+def _through_views(schema: Schema, tags: TagMap) -> bool:
+    changed = False
+    labels = as_labels(schema, tags)
+    for relation in schema.catalog.relations:
+        if relation.kind not in "vm" or not any(oid in tags.columns for oid in relation.depends):
+            continue
+        if relation.oid in tags.unknown:
+            continue
+        changed = _through_view(schema, relation, labels, tags) or changed
+    return changed
+
+
+def _through_view(
+    schema: Schema, relation: CatalogRelation, labels: Mapping[int, Mapping[str, Labels]], tags: TagMap
+) -> bool:
+    analysis = Analysis(schema, labels, ())
+    try:
+        tree = parse_one(relation.definition)
+        columns = analysis.query(tree["SelectStmt"], None, None)
+    except (StatementError, KeyError, LookupError):
+        columns = None
+    if columns is None or len(columns) < len(relation.columns):
+        tags.unknown.add(relation.oid)
+        every = {t for oid in relation.depends for c in tags.columns.get(oid, {}).values() for t in c.tags}
+        added = [tags.add(relation.oid, c.name, every, exact=False) for c in relation.columns]
+        return any(added)
+    before = tags.predicates.get(relation.oid, frozenset())
+    met = before | {label.tag for label in analysis.found.predicates}
+    tags.predicates[relation.oid] = met
+    changed = met != before
+    plain = _plain_targets(tree["SelectStmt"])
+    for index, (column, out) in enumerate(zip(relation.columns, columns, strict=False)):
+        found = {label.tag for label in out.labels}
+        if found:
+            exact = index in plain and len(out.labels) == 1
+            changed = tags.add(relation.oid, column.name, found, exact=exact) or changed
+    return changed
+
+
+def _plain_targets(select: Tree) -> set[int]:
+    """The positions of output columns that are a column reference and nothing else."""
+    targets = select.get("targetList", ())
+    return {i for i, t in enumerate(targets) if kind_of(t["ResTarget"].get("val"))[0] == "ColumnRef"}
+
+
+def as_labels(schema: Schema, tags: TagMap) -> dict[int, dict[str, Labels]]:
+    """The tagged columns as labels that everybody has to see masked."""
+    return {
+        oid: {
+            name: frozenset(
+                Label(ColumnName(relation.schema, relation.name, name), t, REDACT, True) for t in found.tags
+            )
+            for name, found in columns.items()
+        }
+        for oid, columns in tags.columns.items()
+        if (relation := schema.by_oid[oid])
+    }
+
+
+def column_named(relation: CatalogRelation, name: str) -> CatalogColumn:
+    """The column of that name. Raises `LookupError`."""
+    for column in relation.columns:
+        if column.name == name:
+            return column
+    raise LookupError(name)

@@ -1,0 +1,186 @@
+"""What one identity must not see of one database: hidden columns, filtered rows, and the SQL that stands instead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from dbgate.catalog import Catalog, CatalogRelation
+from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, tag_columns
+from dbgate.gate.masks import mask
+from dbgate.gate.names import qualified, quote
+from dbgate.gate.policy.match import Classifier
+from dbgate.gate.policy.model import MaskMethod, Policy, RowFilter
+from dbgate.gate.relations import Schema, schema_of
+from dbgate.gate.scope import Label, Labels
+from dbgate.model import ColumnName, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasked:
+    """Tags that a redeemed grant lets an identity see, as globs."""
+
+    tags: tuple[str, ...] = ()
+
+
+class Protection:
+    """The labels and filters of a policy, for one identity, on one catalog. Make it with `protection_for`."""
+
+    def __init__(self, schema: Schema, policy: Policy, tags: TagMap, identity: Identity, unmasked: Unmasked) -> None:
+        self.schema = schema
+        self.policy = policy
+        self.tags = tags
+        groups = set(identity.groups)
+        self._visible_globs = [
+            glob for rule in policy.unmask if rule.approval is None and groups & set(rule.groups) for glob in rule.tags
+        ] + list(unmasked.tags)
+        self._filters = [f for f in policy.rows if not groups & set(f.except_groups)]
+        self._hidden_tags: dict[str, bool] = {}
+        self.labels: dict[int, dict[str, Labels]] = {
+            oid: {name: self._labels(schema.by_oid[oid], name, found) for name, found in columns.items()}
+            for oid, columns in tags.columns.items()
+            if oid in schema.by_oid
+        }
+        self._filter_cache: dict[int, tuple[RowFilter, ...]] = {}
+        self._reaches: dict[int, bool] = {}
+        self.inlined: dict[int, str] = {}
+
+    def _labels(self, relation: CatalogRelation, name: str, tagged: Tagged) -> Labels:
+        column = ColumnName(relation.schema, relation.name, name)
+        return frozenset(Label(column, tag, self.method(tag), self.hides(tag)) for tag in tagged.tags)
+
+    def hides(self, tag: str) -> bool:
+        """Whether this identity sees only masks of columns with the tag."""
+        if tag not in self._hidden_tags:
+            self._hidden_tags[tag] = not any(fnmatchcase(tag, glob) for glob in self._visible_globs)
+        return self._hidden_tags[tag]
+
+    def method(self, tag: str) -> MaskMethod:
+        """The mask method of a tag: its own, that of a matching glob, or redaction."""
+        methods = dict(self.policy.mask)
+        if tag in methods:
+            return methods[tag]
+        return next((m for glob, m in self.policy.mask if fnmatchcase(tag, glob)), REDACT)
+
+    def hidden(self, relation: CatalogRelation, name: str) -> Label | None:
+        """The label that hides a column from this identity, or None."""
+        labels = self.labels.get(relation.oid, {}).get(name, ())
+        return next((label for label in sorted(labels, key=lambda x: x.tag) if label.hidden), None)
+
+    def hidden_columns(self, relation: CatalogRelation) -> dict[str, Label]:
+        """The columns of a relation that this identity sees masked."""
+        names = self.labels.get(relation.oid, {})
+        return {name: label for name in names if (label := self.hidden(relation, name)) is not None}
+
+    def filters(self, relation: CatalogRelation) -> tuple[RowFilter, ...]:
+        """The row filters of a table: its own and those of the tables that it is a part of."""
+        if relation.oid not in self._filter_cache:
+            names = [f"{relation.schema}.{relation.name}"]
+            todo = list(relation.parents)
+            while todo:
+                parent = self.schema.by_oid.get(todo.pop())
+                if parent is not None:
+                    names.append(f"{parent.schema}.{parent.name}")
+                    todo += parent.parents
+            self._filter_cache[relation.oid] = tuple(
+                f for f in self._filters if any(fnmatchcase(name, f.table) for name in names)
+            )
+        return self._filter_cache[relation.oid]
+
+    def shields(self, relation: CatalogRelation) -> bool:
+        """Whether reading a relation meets hidden columns or filtered rows, here or in what a view reads."""
+        oid = relation.oid
+        if oid not in self._reaches:
+            self._reaches[oid] = False  # ends the recursion of a view that names itself
+            self._reaches[oid] = bool(
+                self.hidden_columns(relation)
+                or self.filters(relation)
+                or any(self.hides(tag) for tag in self.tags.predicates.get(oid, ()))
+                or any(self.shields(self.schema.by_oid[d]) for d in relation.depends if d in self.schema.by_oid)
+            )
+        return self._reaches[oid]
+
+    def filtered_below(self, relation: CatalogRelation) -> RowFilter | None:
+        """A row filter on the relation or on anything that its definition reads."""
+        found = self.filters(relation)
+        if found:
+            return found[0]
+        below = (self.schema.by_oid[d] for d in relation.depends if d in self.schema.by_oid)
+        return next((f for r in below if (f := self.filtered_below(r)) is not None), None)
+
+    def column_expression(self, relation: CatalogRelation, name: str, reference: str) -> str | None:
+        """The mask that stands for a column, or None where it is shown. `reference` names its value."""
+        column = column_named(relation, name)
+        label = self.hidden(relation, name)
+        if label is None:
+            if relation.kind in "vm" and any(self.hides(t) for t in self.tags.predicates.get(relation.oid, ())):
+                return mask(REDACT, column, reference, exact=False)
+            return None
+        exact = self.tags.columns[relation.oid][name].exact
+        return mask(label.method, column, reference, exact=exact)
+
+    def projection(
+        self, relation: CatalogRelation, system: Sequence[str] = (), columns: Collection[str] | None = None
+    ) -> str:
+        """The target list of the sub-select that stands for a relation; `columns` None asks for all of them."""
+        items = list(system)
+        for column in relation.columns:
+            if columns is not None and column.name not in columns:
+                continue
+            reference = quote(column.name)
+            masked = self.column_expression(relation, column.name, reference)
+            items.append(f"{masked} AS {reference}" if masked else reference)
+        return ", ".join(items)
+
+    def condition(self, relation: CatalogRelation) -> str:
+        """The conditions of the row filters, joined; empty without any."""
+        return " AND ".join(f"({f.where})" for f in self.filters(relation))
+
+    def source(
+        self,
+        relation: CatalogRelation,
+        *,
+        only: str = "",
+        sample: str = "",
+        system: Sequence[str] = (),
+        columns: Collection[str] | None = None,
+    ) -> str:
+        """The sub-select that stands for a table, without parentheses. A filter is fenced by `OFFSET 0`."""
+        name = qualified(relation.schema, relation.name)
+        text = f"SELECT {self.projection(relation, system, columns)} FROM {only}{name}{sample}"
+        condition = self.condition(relation)
+        return f"{text} WHERE {condition} OFFSET 0" if condition else text
+
+
+_tag_maps: list[tuple[Catalog, str, TagMap]] = []
+_protections: dict[tuple[int, str, str, tuple[str, ...], tuple[str, ...]], tuple[Catalog, Protection]] = {}
+
+
+def protection_for(catalog: Catalog, policy: Policy, identity: Identity, unmasked: Unmasked) -> Protection:
+    """The protection for an identity; kept while catalog and policy stay the same."""
+    key = (id(catalog), policy.digest, identity.key, identity.groups, unmasked.tags)
+    found = _protections.get(key)
+    if found is not None and found[0] is catalog:
+        return found[1]
+    made = Protection(schema_of(catalog), policy, _tags_of(catalog, policy), identity, unmasked)
+    if len(_protections) > 64:
+        _protections.clear()
+    _protections[key] = (catalog, made)
+    return made
+
+
+def _tags_of(catalog: Catalog, policy: Policy) -> TagMap:
+    for known, digest, tags in _tag_maps:
+        if known is catalog and digest == policy.digest:
+            return tags
+    classifier = Classifier(policy.classify)
+    made = tag_columns(schema_of(catalog), classifier.tags)
+    _tag_maps.insert(0, (catalog, policy.digest, made))
+    del _tag_maps[4:]
+    return made
+
+
+def visible_tags(labels: Mapping[str, Labels]) -> frozenset[str]:
+    """All tags of a relation's columns."""
+    return frozenset(label.tag for found in labels.values() for label in found)

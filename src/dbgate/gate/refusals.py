@@ -1,0 +1,111 @@
+"""What no rule can allow: writes that read hidden columns, masks stored as data, handles of unknown origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dbgate.gate.protection import Protection
+from dbgate.gate.scope import Label
+from dbgate.gate.statement import Examined, is_temporary, relation_bodies
+from dbgate.gate.tracking import SessionObjects
+from dbgate.model import Deny
+
+_MOVES = frozenset({"RenameStmt", "AlterObjectSchemaStmt", "AlterOwnerStmt"})
+
+
+def may_run(examined: Examined, protection: Protection, objects: SessionObjects) -> Deny | None:
+    """The denial of a statement that must not run whatever the rules say; None when rules may decide."""
+    return (
+        _write_reads(examined)
+        or _stores(examined)
+        or _blind_write(examined, protection)
+        or _moves_labels(examined, protection)
+        or _handles(examined, objects)
+    )
+
+
+def _names(labels: Iterable[Label]) -> str:
+    return ", ".join(sorted({str(label.column) for label in labels}))
+
+
+def _hidden(labels: Iterable[Label]) -> list[Label]:
+    return [label for label in labels if label.hidden]
+
+
+def _write_reads(examined: Examined) -> Deny | None:
+    """A write may not read a column that this identity may not see: its effect would show the value."""
+    found = examined.found
+    if not found.targets:
+        return None
+    hidden = _hidden(found.write_reads | found.cte_reads)
+    if not hidden:
+        return None
+    return Deny(
+        f"the statement writes and reads {_names(hidden)}, which you see only masked",
+        hint="select rows by other columns, or ask for unmasked access",
+    )
+
+
+def _stores(examined: Examined) -> Deny | None:
+    """A mask is never stored as data; temporary tables may hold masks. A view's definition holds no values."""
+    if examined.made is None or examined.kind == "ViewStmt" or is_temporary(examined.made):
+        return None
+    found = examined.found
+    hidden = _hidden(found.outputs | found.predicates | found.cte_reads)
+    if not hidden:
+        return None
+    return Deny(
+        f"the new relation would store masks of {_names(hidden)}",
+        hint="leave these columns out, or make a temporary table",
+    )
+
+
+def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
+    """Rewrite rules on a table run statements that nobody has looked at."""
+    for _, entry in examined.found.targets:
+        relation = entry.relation
+        if relation is not None and relation.has_rules and relation.kind != "v":
+            return Deny(f"{relation.schema}.{relation.name} has rewrite rules, which dbgate cannot look into")
+        if relation is not None and relation.kind in "vm" and protection.shields(relation):
+            return Deny(
+                f"{relation.schema}.{relation.name} is a view over masked columns or filtered rows",
+                hint="write to its table",
+            )
+    return None
+
+
+def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
+    """Renaming or moving a relation would take its columns out of the policy's globs."""
+    kind = examined.kind
+    moves = kind in _MOVES
+    if kind == "AlterTableStmt":
+        moves = True
+    if not moves:
+        return None
+    for body in relation_bodies(examined.body):
+        relation = protection.schema.lookup(
+            body.get("schemaname", ""), body["relname"], protection.schema.catalog.search_path
+        )
+        if relation is None:
+            continue
+        hidden = protection.hidden_columns(relation)
+        if hidden:
+            return Deny(
+                f"{relation.schema}.{relation.name} has columns that you see only masked: {', '.join(sorted(hidden))}",
+                hint="changing its definition could take the labels off; let somebody do it who sees them",
+            )
+    return None
+
+
+def _handles(examined: Examined, objects: SessionObjects) -> Deny | None:
+    """Prepared statements and cursors have to come from this session."""
+    body = examined.body
+    if examined.kind == "ExecuteStmt" and body["name"] not in objects.prepared:
+        return Deny(f"no prepared statement {body['name']} was made in this session", hint="PREPARE it first")
+    if examined.kind == "FetchStmt" and body.get("portalname", "") not in objects.cursors:
+        return Deny(f"no cursor {body.get('portalname', '')} was declared in this session", hint="DECLARE it first")
+    if examined.kind == "ExplainStmt" and "ExecuteStmt" in body.get("query", {}):
+        name = body["query"]["ExecuteStmt"]["name"]
+        if name not in objects.prepared:
+            return Deny(f"no prepared statement {name} was made in this session", hint="PREPARE it first")
+    return None

@@ -1,0 +1,110 @@
+"""Find relations by name exactly as the server will: temporary schema, `pg_catalog`, then the search path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, ForeignKey
+
+SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
+
+
+class Schema:
+    """A catalog, indexed. Make it once per catalog with `schema_of`."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.by_oid: dict[int, CatalogRelation] = {}
+        self.by_name: dict[tuple[str, str], CatalogRelation] = {}
+        self.children: dict[int, list[int]] = {}
+        for relation in catalog.relations:
+            self.by_oid[relation.oid] = relation
+            self.by_name[relation.schema, relation.name] = relation
+            for parent in relation.parents:
+                self.children.setdefault(parent, []).append(relation.oid)
+        self.functions: dict[str, list[CatalogFunction]] = {}
+        for function in catalog.functions:
+            self.functions.setdefault(function.name, []).append(function)
+        self.functions_by_oid = {f.oid: f for f in catalog.functions}
+        self.keys_to: dict[int, list[ForeignKey]] = {}
+        for key in catalog.foreign_keys:
+            self.keys_to.setdefault(key.referenced, []).append(key)
+        self.temp_schema = next((s for s in catalog.schemas if s.startswith("pg_temp_")), "")
+        self.operators = {o.name for o in catalog.operators}
+
+    def lookup(self, schema: str, name: str, search_path: Sequence[str]) -> CatalogRelation | None:
+        """The relation that a name means, or None. `schema` is empty for an unqualified name."""
+        if schema == "pg_temp":
+            schema = self.temp_schema
+        if schema:
+            return self._get(schema, name)
+        before = () if "pg_catalog" in search_path else ("pg_catalog",)
+        for candidate in (self.temp_schema, *before, *search_path):
+            found = self._get(candidate, name) if candidate else None
+            if found is not None:
+                return found
+        return None
+
+    def _get(self, schema: str, name: str) -> CatalogRelation | None:
+        found = self.by_name.get((schema, name))
+        if found is None and schema in SYSTEM_SCHEMAS:
+            columns = self.catalog.system.get(f"{schema}.{name}")
+            if columns is not None:
+                return _system_relation(schema, name, tuple(columns))
+        return found
+
+    def functions_named(self, schema: str, name: str, search_path: Sequence[str]) -> list[CatalogFunction]:
+        """The functions outside `pg_catalog` that a name can mean."""
+        found = self.functions.get(name, [])
+        return [f for f in found if (f.schema == schema if schema else f.schema in search_path)]
+
+    def family(self, oid: int) -> set[int]:
+        """The OIDs of all relations connected by inheritance or partitioning, itself included."""
+        seen = {oid}
+        todo = [oid]
+        while todo:
+            current = todo.pop()
+            relation = self.by_oid.get(current)
+            near = [*self.children.get(current, ()), *(relation.parents if relation else ())]
+            for other in near:
+                if other not in seen:
+                    seen.add(other)
+                    todo.append(other)
+        return seen
+
+    def descendants(self, oid: int) -> list[int]:
+        """The OIDs of partitions and inheriting tables, of all levels, itself not included."""
+        found: list[int] = []
+        todo = list(self.children.get(oid, ()))
+        while todo:
+            current = todo.pop()
+            if current not in found:
+                found.append(current)
+                todo += self.children.get(current, ())
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _system_relation(schema: str, name: str, columns: tuple[str, ...]) -> CatalogRelation:
+    return CatalogRelation(
+        oid=0,
+        schema=schema,
+        name=name,
+        kind="v",
+        columns=tuple(CatalogColumn(n, c, "", 0, 0, "", "") for n, c in enumerate(columns, 1)),
+    )
+
+
+_cache: list[tuple[Catalog, Schema]] = []
+
+
+def schema_of(catalog: Catalog) -> Schema:
+    """The index of a catalog; kept for the last few catalogs."""
+    for known, schema in _cache:
+        if known is catalog:
+            return schema
+    schema = Schema(catalog)
+    _cache.insert(0, (catalog, schema))
+    del _cache[4:]
+    return schema

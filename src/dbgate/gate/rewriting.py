@@ -1,0 +1,74 @@
+"""The text that runs: qualified names, masks, row filters, whatever kind of statement holds the query."""
+
+from __future__ import annotations
+
+from dbgate.gate.lexer import Offsets, Tokens
+from dbgate.gate.names import qualified, quote, strings
+from dbgate.gate.protection import Protection
+from dbgate.gate.scope import Label
+from dbgate.gate.splice import RewriteError
+from dbgate.gate.statement import Examined
+from dbgate.gate.substitute import Substitution
+from dbgate.gate.syntax import Source, parse_one
+from dbgate.model import Allow, MaskedColumn, Relation, Rewrite
+
+
+def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow | Rewrite:
+    """What runs instead of `source`. Raises `RewriteError` when it cannot be made safely."""
+    found = examined.found
+    if examined.copied is not None:
+        return _rewrite_copy(source, examined, protection)
+    if not examined.inner_kind:
+        return Allow(source.text)
+    if examined.kind == "ViewStmt":
+        return Allow(source.text)
+    result = Substitution(source.text, source.tree, found, protection).run()
+    masked = _masked(found.outputs | found.predicates | found.write_reads | found.cte_reads)
+    output = tuple(i for i, c in enumerate(found.columns or ()) if any(x.hidden for x in c.labels))
+    if not result.shielded and not result.filtered and not masked:
+        return Allow(result.text)
+    return Rewrite(
+        text=result.text,
+        masked=masked,
+        output=output,
+        predicates=tuple(sorted({x.column for x in found.predicates if x.hidden})),
+        filtered=tuple(dict.fromkeys(result.filtered)),
+        lineage_known=found.columns is not None,
+    )
+
+
+def _masked(labels: set[Label]) -> tuple[MaskedColumn, ...]:
+    hidden = sorted({(x.column, x.tag, x.method.method) for x in labels if x.hidden})
+    return tuple(MaskedColumn(*fields) for fields in hidden)
+
+
+def _rewrite_copy(source: Source, examined: Examined, protection: Protection) -> Allow | Rewrite:
+    """`COPY table (columns) TO STDOUT` becomes `COPY (SELECT columns FROM …) TO STDOUT` where it shows masks."""
+    entry = examined.copied
+    if entry is None or entry.relation is None or entry.body is None:
+        raise RewriteError("the table of COPY could not be found")
+    relation = entry.relation
+    tokens = Tokens(source.text)
+    try:
+        first = tokens.index_at(Offsets(source.text).to_chars(int(entry.body["location"])))
+    except (KeyError, LookupError):
+        raise RewriteError("the table of COPY could not be found in the text") from None
+    end = tokens.name_end(first)
+    if not protection.shields(relation):
+        name = tokens.list[first].start, tokens.list[end - 1].end
+        return Allow(source.text[: name[0]] + qualified(relation.schema, relation.name) + source.text[name[1] :])
+    if end < len(tokens.list) and tokens.list[end].text == "(":
+        end = tokens.matching(end) + 1
+    names = strings(examined.body.get("attlist", ())) or [c.name for c in relation.columns if not c.generated]
+    query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({protection.source(relation)}) AS copied"
+    start, stop = tokens.list[first].start, tokens.list[end - 1].end
+    text = f"{source.text[:start]}({query}){source.text[stop:]}"
+    made = parse_one(text).get("CopyStmt", {})
+    same = {k: v for k, v in made.items() if k not in {"query", "options"}}
+    if same or made.get("is_program") or made.get("filename"):
+        raise RewriteError("COPY could not be rewritten")
+    if protection.filtered_below(relation) and relation.kind in "vm":
+        raise RewriteError(f"the view {relation.schema}.{relation.name} reads a table with a row filter")
+    hidden = _masked(examined.found.outputs)
+    filtered = (Relation(relation.schema, relation.name, relation.oid, relation.kind),)
+    return Rewrite(text, masked=hidden, filtered=filtered if protection.filters(relation) else ())

@@ -1,0 +1,184 @@
+"""The rules of a policy on one statement: strictest effect wins, no match is a denial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dbgate.gate.analysis import labels_met
+from dbgate.gate.measure import count_queries
+from dbgate.gate.policy.match import rule_applies
+from dbgate.gate.policy.model import Rule
+from dbgate.gate.protection import Protection
+from dbgate.gate.relations import SYSTEM_SCHEMAS
+from dbgate.gate.statement import Examined
+from dbgate.model import (
+    Access,
+    Allow,
+    CountQuery,
+    Decision,
+    Deny,
+    NeedsApproval,
+    NeedsMeasure,
+    ReviewClause,
+    Rewrite,
+    RuleRef,
+    Statement,
+    Touch,
+)
+
+if TYPE_CHECKING:
+    from dbgate.gate.decide import Context
+
+_FREE = frozenset({Access.TRANSACTION, Access.SESSION})
+
+
+@dataclass(slots=True)
+class _Matches:
+    """The rules that match, by effect, over all touches."""
+
+    deny: list[Rule] = field(default_factory=list)
+    approve: list[Rule] = field(default_factory=list)
+    allow: list[Rule] = field(default_factory=list)
+    open: list[Rule] = field(default_factory=list)
+    uncovered: list[Touch] = field(default_factory=list)
+
+
+def judge_rules(
+    statement: Statement, examined: Examined, run: Allow | Rewrite, protection: Protection, context: Context
+) -> Decision:
+    """Apply the rules to a statement that could run as `run`."""
+    tags = frozenset(label.tag for label in labels_met(examined.found))
+    matches = _match(statement, examined, tags, context)
+    if matches.deny:
+        return _deny(matches.deny)
+    queries = _queries(examined, run, statement, protection)
+    if matches.open and context.measured is None and queries is not None:
+        return NeedsMeasure(queries, _refs(matches.open))
+    # Rows that cannot be counted may be too many: the rule counts as met.
+    unknown = [r for r in matches.open if context.measured is None]
+    denied = [r for r in unknown if r.effect == "deny"]
+    if denied:
+        return _deny(denied, "the rows it touches cannot be counted")
+    if matches.uncovered:
+        return _uncovered(matches.uncovered[0], context)
+    approve = list(dict.fromkeys([*matches.approve, *(r for r in unknown if r.effect == "approve")]))
+    if approve:
+        return _approval(approve, run, context)
+    return replace(run, rules=_refs(matches.allow))
+
+
+def _match(statement: Statement, examined: Examined, tags: frozenset[str], context: Context) -> _Matches:
+    matches = _Matches()
+    measured = context.measured.total if context.measured is not None else None
+    for touch in statement.touches:
+        covered = _covered_by_nature(touch)
+        for rule in context.policy.rules:
+            applies = rule_applies(
+                rule,
+                touch=touch,
+                identity=context.identity,
+                environment=context.environment,
+                tags=tags,
+                where_missing=examined.blanket,
+                measured=measured,
+                now=context.now,
+            )
+            if applies is None:
+                if rule not in matches.open:
+                    matches.open.append(rule)
+                covered = covered or rule.effect == "approve"
+            elif applies:
+                found = getattr(matches, rule.effect)
+                if rule not in found:
+                    found.append(rule)
+                covered = covered or rule.effect != "deny"
+        if not covered and not _covered_without_relation(touch, tags, context):
+            matches.uncovered.append(touch)
+    return matches
+
+
+def _covered_by_nature(touch: Touch) -> bool:
+    """Transactions, session settings and the (filtered) system catalogs need no rule; a rule may deny them."""
+    if touch.access in _FREE:
+        return True
+    system = touch.relation is not None and touch.relation.schema in SYSTEM_SCHEMAS
+    return system and touch.access is Access.READ
+
+
+def _covered_without_relation(touch: Touch, tags: frozenset[str], context: Context) -> bool:
+    """`SELECT 1` reads no table: whoever may read any table may run it."""
+    if touch.relation is not None or touch.access is not Access.READ:
+        return False
+    for rule in context.policy.rules:
+        if rule.effect == "allow":
+            anywhere = replace(rule, when=replace(rule.when, tables=(), tags=()))
+            if rule_applies(
+                anywhere,
+                touch=touch,
+                identity=context.identity,
+                environment=context.environment,
+                tags=tags,
+                where_missing=False,
+                measured=0,
+                now=context.now,
+            ):
+                return True
+    return False
+
+
+def _queries(
+    examined: Examined, run: Allow | Rewrite, statement: Statement, protection: Protection
+) -> tuple[CountQuery, ...] | None:
+    """The queries that count the statement's rows; None when they cannot be counted."""
+    targets = examined.found.targets
+    if examined.kind == "TruncateStmt":
+        oids = [t.relation.oid for t in statement.touches if t.relation]
+        counts = [
+            count_queries(run.text, (), protection.schema, protection.schema.by_oid[o])
+            for o in oids
+            if o in protection.schema.by_oid
+        ]
+        return tuple(q for c in counts for q in c or ()) if counts else None
+    if not targets:
+        # Only writes are counted; a read that a rule on rows meets touches none.
+        return () if not examined.changes_data else None
+    if len(targets) > 1 or examined.kind != examined.inner_kind or targets[0][1].relation is None:
+        return None
+    if examined.inner_kind == "SelectStmt":
+        return None
+    return count_queries(run.text, statement.parameters, protection.schema, targets[0][1].relation)
+
+
+def _refs(rules: list[Rule]) -> tuple[RuleRef, ...]:
+    return tuple(rule.ref for rule in rules)
+
+
+def _deny(rules: list[Rule], why: str = "") -> Deny:
+    first = rules[0]
+    reason = first.message or f"the rule {first.id} denies it"
+    return Deny(f"{reason} ({why})" if why else reason, _refs(rules))
+
+
+def _uncovered(touch: Touch, context: Context) -> Deny:
+    where = f" on {touch.relation}" if touch.relation else ""
+    groups = ", ".join(context.identity.groups) or "none"
+    return Deny(
+        f"no rule allows {touch.verb}{where}",
+        hint=f"your groups: {groups}; dbgate policy explain shows the rules that were looked at",
+    )
+
+
+def _approval(rules: list[Rule], run: Allow | Rewrite, context: Context) -> NeedsApproval:
+    clauses: dict[ReviewClause, None] = {}
+    for rule in rules:
+        clauses |= dict.fromkeys(rule.clauses)
+    reason = next((r.message for r in rules if r.message), "")
+    return NeedsApproval(
+        clauses=tuple(clauses),
+        rules=_refs(rules),
+        run=run,
+        reason=reason,
+        expires_s=min(r.expires_s for r in rules),
+        measured=context.measured,
+    )

@@ -1,0 +1,126 @@
+"""Scopes: which columns a name can mean at one place of a query, and which labelled columns feed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dbgate.catalog import CatalogRelation
+from dbgate.gate.policy.model import MaskMethod
+from dbgate.model import ColumnName, Tree
+
+SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A labelled column. `hidden` tells that this identity sees only the mask."""
+
+    column: ColumnName
+    tag: str
+    method: MaskMethod
+    hidden: bool
+
+
+Labels: TypeAlias = frozenset[Label]
+NONE: Labels = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """An output column of a query or a FROM item, and the labelled columns that feed it."""
+
+    name: str
+    labels: Labels = NONE
+
+
+@dataclass(slots=True)
+class Entry:
+    """A named FROM item. `columns` is None where they cannot be known (some functions' results); `extra`
+    are the labelled columns behind unknown ones.
+
+    For a relation: `relation`, its `body` in the tree, and what the query asks of it: `system` columns and
+    the names of ordinary ones (`used`), or all of them (`whole`). `target` marks the relation that a statement
+    changes, `implicit` its `old` and `new` rows in RETURNING.
+    """
+
+    name: str
+    columns: tuple[Out, ...] | None
+    schema: str = ""
+    relation: CatalogRelation | None = None
+    body: Tree | None = None
+    target: bool = False
+    implicit: bool = False
+    sample: Tree | None = None
+    extra: Labels = NONE
+    system: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    whole: bool = False
+
+    def find(self, name: str) -> Out | None:
+        """The column of that name."""
+        return next((c for c in self.columns or () if c.name == name), None)
+
+    @property
+    def labels(self) -> Labels:
+        """The labelled columns behind all columns."""
+        return self.extra | union(c.labels for c in self.columns or ())
+
+
+@dataclass(slots=True)
+class Item:
+    """One element of a FROM list: the entries that can be named, and the columns that `*` gives."""
+
+    entries: list[Entry]
+    columns: tuple[Out, ...] | None
+
+
+@dataclass(slots=True)
+class Scope:
+    """What can be named at one query level. `parent` is the level outside."""
+
+    items: list[Item] = field(default_factory=list)
+    parent: Scope | None = None
+
+    def entries(self) -> Iterator[Entry]:
+        """All named FROM items of this level."""
+        for item in self.items:
+            yield from item.entries
+
+    def levels(self) -> Iterator[Scope]:
+        """This level and those outside, innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def entry(self, name: str, schema: str = "") -> Entry | None:
+        """The FROM item that a qualifier names, in the innermost level that has it."""
+        for level in self.levels():
+            for entry in level.entries():
+                if entry.name == name and (not schema or entry.schema == schema):
+                    return entry
+        return None
+
+    def columns_named(self, name: str) -> list[Out] | None:
+        """The columns that a bare name can mean, in the innermost level that has any; None if none has."""
+        for level in self.levels():
+            found = [c for item in level.items for c in item.columns or () if c.name == name]
+            if found:
+                return found
+        return None
+
+    @property
+    def unknown(self) -> Labels:
+        """The labelled columns that may stand behind a name that no known column has."""
+        return union(entry.extra for level in self.levels() for entry in level.entries())
+
+
+def union(many: Iterable[Labels]) -> Labels:
+    """The union of label sets; fast where most are empty."""
+    result = NONE
+    for labels in many:
+        if labels:
+            result = result | labels
+    return result

@@ -1,0 +1,235 @@
+"""What a statement is: its verb, the relations it touches, the functions and settings it names.
+
+The verb is the strongest thing anywhere in the tree: `WITH d AS (DELETE …) SELECT …` is a delete, and so is
+`EXPLAIN ANALYZE DELETE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbgate.catalog import CatalogRelation
+from dbgate.errors import StatementError
+from dbgate.gate.allow.nodes import STATEMENTS
+from dbgate.gate.analysis import Analysis, Findings
+from dbgate.gate.blanket import is_blanket
+from dbgate.gate.names import kind_of, strings
+from dbgate.gate.protection import Protection
+from dbgate.gate.scope import Entry
+from dbgate.model import Access, Relation, Touch, Tree
+
+QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_WRAPPERS = frozenset({"ExplainStmt", "DeclareCursorStmt", "PrepareStmt", "CopyStmt", "CreateTableAsStmt", "ViewStmt"})
+_OFF = frozenset({"false", "off", "0"})
+
+
+@dataclass(slots=True)
+class Examined:
+    """A statement, taken apart. `inner` is the query or data-changing statement in it, if any."""
+
+    kind: str
+    body: Tree
+    verb: str
+    access: Access
+    handling: str
+    refusal: str = ""
+    inner_kind: str = ""
+    inner: Tree = field(default_factory=dict)
+    touches: list[Touch] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
+    blanket: bool = False
+    copied: Entry | None = None
+    made: Tree | None = None
+
+    @property
+    def changes_data(self) -> bool:
+        """Whether the statement changes rows, or makes a relation out of a query."""
+        return bool(self.found.targets) or (self.made is not None and not is_temporary(self.made))
+
+
+def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> Examined:
+    """Take a statement apart. Raises `StatementError` for a relation or alias that does not exist."""
+    kind, body = kind_of(tree)
+    info = STATEMENTS.get(kind)
+    if info is None:
+        return Examined(kind, body, kind, Access.ADMIN, "refused", f"dbgate does not know {kind}")
+    result = Examined(kind, body, info.verb, info.access, str(info.handling))
+    if result.handling == "refused":
+        result.refusal = info.reason
+        return result
+    analysis = Analysis(protection.schema, protection.labels, search_path)
+    result.found = analysis.found
+    _find_inner(result)
+    if result.inner_kind:
+        result.found.columns = analysis.statement(result.inner_kind, result.inner)
+    elif kind == "CopyStmt":
+        _examine_copy(result, analysis)
+    elif result.handling == "ddl":
+        _examine_ddl(result, analysis)
+    _touch(result)
+    _strongest(result)
+    return result
+
+
+def _find_inner(result: Examined) -> None:
+    kind, body = result.kind, result.body
+    if kind in QUERIES:
+        result.inner_kind, result.inner = kind, body
+        into = body.get("intoClause")
+        if into:
+            result.made = into["rel"]
+    elif kind in _WRAPPERS and body.get("query"):
+        result.inner_kind, result.inner = kind_of(body["query"])
+        if kind == "CreateTableAsStmt":
+            result.made = body["into"]["rel"]
+        elif kind == "ViewStmt":
+            result.made = body["view"]
+        if kind == "ExplainStmt" and result.inner_kind in {"CreateTableAsStmt", "DeclareCursorStmt"}:
+            if result.inner_kind == "CreateTableAsStmt":
+                result.made = result.inner["into"]["rel"]
+            result.inner_kind, result.inner = kind_of(result.inner["query"])
+        if result.inner_kind == "ExecuteStmt":
+            result.inner_kind, result.inner = "", {}
+        elif result.inner_kind not in QUERIES:
+            result.refusal = f"{result.verb.upper()} of {result.inner_kind.removesuffix('Stmt').upper()}"
+
+
+def is_temporary(relation: Tree) -> bool:
+    """Whether a relation to be made is temporary."""
+    return relation.get("relpersistence") == "t" or relation.get("schemaname") == "pg_temp"
+
+
+def is_analyze(body: Tree) -> bool:
+    """Whether an EXPLAIN runs its statement."""
+    for node in body.get("options", ()):
+        option = node["DefElem"]
+        if option["defname"].lower() == "analyze":
+            value = next(iter(next(iter(option["arg"].values())).values()), "") if option.get("arg") else "on"
+            return str(value).lower() not in _OFF
+    return False
+
+
+def _examine_copy(result: Examined, analysis: Analysis) -> None:
+    body = result.body
+    if body.get("is_from"):
+        result.refusal = "COPY FROM is not available: use INSERT"
+        return
+    entry = analysis.relation_entry(body["relation"])
+    result.copied = entry
+    result.found.reads.append(entry)
+    names = strings(body.get("attlist", ())) or [c.name for c in entry.columns or ()]
+    columns = [c for n in names if (c := entry.find(n)) is not None]
+    result.found.columns = tuple(columns)
+    for column in columns:
+        result.found.outputs |= column.labels
+
+
+def _examine_ddl(result: Examined, analysis: Analysis) -> None:
+    """Relations that a definition statement names; those that do not exist yet have OID 0."""
+    for body in relation_bodies(result.body):
+        result.touches.append(Touch(result.verb, result.access, _relation_of(body, analysis)))
+    for names in dropped_names(result.kind, result.body):
+        schema = names[-2] if len(names) > 1 else ""
+        result.touches.append(
+            Touch(result.verb, result.access, _relation_of({"schemaname": schema, "relname": names[-1]}, analysis))
+        )
+
+
+def _relation_of(body: Tree, analysis: Analysis) -> Relation:
+    try:
+        entry = analysis.relation_entry(body)
+    except StatementError:
+        path = analysis.search_path
+        default = "pg_temp" if is_temporary(body) else next(iter(path), "public")
+        return Relation(body.get("schemaname") or default, body["relname"])
+    found = entry.relation
+    return relation_value(found) if found else Relation("", body["relname"])
+
+
+def relation_value(relation: CatalogRelation) -> Relation:
+    """The noun for a catalog relation."""
+    return Relation(relation.schema, relation.name, relation.oid, relation.kind)
+
+
+def relation_bodies(node: Any) -> Iterator[Tree]:
+    """The bodies of all relations that a definition statement names."""
+    todo: list[Any] = [node]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, list):
+            todo += current
+        elif isinstance(current, dict):
+            if "relname" in current and "relpersistence" in current:
+                yield current
+            todo += [v for v in current.values() if isinstance(v, dict | list)]
+
+
+def dropped_names(kind: str, body: Tree) -> Iterator[list[str]]:
+    """The names in a DROP of relations, or in a COMMENT on one."""
+    if kind == "DropStmt":
+        for node in body.get("objects", ()):
+            inner_kind, inner = kind_of(node)
+            if inner_kind == "List":
+                yield strings(inner.get("items", ()))
+            elif inner_kind == "String":
+                yield [inner.get("sval", "")]
+    elif kind == "CommentStmt":
+        inner_kind, inner = kind_of(body.get("object", {}))
+        names = strings(inner.get("items", ())) if inner_kind == "List" else []
+        if names and body.get("objtype") == "OBJECT_COLUMN":
+            names = names[:-1]
+        if names:
+            yield names
+
+
+def _touch(result: Examined) -> None:
+    found = result.found
+    for entry in found.reads:
+        if entry.relation is not None:
+            result.touches.append(Touch("select", Access.READ, relation_value(entry.relation)))
+    planned_only = result.kind == "ExplainStmt" and not is_analyze(result.body)
+    for verb, entry in found.targets:
+        if entry.relation is None:
+            continue
+        relation = relation_value(entry.relation)
+        if planned_only:
+            result.touches.append(Touch("select", Access.READ, relation))
+            continue
+        result.touches.append(Touch(verb, Access.WRITE, relation))
+        for other in _further_verbs(result.inner, verb):
+            result.touches.append(Touch(other, Access.WRITE, relation))
+    for entry in found.locks:
+        if entry.relation is not None and not planned_only:
+            result.touches.append(Touch("update", Access.WRITE, relation_value(entry.relation)))
+    if result.made is not None and not planned_only and result.handling != "ddl":
+        result.touches.append(Touch("create", Access.DDL, _made_relation(result.made)))
+    for kind, body, entry in found.filters:
+        if kind == "where" and entry.relation is not None and not planned_only:
+            result.blanket = result.blanket or is_blanket(body.get("whereClause"), entry.relation)
+
+
+def _made_relation(body: Tree) -> Relation:
+    return Relation("pg_temp" if is_temporary(body) else body.get("schemaname", ""), body["relname"])
+
+
+def _further_verbs(body: Tree, verb: str) -> list[str]:
+    """What MERGE and ON CONFLICT do beside their own verb."""
+    if verb == "merge":
+        commands = {n["MergeWhenClause"].get("commandType", "") for n in body.get("mergeWhenClauses", ())}
+        return [c.removeprefix("CMD_").lower() for c in sorted(commands) if c != "CMD_NOTHING"]
+    if verb == "insert" and body.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE":
+        return ["update"]
+    return []
+
+
+def _strongest(result: Examined) -> None:
+    """The statement's verb and access are the strongest of its touches."""
+    top = max(result.touches, key=lambda t: t.access.strength, default=None)
+    wrapped = result.kind in {"ExplainStmt", "DeclareCursorStmt", "PrepareStmt", "CopyStmt"}
+    if top is None:
+        result.touches.append(Touch(result.verb, result.access))
+    elif wrapped or top.access.strength > result.access.strength:
+        keep = wrapped and top.access is Access.READ
+        result.verb, result.access = (result.verb if keep else top.verb), top.access

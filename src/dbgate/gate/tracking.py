@@ -1,0 +1,55 @@
+"""What dbgate tracks of a session between statements: search path, prepared statements, cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from dbgate.gate.syntax import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared statement or cursor: what was typed, and the text that was sent."""
+
+    source: Source
+    text: str
+    masked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionObjects:
+    """The prepared statements and cursors of a session, by name."""
+
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+    cursors: Mapping[str, Prepared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a statement changes of the tracked state when it succeeds.
+
+    `catalog` asks for a fresh catalog, `search_path` for the effective search path to be read again (it may have
+    changed, or a transaction that changed it may have ended).
+    """
+
+    catalog: bool = False
+    search_path: bool = False
+    prepare: tuple[str, Prepared] | None = None
+    deallocate: str | None = None
+    declare: tuple[str, Prepared] | None = None
+    close: str | None = None
+    end_transaction: bool = False
+
+    def apply(self, objects: SessionObjects) -> SessionObjects:
+        """The tracked objects after the statement. An empty name stands for all."""
+        prepared, cursors = dict(objects.prepared), dict(objects.cursors)
+        if self.prepare:
+            prepared[self.prepare[0]] = self.prepare[1]
+        if self.deallocate is not None:
+            prepared = {k: v for k, v in prepared.items() if self.deallocate and k != self.deallocate}
+        if self.declare:
+            cursors[self.declare[0]] = self.declare[1]
+        if self.close is not None:
+            cursors = {k: v for k, v in cursors.items() if self.close and k != self.close}
+        return replace(objects, prepared=prepared, cursors=cursors)
