@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from dbgate.model import ApprovalRequest, CountQuery, Json
+from dbgate.errors import DbgateError
+from dbgate.model import ApprovalRequest, CountQuery, Json, Outcome
+
+if TYPE_CHECKING:
+    from dbgate.gate.decide import Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Send one statement and stream its rows to the display. Reply: `Outcome`.
+    """Send one statement and stream its rows to the display. Reply: `Outcome`, `Failed` or `Exceeded`.
 
-    With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back.
+    With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
+    is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`).
+    Beyond `max_rows` or `max_bytes` no more is shown; `reads` tells that the rest need not even be fetched.
     """
 
     text: str
@@ -58,6 +64,47 @@ class Run:
     max_rows: int | None = None
     at_most: int | None = None
     scrub: bool = True
+    max_bytes: int | None = None
+    reads: bool = True
+    recount: tuple[CountQuery, ...] = ()
+    allowed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that ended in `error`, with what is known of it: rows shown before, time taken."""
+
+    error: DbgateError
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A run that was rolled back: it touches `rows` of `relation` ("" for the whole statement), more than `allowed`."""
+
+    rows: int
+    allowed: int
+    relation: str = ""
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Record what the person saw of the statement's result. Reply: None. Raises like `Record`."""
+
+    statement_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Read the catalog again if it changed. Reply: whether it had changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The statement succeeded: follow what it changed in the session. Reply: None."""
+
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +116,18 @@ class Show:
     hint: str = ""
 
 
-Effect: TypeAlias = Record | Measure | AskApproval | Run | Show
+Effect: TypeAlias = Record | Measure | AskApproval | Run | Show | Capture | Refresh | Adopt
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a statement's life ended; `exit_code` is the process's if it was the last."""
+    """How a statement's life ended; `exit_code` is the process's if it was the last.
+
+    `decision` is `allow`, `rewrite`, `approve`, `deny` or `error`. `closes` says why the session cannot go on, or is empty.
+    """
 
     statement_id: int
     exit_code: int
     decision: str
     detail: Mapping[str, Json] = field(default_factory=dict)
+    closes: str = ""

@@ -1,0 +1,183 @@
+"""One run of one statement: intent on disk, run, output and outcome on record."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from dbgate.errors import (
+    EXIT_AUDIT,
+    EXIT_DENIED,
+    EXIT_OK,
+    AuditUnavailable,
+    ConnectionLost,
+    DbgateError,
+    StatementError,
+)
+from dbgate.gate.policy.model import Limits
+from dbgate.model import Access, Allow, CountQuery, Grant, Outcome, Rewrite
+from dbgate.session.effects import (
+    Adopt,
+    Capture,
+    Effect,
+    Exceeded,
+    Failed,
+    Finished,
+    Record,
+    Refresh,
+    Run,
+    Show,
+)
+from dbgate.session.messages import compared_on_masks, with_place
+from dbgate.session.records import Terms, decision_word, intent_fields, outcome_fields
+
+if TYPE_CHECKING:
+    from dbgate.gate.decide import Judgement
+    from dbgate.gate.syntax import Source
+
+Part: TypeAlias = Generator[Effect, Any, None]
+Ended: TypeAlias = Outcome | Failed | Exceeded
+
+DRIFTED = frozenset({"42703", "42P01", "42883", "42704", "42803", "42P10", "0A000"})
+"""SQLSTATEs with which the server says that the catalog is not what the gate took it for."""
+
+AUDIT_HINT = "the state directory needs free space and write access; dbgate doctor tells more"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A statement about to run: as `run`, under `judgement`, perhaps with a grant.
+
+    `recount` counts again what the grant was given for. `may_repeat` allows a second attempt when the catalog turns
+    out to have drifted; `again` marks that second one.
+    """
+
+    source: Source
+    number: int
+    terms: Terms
+    judgement: Judgement
+    run: Allow | Rewrite
+    grant: Grant | None = None
+    recount: tuple[CountQuery, ...] = ()
+    may_repeat: bool = False
+    again: bool = False
+
+    def life(self) -> Generator[Effect, Any, Finished | None]:
+        """From the intent to the end. None when the catalog had drifted: the statement has to be judged again."""
+        if isinstance(self.run, Rewrite) and self.run.predicates and not self.again:
+            yield from tell(self.number, "notice", compared_on_masks(self.run.predicates))
+        yield Record("statement.intent", self._intent())
+        ended: Ended = yield self._effect()
+        try:
+            yield from self._settle(ended)
+        except AuditUnavailable as error:
+            said = "the statement ran" if isinstance(ended, Outcome) else "the statement was sent"
+            yield Show(
+                "error", f"{said}, but its outcome cannot be recorded: {error.message}", error.hint or AUDIT_HINT
+            )
+            return Finished(self.number, EXIT_AUDIT, self._word, closes="audit unavailable")
+        match ended:
+            case Outcome():
+                return Finished(self.number, EXIT_OK, self._word, {"status": ended.status, "rows": ended.rows})
+            case Failed():
+                return (yield from self._failed(ended))
+            case Exceeded():
+                return (yield from self._exceeded(ended))
+        assert_never(ended)
+
+    @property
+    def _word(self) -> str:
+        return decision_word(self.judgement)
+
+    def _intent(self) -> dict[str, Any]:
+        fields: dict[str, Any] = intent_fields(self.number, self.judgement, self.terms, run=self.run)
+        if self.grant:
+            fields |= {"grant": self.grant.id, "request": self.grant.request}
+        if self.again:
+            fields["again"] = True
+        return fields
+
+    def _effect(self) -> Run:
+        limits = self.terms.limits
+        allowed = self.grant.measured if self.grant else {}
+        return Run(
+            self.run.text,
+            self.source.parameters,
+            self.number,
+            masked=self.run.output if isinstance(self.run, Rewrite) else (),
+            max_rows=limits.rows,
+            at_most=self._at_most(allowed),
+            max_bytes=limits.bytes,
+            reads=self.judgement.statement.access.strength <= Access.READ.strength,
+            recount=self.recount if allowed else (),
+            allowed=allowed,
+        )
+
+    def _at_most(self, allowed: Mapping[str, int]) -> int | None:
+        """The rows that the statement itself may touch; what foreign keys carry along is only in `recount`."""
+        if not allowed:
+            return None
+        return allowed.get(str(self.recount[0].relation), 0) if self.recount else sum(allowed.values())
+
+    def _settle(self, ended: Ended) -> Part:
+        """Record what was seen and how it ended. Changes are flushed to disk at once, reads with the next intent."""
+        yield Capture(self.number)
+        outcome = _outcome_of(ended)
+        changed = self.judgement.statement.access.strength >= Access.WRITE.strength
+        yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run), durable=changed)
+        if isinstance(ended, Outcome):
+            yield Adopt(self.judgement)
+            if ended.truncated:
+                text = f"the result was cut after {ended.rows} rows"
+                yield from tell(self.number, "notice", text, _limits_hint(self.terms.limits))
+
+    def _failed(self, failed: Failed) -> Generator[Effect, Any, Finished | None]:
+        error = failed.error
+        text = error.message
+        if isinstance(error, StatementError):
+            if error.sqlstate in DRIFTED:
+                changed = yield Refresh()
+                if changed and self.may_repeat and self.grant is None and self.run.text != self.source.text:
+                    return None
+            if self.run.text == self.source.text:
+                text = with_place(error, self.source.text)
+        yield Show("error", text, error.hint)
+        detail = {"status": failed.outcome.status, "sqlstate": failed.outcome.sqlstate}
+        lost = error.message if failed.outcome.status == "unknown" else ""
+        return Finished(self.number, error.exit_code, self._word, detail, closing(error) or lost)
+
+    def _exceeded(self, exceeded: Exceeded) -> Generator[Effect, Any, Finished]:
+        where = f" of {exceeded.relation}" if exceeded.relation else ""
+        rows = f"approved for {exceeded.allowed} rows{where} but touches {exceeded.rows}"
+        yield Show("denied", f"{rows}: rolled back", "run it again to ask for a new approval")
+        return Finished(self.number, EXIT_DENIED, self._word, {"status": "rolled back"})
+
+
+def tell(number: int, level: str, text: str, hint: str = "") -> Part:
+    """Show a line, and put it on record for the replay."""
+    yield Record("notice", {"id": number, "level": level, "text": text, "hint": hint}, durable=False)
+    yield Show(level, text, hint)
+
+
+def closing(error: DbgateError) -> str:
+    """Why the session cannot go on after `error`; empty when it can."""
+    return "connection lost" if isinstance(error, ConnectionLost) else ""
+
+
+def _outcome_of(ended: Ended) -> Outcome:
+    match ended:
+        case Outcome():
+            return ended
+        case Failed():
+            return ended.outcome
+        case Exceeded():
+            message = f"rolled back: {ended.rows} rows, approved for {ended.allowed}"
+            return Outcome("error", duration_ms=ended.duration_ms, message=message)
+    assert_never(ended)
+
+
+def _limits_hint(limits: Limits) -> str:
+    parts = [f"{limits.rows} rows"] if limits.rows is not None else []
+    parts += [f"{limits.bytes} bytes"] if limits.bytes is not None else []
+    return f"the policy allows {' and '.join(parts)} a statement; narrow it down" if parts else ""

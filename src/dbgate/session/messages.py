@@ -1,0 +1,42 @@
+"""The lines that a person reads about a statement: errors with their place, denials with their rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dbgate.errors import StatementError
+from dbgate.model import ColumnName, RuleRef
+
+_WIDTH = 120
+
+
+def with_place(error: StatementError, text: str) -> str:
+    """The message of `error`, followed by the line of `text` it points at and a caret beneath.
+
+    The first line is the message alone; without a position it is the only one.
+    """
+    if not 1 <= error.position <= len(text) + 1:
+        return error.message
+    before = text[: error.position - 1]
+    start = before.rfind("\n") + 1
+    end = text.find("\n", error.position - 1)
+    line = text[start : len(text) if end < 0 else end].replace("\t", " ").rstrip("\r")
+    column = len(before) - start
+    label = f"LINE {before.count(chr(10)) + 1}: "
+    if len(line) > _WIDTH:
+        cut = max(0, min(column - _WIDTH // 2, len(line) - _WIDTH))
+        line, column = line[cut : cut + _WIDTH], column - cut
+    return f"{error.message}\n{label}{line}\n{' ' * (len(label) + column)}^"
+
+
+def denial(reason: str, rules: Sequence[RuleRef]) -> str:
+    """What `denied:` says: the rules with their places, then the reason."""
+    if not rules:
+        return reason
+    word = "rule" if len(rules) == 1 else "rules"
+    return f"{word} {', '.join(map(str, rules))}: {reason}"
+
+
+def compared_on_masks(columns: Iterable[ColumnName]) -> str:
+    """The notice that a condition, join, order or group met masks, not values."""
+    return f"compared on its mask: {', '.join(sorted({str(column) for column in columns}))}"

@@ -1,0 +1,138 @@
+"""Runs one statement on the database and streams it to the display; wraps it when a grant limits its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from dbgate.errors import ConnectionLost, DbgateError, Interrupted, StatementError
+from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus
+from dbgate.session.effects import Exceeded, Failed, Run
+from dbgate.session.ports import Clock, Database, Display
+from dbgate.session.rows import TouchesMore, WatchedRows
+
+QUERY_CANCELED = "57014"
+"""SQLSTATE of a statement that was cancelled, by a person or by a timeout."""
+
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+_SAVEPOINT = "dbgate_grant"
+
+
+class Cancellation:
+    """What a person's Ctrl-C stops: the statement that runs, or the waiting for an approval."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._phase = ""
+        self.asked = False
+
+    def cancel(self) -> None:
+        """Stop what is going on. Safe from a signal handler, out of which it may raise `Interrupted`.
+
+        It raises while an approval is awaited, and when called again while a statement runs.
+        """
+        again, self.asked = self.asked, True
+        if self._phase == "waiting" or (again and self._phase == "running"):
+            raise Interrupted("interrupted")
+        if self._phase == "running":
+            self._database.cancel()
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """Mark what is going on: `running` or `waiting`. Raises `Interrupted` if a cancel is already asked for."""
+        self._phase = phase
+        try:
+            if self.asked:
+                raise Interrupted("interrupted")
+            yield
+        finally:
+            self._phase = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Performs `Run` and `Measure` with the ports of a session."""
+
+    database: Database
+    display: Display
+    clock: Clock
+    cancellation: Cancellation
+
+    def run(self, run: Run) -> Outcome | Failed | Exceeded:
+        """Send the statement; whatever happens is told by the reply."""
+        started = self.clock.monotonic()
+        try:
+            with self.cancellation.during("running"):
+                outcome = self._wrapped(run) if run.at_most is not None else self._stream(run)
+        except TouchesMore as more:
+            duration_ms = self._since(started)
+            return Exceeded(more.rows, more.allowed, more.relation, duration_ms)
+        except DbgateError as error:
+            return self._failed(error, self._since(started))
+        return replace(outcome, duration_ms=self._since(started))
+
+    def measure(self, queries: tuple[CountQuery, ...]) -> Measured:
+        """Count the rows of each query; rows of one relation add up."""
+        counts: dict[Relation, int] = {}
+        with self.cancellation.during("running"):
+            for query in queries:
+                rows = self.database.count(query.text, query.parameters)
+                counts[query.relation] = counts.get(query.relation, 0) + rows
+        return Measured(tuple(counts.items()))
+
+    def _since(self, started: float) -> float:
+        return (self.clock.monotonic() - started) * 1000
+
+    def _stream(self, run: Run) -> Outcome:
+        rows = WatchedRows(
+            self.database.run(run.text, run.parameters),
+            max_rows=run.max_rows,
+            max_bytes=run.max_bytes,
+            at_most=run.at_most,
+            reads=run.reads,
+        )
+        outcome = self.display.result(rows, statement_id=run.statement_id, masked=run.masked)
+        return replace(outcome, truncated=outcome.truncated or rows.truncated)
+
+    def _wrapped(self, run: Run) -> Outcome:
+        """Run in a transaction, or in a savepoint of the person's own, and roll back what exceeds the grant.
+
+        In a transaction of our own the count and the run see one snapshot; what others commit meanwhile fails the run.
+        """
+        own = self.database.transaction is TransactionStatus.IDLE
+        self.database.execute_unrecorded(_BEGIN if own else f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            self._recount(run)
+            outcome = self._stream(run)
+        except ConnectionLost:
+            raise
+        except DbgateError:
+            self._undo(own)
+            raise
+        self.database.execute_unrecorded("COMMIT" if own else f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        return outcome
+
+    def _undo(self, own: bool) -> None:
+        if own:
+            self.database.execute_unrecorded("ROLLBACK")
+            return
+        self.database.execute_unrecorded(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        self.database.execute_unrecorded(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+    def _recount(self, run: Run) -> None:
+        counts: dict[str, int] = {}
+        for query in run.recount:
+            name = str(query.relation)
+            counts[name] = counts.get(name, 0) + self.database.count(query.text, query.parameters)
+            if counts[name] > run.allowed.get(name, 0):
+                raise TouchesMore(counts[name], run.allowed.get(name, 0), name)
+
+    def _failed(self, error: DbgateError, duration_ms: float) -> Failed:
+        sqlstate = error.sqlstate if isinstance(error, StatementError) else ""
+        if sqlstate == QUERY_CANCELED and self.cancellation.asked:
+            error = Interrupted("cancelled")
+        status = "unknown" if isinstance(error, ConnectionLost) else "error"
+        if isinstance(error, Interrupted):
+            status = "cancelled"
+        return Failed(error, Outcome(status, duration_ms=duration_ms, sqlstate=sqlstate, message=error.message))
