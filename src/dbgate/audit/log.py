@@ -3,6 +3,7 @@
     STATE/log/origin       the log's name, made once
     STATE/log/leaves       one leaf a line, append-only
     STATE/log/checkpoint   the last checkpoint signed: the log never signs a smaller or different one
+    STATE/log/published    the last checkpoint that a bucket acknowledged
     STATE/log/lock         held while leaves are added or signed
 
 A leaf is written without waiting for the disk, because the session's own records are durable and
@@ -47,8 +48,14 @@ def start_leaf(session: str, line: bytes) -> dict[str, Json]:
 
 def end_leaf(session: str, line: bytes, records: int) -> dict[str, Json]:
     """The leaf that says how a session was sealed."""
-    body: dict[str, Json] = {"time": timestamp(), "records": records, "record": digest(line)}
-    return {"v": 1, "kind": LEAF_END, "session": session} | body
+    return {
+        "v": 1,
+        "kind": LEAF_END,
+        "session": session,
+        "time": timestamp(),
+        "records": records,
+        "record": digest(line),
+    }
 
 
 def ship_leaves(session: str, objects: Sequence[ShippedObject]) -> list[dict[str, Json]]:
@@ -141,6 +148,19 @@ class InstallationLog:
         except ValueError as error:
             raise TranscriptAltered(f"{self.directory / 'checkpoint'}: {error}") from None
         return note, checkpoint.size, checkpoint.root
+
+    def remember_published(self, note: bytes) -> None:
+        """Keep the checkpoint that a bucket has acknowledged: `verify` holds the bucket to it."""
+        try:
+            if self.published() != note:
+                spool.replace_file(self.directory / "published", note)
+        except OSError as error:
+            raise _unavailable(error) from None
+
+    def published(self) -> bytes | None:
+        """The last checkpoint that a bucket has acknowledged."""
+        file = self.directory / "published"
+        return file.read_bytes() if file.exists() else None
 
     def _healed(self) -> list[bytes]:
         """The leaves without the garbage that a power cut may leave after the last signed one."""

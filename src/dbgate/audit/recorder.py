@@ -215,9 +215,7 @@ class SessionRecorder:
         )
 
 
-def open_session(
-    *, state_dir: Path, bucket: str, start: Mapping[str, Json], key_store: str = ""
-) -> SessionRecorder:
+def open_session(*, state_dir: Path, bucket: str, start: Mapping[str, Json], key_store: str = "") -> SessionRecorder:
     """Begin a session and return its recorder, with `session.start` durable.
 
     `start` holds identity, target, door and the like; `bucket` (where the transcript is to go), `log`

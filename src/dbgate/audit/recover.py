@@ -18,7 +18,19 @@ from typing import Any
 from dbgate.audit import spool
 from dbgate.audit.keys import load_key
 from dbgate.audit.log import InstallationLog, end_leaf, start_leaf
-from dbgate.audit.record import END, FIRST_PREV, INTENT, NOTICE, OUTCOME, awaits_outcome, broken_link, digest, encode, parse, unknown_outcome
+from dbgate.audit.record import (
+    END,
+    FIRST_PREV,
+    INTENT,
+    NOTICE,
+    OUTCOME,
+    awaits_outcome,
+    broken_link,
+    digest,
+    encode,
+    parse,
+    unknown_outcome,
+)
 from dbgate.audit.seal import sealed_end
 from dbgate.errors import AuditUnavailable
 from dbgate.model import Json

@@ -41,10 +41,9 @@ def session_dir(state_dir: Path, session: str) -> Path:
 def spooled(state_dir: Path) -> list[str]:
     """The ids of the sessions in the spool, oldest first."""
     try:
-        names = os.listdir(spool_dir(state_dir))
+        return sorted(path.name for path in spool_dir(state_dir).iterdir() if is_session_id(path.name))
     except FileNotFoundError:
         return []
-    return sorted(filter(is_session_id, names))
 
 
 def segments(directory: Path) -> list[Path]:

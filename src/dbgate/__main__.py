@@ -1,0 +1,5 @@
+"""`python -m dbgate`."""
+
+from dbgate.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""Checking an installation's log in a bucket: signature, Merkle root, tiles, and what it says of sessions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbgate.audit import layout
+from dbgate.audit.bucket import Bucket
+from dbgate.audit.keys import PublicKey
+from dbgate.audit.log import LEAF_END, LEAF_SHIP, LEAF_START
+from dbgate.audit.merkle import TILE_WIDTH, leaf_hash, root_hash, spans, split_bundle
+from dbgate.audit.note import Checkpoint, open_checkpoint
+from dbgate.audit.record import is_session_id
+from dbgate.audit.transcript import Verdict
+
+_TILE = re.compile(r"tile/(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?")
+
+
+@dataclass(slots=True)
+class Anchor:
+    """What a log says of one session."""
+
+    started_at: str = ""
+    first_digest: str = ""
+    last_digest: str = ""
+    records: int = 0
+    objects: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class LogFacts:
+    """A log as it was found. `anchors` is empty unless the verdict holds."""
+
+    origin: str
+    verdict: Verdict
+    size: int = 0
+    signer: str = ""
+    anchors: dict[str, Anchor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequence[Checkpoint] = ()) -> LogFacts:
+    """Check the log `origin` in `bucket`. `seen` are checkpoints of earlier times, of any log.
+
+    Raises `Unreachable`.
+    """
+    facts = LogFacts(origin, Verdict(False, ""))
+    try:
+        checkpoint = _checkpoint(bucket, origin, list(keys))
+        entries = _entries(bucket, origin, checkpoint.size)
+        hashes = [leaf_hash(entry) for entry in entries]
+        if root_hash(hashes) != checkpoint.root:
+            raise Fault("tile/entries", "the entries do not hash to the root that the checkpoint signs")
+        for earlier in seen:
+            if earlier.origin == origin:
+                _check_extends(earlier, hashes)
+        facts.notes += _check_tiles(bucket, origin, entries, hashes)
+        facts.anchors = _anchors(entries)
+    except Fault as fault:
+        facts.verdict = Verdict(False, fault.reason, f"{layout.log_prefix(origin)}/{fault.place}")
+        return facts
+    facts.size, facts.signer = checkpoint.size, checkpoint.signer
+    facts.verdict = Verdict(True, f"{checkpoint.size} leaves under a checkpoint signed by {checkpoint.signer}")
+    return facts
+
+
+class Fault(Exception):
+    """The first thing wrong with a log."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(reason)
+        self.place = place
+        self.reason = reason
+
+
+def _checkpoint(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> Checkpoint:
+    note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint")
+    if note is None:
+        raise Fault("checkpoint", "is missing")
+    try:
+        checkpoint = open_checkpoint(note, keys)
+    except ValueError as error:
+        raise Fault("checkpoint", str(error)) from None
+    if checkpoint.origin != origin:
+        raise Fault("checkpoint", f"is that of another log, {checkpoint.origin}")
+    return checkpoint
+
+
+def _entries(bucket: Bucket, origin: str, size: int) -> list[bytes]:
+    entries: list[bytes] = []
+    for start, path in spans("tile/entries", size):
+        bundle = bucket.get(f"{layout.log_prefix(origin)}/{path}")
+        if bundle is None:
+            raise Fault(path, "is missing")
+        try:
+            part = split_bundle(bundle)
+        except ValueError as error:
+            raise Fault(path, str(error)) from None
+        if len(part) != min(TILE_WIDTH, size - start):
+            raise Fault(path, f"holds {len(part)} entries")
+        entries += part
+    return entries
+
+
+def _check_extends(earlier: Checkpoint, hashes: Sequence[bytes]) -> None:
+    if earlier.size > len(hashes):
+        raise Fault("checkpoint", f"the log was rolled back: it had {earlier.size} leaves and has {len(hashes)}")
+    if root_hash(hashes[: earlier.size]) != earlier.root:
+        raise Fault("checkpoint", f"the log was forked: its first {earlier.size} leaves are others than before")
+
+
+def _check_tiles(bucket: Bucket, origin: str, entries: Sequence[bytes], hashes: Sequence[bytes]) -> list[str]:
+    """Compare every stored tile with what the entries give, byte for byte."""
+    prefix = layout.log_prefix(origin) + "/"
+    rows = [list(hashes)]
+    while len(rows[-1]) >= TILE_WIDTH:
+        row = rows[-1]
+        full = range(len(row) // TILE_WIDTH)
+        rows.append([root_hash(row[i * TILE_WIDTH : (i + 1) * TILE_WIDTH]) for i in full])
+    due = {path for level, row in enumerate(rows) for _, path in spans(f"tile/{level}", len(row))}
+    ahead = False
+    for name in bucket.names(prefix + "tile"):
+        path = name.removeprefix(prefix)
+        due.discard(path)
+        expected = _tile(path, entries, rows)
+        if expected is None:
+            ahead = True
+        elif bucket.get(name) != expected:
+            raise Fault(path, "does not hold what the entries hash to")
+    if due:
+        raise Fault(min(due), "is missing")
+    if ahead:
+        return [f"log {origin} has tiles beyond its checkpoint: shipping was cut off, or the checkpoint rolled back"]
+    return []
+
+
+def _tile(path: str, entries: Sequence[bytes], rows: Sequence[Sequence[bytes]]) -> bytes | None:
+    """What a tile must hold; None when it lies beyond the checkpoint."""
+    match = _TILE.fullmatch(path)
+    if match is None:
+        raise Fault(path, "is no part of a log")
+    level, index, partial = match[1], int(match[2].replace("/", "").replace("x", "")), match[3]
+    width = int(partial) if partial else TILE_WIDTH
+    start, stop = index * TILE_WIDTH, index * TILE_WIDTH + width
+    if level == "entries":
+        if stop > len(entries):
+            return None
+        return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries[start:stop])
+    row = rows[int(level)] if int(level) < len(rows) else ()
+    return b"".join(row[start:stop]) if stop <= len(row) else None
+
+
+def _anchors(entries: Sequence[bytes]) -> dict[str, Anchor]:
+    anchors: dict[str, Anchor] = {}
+    seen = set()
+    for number, entry in enumerate(entries):
+        try:
+            leaf = json.loads(entry)
+            session, kind = leaf["session"], leaf["kind"]
+            if not is_session_id(session) or (kind, session, leaf.get("part")) in seen:
+                raise ValueError(session)
+            _read_leaf(leaf, kind, anchors.setdefault(session, Anchor()))
+        except (ValueError, KeyError, TypeError):
+            raise Fault("tile/entries", f"entry {number} is no leaf of this log, or stands there twice") from None
+        seen.add((kind, session, leaf.get("part")))
+    return anchors
+
+
+def _read_leaf(leaf: Mapping[str, Any], kind: str, anchor: Anchor) -> None:
+    if kind == LEAF_START:
+        anchor.started_at, anchor.first_digest = str(leaf["time"]), str(leaf["record"])
+    elif kind == LEAF_END:
+        anchor.last_digest, anchor.records = str(leaf["record"]), int(leaf["records"])
+    elif kind == LEAF_SHIP:
+        for name, size, sha256 in leaf["objects"]:
+            anchor.objects[str(name)] = (int(size), str(sha256))
+    else:
+        raise ValueError(kind)

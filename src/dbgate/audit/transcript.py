@@ -1,0 +1,172 @@
+"""Checking one transcript: does every record follow, is it whole, does its seal hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbgate.audit.keys import PublicKey
+from dbgate.audit.record import (
+    END,
+    FIRST_PREV,
+    INTENT,
+    NOTICE,
+    OUTCOME,
+    START,
+    awaits_outcome,
+    broken_link,
+    digest,
+    parse,
+)
+from dbgate.audit.seal import broken_seal
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether something holds, the evidence, and the first place where it fails."""
+
+    holds: bool
+    evidence: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.evidence}" if self.place else self.evidence
+
+
+@dataclass(slots=True)
+class Segment:
+    """A file of a transcript: its name, and its bytes or why they cannot be had."""
+
+    name: str
+    content: bytes = b""
+    damage: str = ""
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What was found in a transcript: two verdicts, and the facts that the log is compared with."""
+
+    session: str
+    start: dict[str, Any] = field(default_factory=dict)
+    end: dict[str, Any] = field(default_factory=dict)
+    records: int = 0
+    first_digest: str = ""
+    last_digest: str = ""
+    faults: list[Verdict] = field(default_factory=list)
+    gaps: list[Verdict] = field(default_factory=list)
+    torn: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def intact(self) -> Verdict:
+        """Every record follows the one before it, and the seal fits."""
+        if self.faults:
+            return self.faults[0]
+        seal = "the seal holds" if self.end else "no seal yet"
+        return Verdict(True, f"{self.records} records follow one another, {seal}")
+
+    @property
+    def complete(self) -> Verdict:
+        """From the start to the sealed end, with an outcome for every statement."""
+        return self.gaps[0] if self.gaps else Verdict(True, "from session.start to a sealed session.end")
+
+
+def check_transcript(session: str, segments: Iterable[Segment], keys: Mapping[str, PublicKey]) -> Transcript:
+    """Check the segments of `session`, in order, against the trusted `keys` (by id).
+
+    Stops at the first fault. Memory is bounded by one segment.
+    """
+    found = Transcript(session)
+    last, place = b"", ""
+    due: dict[int, str] = {}
+    for place, line in _lines(segments, found):
+        fault = _take(found, line, keys, due, place)
+        if fault:
+            found.faults.append(Verdict(False, fault, place))
+            break
+        last = line
+    found.last_digest = digest(last) if last else ""
+    _find_gaps(found, due, place)
+    return found
+
+
+def check_torn(found: Transcript, aside: Iterable[Segment]) -> None:
+    """Compare what recovery set aside with what its record says."""
+    present = {}
+    for segment in aside:
+        present[segment.name] = segment.damage or hashlib.sha256(segment.content).hexdigest()
+    for name, expected in found.torn.items():
+        if present.pop(name, "") != expected:
+            found.faults.append(Verdict(False, "is not what recovery set aside", name))
+    for name in present:
+        found.faults.append(Verdict(False, "is not named by any record", name))
+
+
+def _lines(segments: Iterable[Segment], found: Transcript) -> Iterator[tuple[str, bytes]]:
+    for number, segment in enumerate(segments):
+        if segment.damage:
+            found.faults.append(Verdict(False, segment.damage, segment.name))
+            return
+        if not segment.name.startswith(f"{number:05d}."):
+            found.faults.append(Verdict(False, f"segment {number:05d} is missing", segment.name))
+            return
+        if not segment.content.endswith(b"\n"):
+            found.faults.append(Verdict(False, "the last line is cut off", segment.name))
+        for index, line in enumerate(segment.content.split(b"\n")[:-1], 1):
+            yield f"{segment.name} line {index}", line
+
+
+def _take(found: Transcript, line: bytes, keys: Mapping[str, PublicKey], due: dict[int, str], place: str) -> str:
+    """Take one more line; say why it cannot stand there, or nothing."""
+    if found.end:
+        return "a record stands behind the sealed end"
+    try:
+        record = parse(line)
+    except ValueError as error:
+        return str(error)
+    prev = found.last_digest or FIRST_PREV
+    fault = broken_link(record, session=found.session, seq=found.records, prev=prev)
+    if fault:
+        return f"record {found.records} {fault}"
+    if (record["kind"] == START) is not (found.records == 0):
+        return "session.start is not the first record, or not the only one"
+    if record["kind"] == END:
+        fault = broken_seal(line, keys) or _wrong_totals(record, found)
+        if fault:
+            return fault
+        found.end = record
+    if not found.records:
+        found.start, found.first_digest = record, digest(line)
+    _note(found, record, due, place)
+    found.records += 1
+    found.last_digest = digest(line)
+    return ""
+
+
+def _wrong_totals(record: dict[str, Any], found: Transcript) -> str:
+    if record.get("records") != found.records + 1 or record.get("head") != found.last_digest:
+        return "session.end counts other records than these"
+    return ""
+
+
+def _note(found: Transcript, record: dict[str, Any], due: dict[int, str], place: str) -> None:
+    number = record.get("id")
+    if record["kind"] == INTENT and awaits_outcome(record):
+        due[record["id"]] = place
+    elif record["kind"] == OUTCOME and isinstance(number, int):
+        due.pop(number, None)
+    elif record["kind"] == NOTICE and isinstance(record.get("torn"), dict):
+        found.torn[str(record["torn"].get("file"))] = str(record["torn"].get("sha256"))
+
+
+def _find_gaps(found: Transcript, due: Mapping[int, str], place: str) -> None:
+    if found.faults:
+        found.gaps.append(Verdict(False, "what follows the first fault cannot be relied on", found.faults[0].place))
+    elif not found.records:
+        found.gaps.append(Verdict(False, "there are no records"))
+    elif not found.end:
+        found.gaps.append(Verdict(False, "the session has no sealed end: it is open, or its tail was cut off", place))
+    elif due:
+        number, where = next(iter(due.items()))
+        found.gaps.append(Verdict(False, f"statement {number} has no outcome", where))

@@ -1,0 +1,290 @@
+"""Verifying a bucket, a copy of one, or a single transcript: intact, complete, anchored.
+
+- *intact*: every record carries the hash of the one before it, and the seal is a trusted key's.
+- *complete*: from `session.start` to `session.end`, an outcome for every statement, no session missing.
+- *anchored*: start, seal and objects are leaves of a log whose checkpoint a trusted key signed.
+
+Nothing here needs a network beyond the bucket itself, and nothing trusts what stands in the bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dbgate.audit import layout
+from dbgate.audit.bucket import Bucket
+from dbgate.audit.keys import PublicKey, parse_public_key
+from dbgate.audit.logcheck import Anchor, LogFacts, check_log
+from dbgate.audit.note import Checkpoint
+from dbgate.audit.record import is_session_id
+from dbgate.audit.transcript import Segment, Transcript, Verdict, check_torn, check_transcript
+
+ARRIVAL = timedelta(hours=24)
+"""A session that its log knows must have arrived this long after its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionVerdicts:
+    """What was found of one session. `place` is its folder or file."""
+
+    session: str
+    place: str
+    person: str
+    target: str
+    started_at: str
+    records: int
+    intact: Verdict
+    complete: Verdict
+    anchored: Verdict
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was found in all. `strays` break *intact*, `missing` breaks *complete*, a bad log *anchored*."""
+
+    sessions: list[SessionVerdicts] = field(default_factory=list)
+    logs: list[LogFacts] = field(default_factory=list)
+    strays: list[Verdict] = field(default_factory=list)
+    missing: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def intact(self) -> Verdict:
+        """Over all sessions."""
+        records = sum(item.records for item in self.sessions)
+        good = f"{records} records of {len(self.sessions)} sessions follow one another, every seal holds"
+        return _first(self.strays, [_at(item, item.intact) for item in self.sessions], good)
+
+    @property
+    def complete(self) -> Verdict:
+        """Over all sessions, and those that should be here."""
+        good = "every session runs from its start to its seal, and none that a log knows is missing"
+        return _first(self.missing, [_at(item, item.complete) for item in self.sessions], good)
+
+    @property
+    def anchored(self) -> Verdict:
+        """Over all sessions and logs."""
+        leaves = sum(log.size for log in self.logs)
+        good = f"every start and seal is among the {leaves} signed leaves of {len(self.logs)} logs"
+        logs = [log.verdict for log in self.logs]
+        return _first(logs, [_at(item, item.anchored) for item in self.sessions], good)
+
+    def holds(self, *, allow_unanchored: bool = False) -> bool:
+        """Whether all that was asked for holds."""
+        return self.intact.holds and self.complete.holds and (allow_unanchored or self.anchored.holds)
+
+
+def verify_bucket(
+    bucket: Bucket,
+    *,
+    keys: Sequence[PublicKey],
+    session: str = "",
+    seen: Sequence[Checkpoint] = (),
+    elsewhere: Iterable[str] = (),
+    now: datetime | None = None,
+) -> VerifyReport:
+    """Verify a bucket, or one session of it, with the trusted `keys`.
+
+    `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool.
+    Raises `Unreachable`.
+    """
+    trusted = {key.id: key for key in keys}
+    report = VerifyReport()
+    folders, strays = find_sessions(bucket)
+    report.strays += strays + _wrong_keys(bucket)
+    for origin in _origins(bucket, seen):
+        report.logs.append(check_log(bucket, origin, keys, seen))
+        report.notes += report.logs[-1].notes
+    logs = {log.origin: log for log in report.logs}
+    for name, places in sorted(folders.items()):
+        if session in ("", name):
+            for place in places:
+                report.sessions.append(_verify_session(bucket, name, place, places, trusted, logs))
+    here = set(folders) | set(elsewhere)
+    _find_missing(report, here, session, now or datetime.now(UTC))
+    return report
+
+
+def verify_files(session: str, files: Sequence[Path], *, keys: Sequence[PublicKey], place: str) -> SessionVerdicts:
+    """Verify a transcript that stands alone: the files of a spool or of a copied session folder."""
+    segments = [path for path in files if not path.name.startswith("torn-")]
+    found = check_transcript(session, map(_read_file, segments), {key.id: key for key in keys})
+    if not found.faults:
+        check_torn(found, (_read_file(path) for path in files if path not in segments))
+    return _verdicts(found, place, Verdict(False, "no log stands beside a single transcript"))
+
+
+def find_sessions(bucket: Bucket) -> tuple[dict[str, dict[str, list[str]]], list[Verdict]]:
+    """The sessions of a bucket as id → folder → object names (sorted), and what does not belong there."""
+    folders: dict[str, dict[str, list[str]]] = {}
+    strays = []
+    for path in sorted(bucket.names("sessions")):
+        parts = path.split("/")
+        known = layout.SEGMENT_OBJECT.fullmatch(parts[-1]) or layout.TORN_OBJECT.fullmatch(parts[-1])
+        if len(parts) != 5 or not known or not is_session_id(parts[3]):
+            strays.append(Verdict(False, "does not belong among the sessions", path))
+            continue
+        folders.setdefault(parts[3], {}).setdefault("/".join(parts[:4]), []).append(parts[4])
+    return folders, strays
+
+
+def read_object(bucket: Bucket, folder: str, name: str) -> tuple[Segment, bytes]:
+    """A segment of a session, decompressed, and the object's bytes as stored."""
+    stored = bucket.get(f"{folder}/{name}")
+    plain_name = name.removesuffix(".zst")
+    if stored is None:
+        return Segment(plain_name, damage="is missing"), b""
+    try:
+        return Segment(plain_name, layout.decompress(stored)), stored
+    except ValueError as error:
+        return Segment(plain_name, damage=str(error)), stored
+
+
+def _verify_session(
+    bucket: Bucket,
+    session: str,
+    folder: str,
+    places: Mapping[str, list[str]],
+    keys: Mapping[str, PublicKey],
+    logs: Mapping[str, LogFacts],
+) -> SessionVerdicts:
+    stored: dict[str, tuple[int, str]] = {}
+
+    def read(names: Iterable[str]) -> Iterator[Segment]:
+        for name in names:
+            segment, content = read_object(bucket, folder, name)
+            stored[name] = (len(content), hashlib.sha256(content).hexdigest())
+            yield segment
+
+    names = places[folder]
+    found = check_transcript(session, read(name for name in names if not name.startswith("torn-")), keys)
+    if not found.faults:
+        check_torn(found, read(name for name in names if name.startswith("torn-")))
+        _check_place(found, folder, places)
+    anchored = _anchored(found, stored, logs)
+    return _verdicts(found, folder, anchored)
+
+
+def _check_place(found: Transcript, folder: str, places: Mapping[str, list[str]]) -> None:
+    if not found.start:
+        return
+    try:
+        expected = layout.session_prefix(found.start)
+    except ValueError as error:
+        found.faults.append(Verdict(False, str(error), folder))
+        return
+    if folder != expected:
+        found.faults.append(Verdict(False, f"the session belongs to {expected}", folder))
+    elif len(places) > 1:
+        found.faults.append(Verdict(False, "the session stands in the bucket twice", folder))
+
+
+def _anchored(found: Transcript, stored: Mapping[str, tuple[int, str]], logs: Mapping[str, LogFacts]) -> Verdict:
+    origin = str(found.start.get("log", ""))
+    log = logs.get(origin)
+    if log is None:
+        return Verdict(False, f"there is no log {origin or 'named in session.start'}")
+    if not log.verdict.holds:
+        return log.verdict
+    anchor = log.anchors.get(found.session)
+    if anchor is None:
+        return Verdict(False, f"log {origin} does not know this session")
+    fault = _wrong_anchor(found, stored, anchor)
+    if fault is not None:
+        found.faults.append(fault)
+        return fault
+    return Verdict(True, f"start, seal and {len(stored)} objects are leaves of log {origin}")
+
+
+def _wrong_anchor(found: Transcript, stored: Mapping[str, tuple[int, str]], anchor: Anchor) -> Verdict | None:
+    if anchor.first_digest != found.first_digest:
+        return Verdict(False, "the log knows another session.start")
+    if anchor.last_digest != found.last_digest or anchor.records != found.records:
+        return Verdict(False, f"the log knows another end, after {anchor.records} records")
+    for name in sorted(anchor.objects.keys() | stored.keys()):
+        if anchor.objects.get(name) != stored.get(name):
+            return Verdict(False, "is not the object that was shipped", name)
+    return None
+
+
+def _verdicts(found: Transcript, place: str, anchored: Verdict) -> SessionVerdicts:
+    identity = found.start.get("identity")
+    person = (identity.get("email") or identity.get("subject") or "") if isinstance(identity, dict) else ""
+    return SessionVerdicts(
+        session=found.session,
+        place=place,
+        person=str(person),
+        target=str(found.start.get("target", "")),
+        started_at=str(found.start.get("time", "")),
+        records=found.records,
+        intact=found.intact,
+        complete=found.complete,
+        anchored=anchored,
+    )
+
+
+def _origins(bucket: Bucket, seen: Sequence[Checkpoint]) -> list[str]:
+    """The logs that stand in the bucket, or should."""
+    found = {checkpoint.origin for checkpoint in seen}
+    for group in bucket.folders("log"):
+        found.update(folder.removeprefix("log/") for folder in bucket.folders(group))
+    return sorted(found)
+
+
+def _wrong_keys(bucket: Bucket) -> list[Verdict]:
+    wrong = []
+    for path in sorted(bucket.names("keys")):
+        pem = bucket.get(path) or b""
+        try:
+            key = parse_public_key(pem)
+            fits = layout.key_path(key.id) == path and key.pem() == pem
+        except ValueError:
+            fits = False
+        if not fits:
+            wrong.append(Verdict(False, "is not the public key that its name says", path))
+    return wrong
+
+
+def _find_missing(report: VerifyReport, here: set[str], only: str, now: datetime) -> None:
+    for log in report.logs:
+        for session, anchor in sorted(log.anchors.items()):
+            if session in here or only not in ("", session):
+                continue
+            if anchor.objects:
+                report.missing.append(Verdict(False, f"log {log.origin} knows that it was shipped", session))
+            elif _age(anchor, now) > ARRIVAL:
+                report.missing.append(Verdict(False, f"began {anchor.started_at} and never arrived", session))
+            else:
+                report.notes.append(f"session {session} is known to log {log.origin} and not here yet")
+
+
+def _age(anchor: Anchor, now: datetime) -> timedelta:
+    try:
+        return now - datetime.fromisoformat(anchor.started_at)
+    except ValueError:
+        return timedelta.max
+
+
+def _read_file(path: Path) -> Segment:
+    name = path.name.removesuffix(".zst")
+    try:
+        content = path.read_bytes()
+        return Segment(name, layout.decompress(content) if path.suffix == ".zst" else content)
+    except (OSError, ValueError) as error:
+        return Segment(name, damage=str(error))
+
+
+def _at(item: SessionVerdicts, verdict: Verdict) -> Verdict:
+    place = f"{item.session} {verdict.place}".rstrip()
+    return Verdict(verdict.holds, verdict.evidence, place)
+
+
+def _first(before: Iterable[Verdict], rest: Iterable[Verdict], good: str) -> Verdict:
+    for verdict in (*before, *rest):
+        if not verdict.holds:
+            return verdict
+    return Verdict(True, good)
