@@ -47,7 +47,7 @@ class StoredRequest:
     """A request and where it stands.
 
     `deadline` is when a pending request expires or, once approved, when the grant does.
-    `version` is the number of its latest event.
+    `last` is its latest event, and the event's number its version.
     """
 
     id: str
@@ -60,7 +60,12 @@ class StoredRequest:
     uses: int = 1
     uses_left: int = 1
     approvals: tuple[Approval, ...] = ()
-    version: int = 0
+    last: Event | None = None
+
+    @property
+    def version(self) -> int:
+        """A number that grows with everything that happens to the request."""
+        return self.last.number if self.last else 0
 
     @property
     def needs(self) -> tuple[ReviewClause, ...]:
@@ -100,6 +105,7 @@ class StoredRequest:
             "masked": list(asked.masked),
             "session": asked.session,
             "expires_s": asked.expires_s,
+            "last_event": self.last.to_json() if self.last else None,
             "uses": self.uses,
             "uses_left": self.uses_left,
             "approvals": [

@@ -24,9 +24,7 @@ from dbgate.model import ApprovalRequest, Identity
 
 _BUSY_TIMEOUT_S = 15.0
 
-_LOAD = """
-SELECT r.*, (SELECT coalesce(max(number), 0) FROM events WHERE request = r.id) AS version FROM requests r
-"""
+_LOAD = "SELECT r.* FROM requests r "
 
 
 class SqliteStore:
@@ -253,7 +251,9 @@ def _get(connection: sqlite3.Connection, request_id: str) -> StoredRequest | Non
 
 
 def _request(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRequest:
-    approvals = connection.execute("SELECT * FROM approvals WHERE request = ? ORDER BY rowid", (row["id"],)).fetchall()
+    request = (row["id"],)
+    approvals = connection.execute("SELECT * FROM approvals WHERE request = ? ORDER BY rowid", request).fetchall()
+    last = connection.execute("SELECT * FROM events WHERE request = ? ORDER BY number DESC LIMIT 1", request).fetchone()
     return StoredRequest(
         id=row["id"],
         asked=msgspec.json.decode(row["asked"], type=ApprovalRequest),
@@ -268,7 +268,7 @@ def _request(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredRequest:
             Approval(by=msgspec.json.decode(a["identity"], type=Identity), at=_moment(a["at"]), note=a["note"])
             for a in approvals
         ),
-        version=row["version"],
+        last=_event(last) if last else None,
     )
 
 

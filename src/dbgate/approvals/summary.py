@@ -27,7 +27,10 @@ def summary(view: Mapping[str, Any], now: datetime) -> str:
         case "expired":
             return f"nobody decided in time: expired at {local_time(view['deadline'], now)}"
         case other:
-            return str(other)
+            last = view["last_event"]
+            by = f" by {person(last['by'])}" if last and last["by"] else ""
+            note = f": {last['note']}" if last and last["note"] else ""
+            return f"{other}{by}{note}"
 
 
 def needs(clauses: Sequence[Mapping[str, Any]]) -> str:

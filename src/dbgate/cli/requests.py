@@ -1,0 +1,213 @@
+"""`dbgate requests`: list, show, decide and watch approval requests."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dbgate.cli.app import new_app
+from dbgate.errors import EXIT_DENIED, EXIT_OK, Unreachable, UsageError
+from dbgate.text import printable, suggest
+
+if TYPE_CHECKING:
+    from dbgate.approvals import ApprovalsClient, RequestStatus
+
+app = new_app(invoke_without_command=True)
+
+RECONNECT_S = 1.0
+"""How long `watch` waits before it connects again, in seconds."""
+
+_LIVE = "pending,approved"
+
+
+class Format(StrEnum):
+    """How requests are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", envvar="DBGATE_FORMAT", help="table or json.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A request's id, or the beginning of it.")]
+NoteOption = Annotated[str, typer.Option("--note", help="A remark for the history.")]
+
+
+@app.callback()
+def requests(context: typer.Context, form: FormatOption = Format.TABLE) -> int:
+    """List, show and decide approval requests. Without a command: list."""
+    if context.invoked_subcommand is None:
+        return list_requests(form=form)
+    return EXIT_OK
+
+
+@app.command("list")
+def list_requests(
+    every: Annotated[bool, typer.Option("--all", help="Decided and expired ones too.")] = False,
+    target: Annotated[str, typer.Option("--target", help="Only those for this target.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many, newest first.")] = 50,
+    form: FormatOption = Format.TABLE,
+) -> int:
+    """List my requests and those I may decide, newest first."""
+    from dbgate.cli.requests_view import print_table
+
+    with client() as approvals:
+        found = approvals.find(limit=limit, status="" if every else _LIVE, target=target)
+    if form is Format.JSON:
+        print(json.dumps([dict(state.view) for state in found], indent=2))
+    elif found:
+        print_table(found)
+    else:
+        print("notice: no requests" if every else "notice: no open requests", file=sys.stderr)
+    return EXIT_OK
+
+
+@app.command()
+def show(
+    request: IdArgument,
+    raw: Annotated[bool, typer.Option("--raw", help="Only the statement, exactly as it was typed.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> int:
+    """Show a request: the statement, who asks and why, rows, rules, and who has agreed."""
+    from dbgate.cli.requests_view import print_request
+
+    with client() as approvals:
+        state = approvals.state(resolve(approvals, request))
+        history = [] if raw else approvals.history(state.id)
+    if raw:
+        print(printable(str(state.view["statement"]), keep="\n\t"))
+    elif form is Format.JSON:
+        print(json.dumps(dict(state.view) | {"history": [dict(event) for event in history]}, indent=2))
+    else:
+        print_request(state, history)
+    return EXIT_OK
+
+
+@app.command()
+def approve(
+    request: IdArgument,
+    note: NoteOption = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
+) -> int:
+    """Agree to a request. On a terminal it is shown first, and you are asked."""
+    from dbgate.cli.requests_view import print_request
+
+    with client() as approvals:
+        request_id = resolve(approvals, request)
+        if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+            print_request(approvals.state(request_id), approvals.history(request_id))
+            typer.confirm("approve this?", abort=True, err=True)
+        return decide(approvals, request_id, "approve", note)
+
+
+@app.command()
+def deny(request: IdArgument, note: Annotated[str, typer.Option("--note", help="Why.")]) -> int:
+    """Refuse a request, for good."""
+    with client() as approvals:
+        return decide(approvals, resolve(approvals, request), "deny", note)
+
+
+@app.command()
+def withdraw(request: IdArgument, note: NoteOption = "") -> int:
+    """Take a request of mine back while it is pending."""
+    with client() as approvals:
+        return decide(approvals, resolve(approvals, request), "withdraw", note)
+
+
+@app.command()
+def revoke(request: IdArgument, note: NoteOption = "") -> int:
+    """Take an approval back before it is used."""
+    with client() as approvals:
+        return decide(approvals, resolve(approvals, request), "revoke", note)
+
+
+@app.command()
+def watch(form: FormatOption = Format.TABLE) -> int:
+    """Show what happens to requests as it happens, until Ctrl-C."""
+    from dbgate.cli.requests_view import print_table
+
+    with client() as approvals:
+        found = approvals.find(status=_LIVE)
+        if found and form is Format.TABLE:
+            print_table(found)
+        for event in events(approvals, after=max((state.version for state in found), default=None)):
+            print(json.dumps(event) if form is Format.JSON else event_line(event), flush=True)
+    return EXIT_OK
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """One event: when, which request, what happened, by whom, and where it stands."""
+    from dbgate.cli.requests_view import local_moment, requester
+
+    who = requester(event["by"]) if event["by"] else "dbgate"
+    where = f"{event['verb']} on {event['target']} for {event['requester']}"
+    return printable(f"{local_moment(event['at'])}  {event['request']}  {event['kind']} by {who}: {where}")
+
+
+def events(approvals: ApprovalsClient, *, after: int | None) -> Iterator[dict[str, Any]]:
+    """Events without end. When the connection breaks they go on where they stopped, once the service is back."""
+    last, is_away = after, False
+    while True:
+        try:
+            for event in approvals.events(last):
+                is_away = False
+                last = int(event["number"])
+                yield dict(event)
+        except Unreachable as error:
+            if not is_away:
+                print(f"notice: {printable(error.message)}; connecting again", file=sys.stderr)
+            is_away = True
+        time.sleep(RECONNECT_S)
+
+
+@contextmanager
+def client() -> Iterator[ApprovalsClient]:
+    """The approvals client of whoever runs this."""
+    from dbgate.cli.approvals_wiring import open_approvals
+    from dbgate.config import load_settings
+    from dbgate.identity import current_identity
+
+    settings = load_settings()
+    approvals = open_approvals(settings, current_identity(settings))
+    try:
+        yield approvals
+    finally:
+        approvals.close()
+
+
+def decide(approvals: ApprovalsClient, request_id: str, action: str, note: str) -> int:
+    """Do it, print where the request stands now, and return the exit code: 3 when it is not allowed."""
+    from dbgate.approvals.refusals import NotAllowed
+
+    try:
+        state = approvals.decide(request_id, action, note)
+    except NotAllowed as refusal:
+        print(f"denied: {printable(refusal.message)}", file=sys.stderr)
+        if refusal.hint:
+            print(f"hint: {printable(refusal.hint)}", file=sys.stderr)
+        return EXIT_DENIED
+    print(printable(f"{state.id} {state.status}: {state.summary}"))
+    return EXIT_OK
+
+
+def resolve(approvals: ApprovalsClient, text: str) -> str:
+    """The id that `text` is or begins. Raises `UsageError` when there is none, or more than one."""
+    found: list[RequestStatus] = list(approvals.find(prefix=text, limit=10)) if text else []
+    if len(found) == 1 or any(state.id == text for state in found):
+        return text if len(found) > 1 else found[0].id
+    if found:
+        raise UsageError(
+            f"{text} is the beginning of several requests", hint=f"which one? {', '.join(state.id for state in found)}"
+        )
+    known = [state.id for state in approvals.find(limit=200)]
+    hint = suggest(text, known) if len(known) <= 10 or text else ""
+    raise UsageError(f"no such request: {text}", hint=hint if len(hint) < 200 else "see them with: dbgate requests")
+
+
+APPS = {"requests": app}

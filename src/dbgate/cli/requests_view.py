@@ -1,0 +1,178 @@
+"""How approval requests look: a table of them, one in full, and a statement that people can read.
+
+Everything from users, databases and the service goes through `printable`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dbgate.text import printable
+
+if TYPE_CHECKING:
+    from dbgate.approvals import RequestStatus
+
+MAX_FORMATTED_CHARACTERS = 100_000
+"""Longer statements are shown as they were typed."""
+
+_STATEMENT_CHARACTERS = 60
+_STYLES = {"pending": "yellow", "approved": "green", "denied": "red", "revoked": "red"}
+
+
+def print_table(states: Sequence[RequestStatus]) -> None:
+    """Print one line per request to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else 10_000, highlight=False, markup=False, emoji=False)
+    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "")
+    for title in ("ID", "STATUS", "ASKED", "BY", "TARGET", "STATEMENT", "STANDS"):
+        table.add_column(title, no_wrap=title in ("ID", "STATUS", "ASKED"), overflow="fold")
+    for state in states:
+        view = state.view
+        cells = (
+            state.id,
+            state.status,
+            local_moment(view["created_at"]),
+            requester(view["requester"]),
+            str(view["target"]),
+            first_line(str(view["statement"])),
+            state.summary,
+        )
+        style = _STYLES.get(state.status, "")
+        table.add_row(*(Text(printable(cell), style=style if cell == state.status else "") for cell in cells))
+    console.print(table)
+
+
+def print_request(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> None:
+    """Print one request in full to stdout."""
+    for line in _lines(state, history):
+        print(line)
+
+
+def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    from dbgate.approvals.summary import needs
+
+    view = state.view
+    where = f"{view['target']} ({view['environment']})" if view["environment"] else str(view["target"])
+    fields = [
+        ("request", f"{state.id}  {state.status}"),
+        ("stands", state.summary),
+        ("asked by", f"{requester(view['requester'])}, {local_moment(view['created_at'])}"),
+        ("reason", str(view["reason"]) or "(none given)"),
+        ("target", where),
+        ("reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"),
+        ("rules", ", ".join(view["rules"])),
+        ("rule says", str(view["message"])),
+        ("reviewers", needs(view["clauses"])),
+        ("masked columns", ", ".join(view["masked"])),
+        ("policy", str(view["policy_digest"])),
+        ("you may", ", ".join(view.get("may", [])) or f"only look: {view.get('why_not') or 'it is decided'}"),
+    ]
+    for name, value in fields:
+        if value:
+            yield f"{name:<17} {printable(value)}"
+    yield from _measured(view["measured"])
+    for number, value in enumerate(view["parameters"], start=1):
+        yield f"{'parameter $' + str(number):<17} {'NULL' if value is None else printable(repr(value))}"
+    yield ""
+    yield from statement_lines(str(view["statement"]))
+    yield ""
+    for event in history:
+        who = requester(event["by"]) if event["by"] else "dbgate"
+        note = f": {event['note']}" if event["note"] else ""
+        yield printable(f"{local_moment(event['at'])}  {event['kind']} by {who}{note}")
+
+
+def _measured(counts: Mapping[str, int]) -> Iterator[str]:
+    """The measured rows, one relation a line, and their sum."""
+    if not counts:
+        return
+    width = max(len(printable(name)) for name in (*counts, "in all"))
+    yield "measured rows"
+    for name, count in sorted(counts.items()):
+        yield f"  {printable(name):<{width}} {count:>12,}"
+    if len(counts) > 1:
+        yield f"  {'in all':<{width}} {sum(counts.values()):>12,}"
+
+
+def statement_lines(text: str) -> Iterator[str]:
+    """The statement, formatted and, on a terminal, highlighted; as it was typed where it cannot be formatted safely."""
+    formatted = format_statement(text)
+    yield "statement" if formatted is None else "statement (formatted; as it was typed with --raw)"
+    shown = printable(text if formatted is None else formatted, keep="\n\t")
+    if sys.stdout.isatty():
+        shown = _highlight(shown)
+    for line in shown.splitlines():
+        yield f"  {line}"
+
+
+def format_statement(text: str) -> str | None:
+    """The statement laid out by sqlglot, or None.
+
+    A reviewer must see what will run, and sqlglot is not PostgreSQL: its text counts only when PostgreSQL's
+    own grammar reads both texts as the same tree.
+    """
+    import logging
+
+    import pgparse
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    if len(text) > MAX_FORMATTED_CHARACTERS or "\0" in text:
+        return None
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        formatted = sqlglot.transpile(text, read="postgres", write="postgres", pretty=True)
+        if len(formatted) != 1 or _tree(pgparse.parse(text)) != _tree(pgparse.parse(formatted[0])):
+            return None
+    except (SqlglotError, pgparse.PGQueryError, RecursionError, ValueError):
+        return None
+    return formatted[0]
+
+
+def _tree(node: Any) -> Any:
+    """A parse tree without the places of its nodes in the text."""
+    if isinstance(node, dict):
+        places = ("location", "_location", "_start", "_end", "_len")
+        return {
+            name: _tree(value)
+            for name, value in node.items()
+            if not (isinstance(value, int) and not isinstance(value, bool) and name.endswith(places))
+        }
+    return [_tree(item) for item in node] if isinstance(node, list) else node
+
+
+def _highlight(text: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import TerminalFormatter
+    from pygments.lexers import PostgresLexer
+
+    return highlight(text, PostgresLexer(stripnl=False), TerminalFormatter())
+
+
+def requester(who: Mapping[str, Any]) -> str:
+    """Who asks: `alice@example.com`, `… (agent, for …)`, with a mark when nothing proved it."""
+    from dbgate.approvals.summary import person
+
+    kind = str(who.get("actor", "human"))
+    behind = f", for {who['on_behalf_of']}" if who.get("on_behalf_of") else ""
+    return person(who) if kind == "human" else f"{who.get('name') or person(who)} ({kind}{behind})"
+
+
+def first_line(text: str) -> str:
+    """A statement on one line, cut short."""
+    line = " ".join(text.split())
+    return line if len(line) <= _STATEMENT_CHARACTERS else line[: _STATEMENT_CHARACTERS - 1] + "…"
+
+
+def local_moment(text: str) -> str:
+    """An RFC 3339 moment in local time, to the minute, with the date unless it is today's."""
+    from dbgate.approvals.summary import local_time
+
+    return local_time(text, datetime.now(UTC))
