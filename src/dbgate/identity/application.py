@@ -61,6 +61,7 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
 
     `granted_scopes` limits a renewal to what was granted: some issuers refuse to renew when asked for more.
     """
+    proof = credential(client) if client.service else None
     session = IssuerSession(client)
     issuer = discover(session, client)
     token_cache = msal.SerializableTokenCache()
@@ -81,7 +82,7 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
             if client.service:
                 # azure_region=False: MSAL_FORCE_REGION would send the secret to another host.
                 app = msal.ConfidentialClientApplication(
-                    client.client_id, client_credential=credential(client), azure_region=False, **options
+                    client.client_id, client_credential=proof, azure_region=False, **options
                 )
             else:
                 app = msal.PublicClientApplication(client.client_id, **options)

@@ -27,15 +27,19 @@ class FileStore:
         """The bytes of `key`, or None. Refuses a file that is a link, another user's, or readable by others."""
         path = self.path(key)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # O_NONBLOCK: a pipe in the file's place must not make us wait.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise unusable(path, error.strerror or "cannot be opened") from None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             check_private(path, os.fstat(descriptor))
             check_folder(self.folder)
-            return file.read()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     def write(self, key: str, value: bytes) -> None:
         """Write beside the file, make it durable, then put it in its place (rename is atomic on POSIX)."""

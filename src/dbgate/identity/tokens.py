@@ -73,7 +73,7 @@ def verify(token: str, keys: Mapping[str, Any], expected: Expected) -> dict[str,
     if len(token) > MAX_TOKEN_BYTES:
         refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes")
     try:
-        header = jwt.get_unverified_header(token)
+        header = read_header(token)
         key = select_key(header, keys, ID_TOKEN_TYPES if not expected.access else ACCESS_TOKEN_TYPES)
         claims = jwt.decode(
             token,
@@ -93,6 +93,16 @@ def verify(token: str, keys: Mapping[str, Any], expected: Expected) -> dict[str,
     check_parties(claims, expected)
     check_nonce(claims, expected)
     return claims
+
+
+def read_header(token: str) -> dict[str, Any]:
+    """The header of a token, not to be trusted yet. Raises `TokenRefused` for anything but a signed token."""
+    import jwt
+
+    try:
+        return jwt.get_unverified_header(token)
+    except jwt.DecodeError:
+        refuse("it is not a signed JSON Web Token")
 
 
 def select_key(header: Mapping[str, Any], keys: Mapping[str, Any], types: frozenset[str]) -> PyJWK:
@@ -167,8 +177,6 @@ def explain(error: Exception, expected: Expected) -> str:
             return f"its audience is not {expected.audience}"
         case jwt.MissingRequiredClaimError():
             return f"it has no {error.claim}"
-        case jwt.DecodeError():
-            return "it is not a signed JSON Web Token"
         case jwt.PyJWTError():
             return str(error)[:200]
     return "a number in it is out of range"

@@ -1,0 +1,148 @@
+"""From claims to an identity: groups are never guessed, agents are never taken for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dbgate.identity.claims import MAX_GROUPS, identity_from
+from dbgate.identity.tokens import TokenRefused
+from dbgate.model import Actor, Assurance, Identity
+from dbgate.settings import IdentitySettings
+
+SETTINGS = IdentitySettings(provider="oidc", issuer="https://login.example.com/t", client_id="dbgate")
+CLAIMS: dict[str, Any] = {
+    "iss": "https://login.example.com/t",
+    "sub": "u-1",
+    "exp": 1_800_000_000,
+    "email": "alice@example.com",
+}
+
+
+def identity(settings: IdentitySettings = SETTINGS, *, service: bool = False, **changes: Any) -> Identity:
+    return identity_from(CLAIMS | changes, settings, service=service)
+
+
+def test_a_person() -> None:
+    found = identity(name="Alice", groups=["dba", "engineering", "dba"])
+    assert found == Identity(
+        issuer="https://login.example.com/t",
+        subject="u-1",
+        email="alice@example.com",
+        name="Alice",
+        groups=("dba", "engineering"),
+        actor=Actor.HUMAN,
+        assurance=Assurance.OIDC,
+        expires_at=datetime.fromtimestamp(1_800_000_000, UTC),
+    )
+
+
+def test_a_service() -> None:
+    assert identity(service=True).actor is Actor.SERVICE
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        "engineering",
+        None,
+        {"dba": True},
+        [1],
+        ["dba", None],
+        [["dba"]],
+        [""],
+        ["d\x1bba"],
+        ["a\u202eb"],
+        ["x" * 257],
+        7,
+        True,
+    ],
+)
+def test_groups_that_are_not_names_are_refused(groups: Any) -> None:
+    with pytest.raises(TokenRefused, match="'groups' is not a list of group names"):
+        identity(groups=groups)
+
+
+def test_too_many_groups_are_refused_and_never_cut() -> None:
+    assert len(identity(groups=[f"g{number}" for number in range(MAX_GROUPS)]).groups) == MAX_GROUPS
+    with pytest.raises(TokenRefused, match="more than 1000 groups"):
+        identity(groups=[f"g{number}" for number in range(MAX_GROUPS + 1)])
+
+
+@pytest.mark.parametrize(
+    "overage",
+    [
+        {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.example.com"}}},
+        {"_claim_names": {"groups": "src1"}},
+        {"_claim_names": {"groups": "src1"}, "groups": ["dba"]},
+        {"hasgroups": True},
+        {"hasgroups": "true"},
+    ],
+)
+def test_groups_kept_elsewhere_are_refused_and_never_read_as_none(overage: dict[str, Any]) -> None:
+    with pytest.raises(TokenRefused, match="left the groups out because there are too many"):
+        identity(**overage)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"_claim_names": ["groups"]}, {"_claim_names": "groups"}, {"_claim_sources": {"src1": {}}}]
+)
+def test_odd_distributed_claims_are_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(TokenRefused, match="distributed claims"):
+        identity(**odd)
+
+
+def test_other_distributed_claims_do_not_matter() -> None:
+    found = identity(_claim_names={"address": "src1"}, _claim_sources={"src1": {}}, groups=["dba"])
+    assert found.groups == ("dba",)
+
+
+def test_the_groups_claim_can_be_named() -> None:
+    settings = IdentitySettings(groups_claim="https://example.com/roles")
+    named: dict[str, Any] = {"https://example.com/roles": ["dba"], "groups": ["other"], "hasgroups": True}
+    found = identity(settings, **named)
+    assert found.groups == ("dba",)
+    with pytest.raises(TokenRefused, match="left the groups out"):
+        identity(settings, _claim_names={"https://example.com/roles": "src1"})
+
+
+def test_an_agent_acts_for_the_subject() -> None:
+    found = identity(act={"sub": "report-bot", "act": {"sub": "earlier"}}, name="Alice")
+    assert (found.subject, found.actor, found.on_behalf_of) == ("u-1", Actor.AGENT, "alice@example.com")
+    assert found.name == "report-bot for Alice"
+
+
+def test_an_agent_is_one_whatever_the_actor_claim_says() -> None:
+    settings = IdentitySettings(actor_claim="kind")
+    assert identity(settings, kind="human", act={"sub": "report-bot"}).actor is Actor.AGENT
+
+
+@pytest.mark.parametrize("act", [None, "bot", {}, {"sub": ""}, {"sub": 3}, ["bot"], {"sub": "b\x07t"}])
+def test_an_act_claim_that_names_nobody_is_refused(act: Any) -> None:
+    with pytest.raises(TokenRefused, match="'act' names nobody"):
+        identity(act=act)
+
+
+@pytest.mark.parametrize("actor", list(Actor))
+def test_the_issuer_can_say_what_the_actor_is(actor: Actor) -> None:
+    assert identity(IdentitySettings(actor_claim="kind"), kind=str(actor)).actor is actor
+
+
+@pytest.mark.parametrize("value", ["robot", "Human", "", None, True, ["agent"]])
+def test_an_unknown_actor_is_refused(value: Any) -> None:
+    with pytest.raises(TokenRefused, match="'kind' is not one of: human, service, agent"):
+        identity(IdentitySettings(actor_claim="kind"), kind=value)
+
+
+@pytest.mark.parametrize("verified", [False, "false", None, 0])
+def test_an_unverified_email_is_not_shown(verified: Any) -> None:
+    found = identity(email_verified=verified)
+    assert found.email == ""
+    assert found.label == "u-1"
+
+
+def test_text_claims_of_another_type_are_left_out() -> None:
+    found = identity(email=["alice@example.com"], name={"first": "Alice"})
+    assert (found.email, found.name) == ("", "")

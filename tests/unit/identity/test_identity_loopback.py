@@ -1,0 +1,107 @@
+"""The loopback server takes one answer, ours, and nothing else."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+import requests
+
+from dbgate.errors import SignInRequired, UsageError
+from dbgate.identity.loopback import DONE, FAILED, REFUSED, RedirectServer
+
+ANSWER = {"code": "c-1", "state": "s-1", "iss": "https://login.example.com"}
+
+
+def send(uri: str, answer: dict[str, str] | str, method: str = "GET", **options: object) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False
+        text = answer if isinstance(answer, str) else urlencode(answer)
+        if method == "GET":
+            return session.get(f"{uri}?{text}", timeout=5)
+        return session.post(uri, data=text, headers={"Content-Type": "application/x-www-form-urlencoded"}, timeout=5)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("redirect_uri", ["http://127.0.0.1", "http://localhost/callback"])
+def test_the_answer_arrives(redirect_uri: str, method: str) -> None:
+    with RedirectServer(redirect_uri) as server:
+        server.listen("s-1")
+        assert urlsplit(server.uri).port
+        assert urlsplit(server.uri).path == urlsplit(redirect_uri).path
+        page = send(server.uri, ANSWER, method)
+        assert (page.status_code, page.text) == (200, DONE)
+        assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert server.wait(5) == ANSWER
+
+
+def test_an_error_of_the_issuer_arrives_too() -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        page = send(server.uri, {"error": "access_denied", "state": "s-1"})
+        assert page.text == FAILED
+        assert server.wait(5) == {"error": "access_denied", "state": "s-1"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": "evil", "state": "s-2"},
+        {"code": "evil"},
+        {"code": "evil", "state": ""},
+        {"error": "access_denied"},
+        "code=evil&state=s-1&state=s-2",
+        "code=evil&state=%FF%FE",
+        "state=s-1&code=" + "x" * 20_000,
+        "",
+    ],
+)
+def test_a_foreign_answer_is_refused_and_waiting_goes_on(answer: dict[str, str] | str, method: str) -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        page = send(server.uri, answer, method)
+        assert (page.status_code, page.text) == (400, REFUSED)
+        assert send(server.uri, ANSWER).status_code == 200
+        assert server.wait(5) == ANSWER
+
+
+def test_another_path_is_refused() -> None:
+    with RedirectServer("http://127.0.0.1/callback") as server:
+        server.listen("s-1")
+        assert send(server.uri.replace("/callback", "/other"), ANSWER).status_code == 400
+        assert send(server.uri.replace("/callback", ""), ANSWER).status_code == 400
+
+
+def test_only_the_first_answer_counts() -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        assert send(server.uri, ANSWER).status_code == 200
+        assert send(server.uri, ANSWER | {"code": "second"}).status_code == 400
+        assert server.wait(5) == ANSWER
+
+
+def test_a_silent_connection_does_not_block_the_answer() -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        with socket.create_connection(("127.0.0.1", urlsplit(server.uri).port or 0)):
+            assert send(server.uri, ANSWER).status_code == 200
+        assert server.wait(5) == ANSWER
+
+
+def test_it_listens_on_loopback_only_and_says_when_it_cannot() -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        port = urlsplit(server.uri).port
+        assert server._server.server_address[0] == "127.0.0.1"
+        with pytest.raises(UsageError, match=f"cannot listen on http://127.0.0.1:{port}") as error:
+            RedirectServer(f"http://127.0.0.1:{port}")
+        assert "dbgate login --device" in error.value.hint
+
+
+def test_waiting_ends() -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        with pytest.raises(SignInRequired, match="no answer came from the browser"):
+            server.wait(0.1)
