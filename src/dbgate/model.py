@@ -364,7 +364,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a statement ended. `status` is the command tag, `error`, `cancelled` or `unknown`."""
+    """How a statement ended. `status` is the command tag, `error`, `cancelled`, `not run` or `unknown`."""
 
     status: str
     rows: int = 0

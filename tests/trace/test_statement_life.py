@@ -410,7 +410,8 @@ def test_a_run_beyond_its_grant_is_rolled_back_and_denied() -> None:
 def test_without_a_grant_nothing_runs(status: str, record: str, level: str, code: int) -> None:
     trace = held(Refused(status, "r1", "bob: too much"))
     assert "Run" not in trace.names
-    assert trace.names[-4:] == [record, "statement.intent", "notice", "Show"]
+    assert trace.names[-5:] == [record, "statement.intent", "statement.outcome", "notice", "Show"]
+    assert trace.record("statement.outcome")["status"] == "not run"
     assert trace.record("statement.intent")["request"] == "r1"
     assert trace.shown[-1][0] == level
     assert "bob: too much" in trace.shown[-1][1]
@@ -427,6 +428,7 @@ def test_an_unreachable_approvals_service_runs_nothing(error: DbgateError, code:
     trace = held(error)
     assert "Run" not in trace.names
     assert trace.record("statement.intent")["error"] == error.message
+    assert trace.record("statement.outcome")["status"] == "not run"
     assert trace.finished.exit_code == code
     assert trace.finished.closes == ""
 
@@ -524,6 +526,7 @@ def test_a_dry_run_records_and_runs_nothing(decision: Decision, word: str, code:
     trace = live(always(decision), terms=replace(TERMS, dry_run=True))
     assert {"Run", "AskApproval", "approval.requested"}.isdisjoint(trace.names)
     assert trace.record("statement.intent")["dry_run"] is True
+    assert ("statement.outcome" in trace.names) == (code != 3)
     assert word in trace.shown[-1][1]
     assert trace.finished.exit_code == code
 

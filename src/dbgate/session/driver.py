@@ -38,7 +38,7 @@ from dbgate.session.effects import (
 )
 from dbgate.session.life import Life, statement_life, unreadable_life
 from dbgate.session.ports import Approvals, Clock, Database, Display, Recorder
-from dbgate.session.records import Terms, outcome_fields
+from dbgate.session.records import Terms
 from dbgate.session.running import Cancellation, Runner
 from dbgate.session.state import SessionState
 
@@ -95,7 +95,6 @@ class SessionDriver:
         self._state = SessionState(database, clock, SessionObjects())
         self._started = self._last_used = clock.monotonic()
         self._totals = {"statements": 0, "rows": 0, "denied": 0, "failed": 0}
-        self._unsettled: int | None = None
         self._recorder_closed = False
 
     @property
@@ -158,7 +157,7 @@ class SessionDriver:
         self._cancellation.cancel()
 
     def close(self, reason: str = "") -> None:
-        """End the session: an unsettled statement's outcome is `unknown`, the transcript is sealed, the connection closed.
+        """End the session: seal the transcript (a statement that never ended has the outcome `unknown`), and disconnect.
 
         Raises `AuditUnavailable` when the end cannot be recorded.
         """
@@ -169,8 +168,6 @@ class SessionDriver:
         totals["reason"] = self.closed or reason or "ended"
         totals["transaction"] = str(self._database.transaction)
         try:
-            if self._unsettled is not None:
-                self._recorder.record("statement.outcome", outcome_fields(self._unsettled, Outcome("unknown"), None))
             self._recorder.close(totals)
         finally:
             self.closed = self.closed or reason or "ended"
@@ -238,8 +235,8 @@ class SessionDriver:
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
-            case Record():
-                self._record(effect)
+            case Record(kind, fields, durable):
+                self._recorder.record(kind, fields, durable=durable)
             case Show(level, text, hint):
                 self._display.message(level, text, hint)
             case Measure(queries):
@@ -257,13 +254,7 @@ class SessionDriver:
                 self._state.adopt(judgement.changes)
         return None
 
-    def _record(self, record: Record) -> None:
-        self._recorder.record(record.kind, record.fields, durable=record.durable)
-        if record.kind == "statement.outcome":
-            self._unsettled = None
-
     def _run(self, run: Run) -> Outcome | Failed | Exceeded:
-        self._unsettled = run.statement_id
         ended = self._runner.run(run)
         if isinstance(ended, Outcome):
             self._totals["rows"] += ended.rows

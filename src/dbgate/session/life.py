@@ -38,6 +38,7 @@ from dbgate.model import (
     Measured,
     NeedsApproval,
     NeedsMeasure,
+    Outcome,
     Rewrite,
     TransactionStatus,
 )
@@ -58,6 +59,7 @@ from dbgate.session.records import (
     decision_word,
     grant_fields,
     intent_fields,
+    outcome_fields,
     request_fields,
     request_for,
     unread_fields,
@@ -163,7 +165,7 @@ class _Statement:
 
     def _rehearse(self, judgement: Judgement, run: Allow | Rewrite) -> Life:
         """`--dry-run`: record and show the decision, run nothing."""
-        yield Record("statement.intent", intent_fields(self.number, judgement, self.terms, run=run))
+        yield from self._unrun(intent_fields(self.number, judgement, self.terms, run=run))
         word = decision_word(judgement)
         rules = ", ".join(str(rule) for rule in judgement.decision.rules)
         said = {"approve": "it would need approval", "rewrite": "it would run rewritten", "allow": "it would run"}[word]
@@ -180,7 +182,7 @@ class _Statement:
             raise
         except DbgateError as error:
             fields = intent_fields(self.number, judgement, self.terms)
-            yield Record("statement.intent", {**fields, "error": error.message})
+            yield from self._unrun({**fields, "error": error.message})
             yield from tell(self.number, "error", error.message, error.hint)
             return Finished(self.number, error.exit_code, "approve", closes=closing(error))
         if isinstance(reply, Refused):
@@ -198,7 +200,7 @@ class _Statement:
         fields: dict[str, Json] = {"id": self.number, "request": refused.request, "detail": refused.detail}
         yield Record(f"approval.{status}", fields)
         intent = intent_fields(self.number, judgement, self.terms)
-        yield Record("statement.intent", {**intent, "request": refused.request, "approval": status})
+        yield from self._unrun({**intent, "request": refused.request, "approval": status})
         detail = f": {refused.detail}" if refused.detail else ""
         if status == "pending":
             hint = f"once it is approved: dbgate exec {self.terms.target.name} … --request {refused.request}"
@@ -208,6 +210,11 @@ class _Statement:
             yield from tell(self.number, "denied", f"request {refused.request} was {status}{detail}", hint)
         code = EXIT_INTERRUPTED if refused.status == "interrupted" else EXIT_APPROVAL
         return Finished(self.number, code, "approve", {"request": refused.request, "status": status})
+
+    def _unrun(self, intent: dict[str, Json]) -> Part:
+        """Record an intent that nothing follows, and say so: otherwise its outcome would count as unknown."""
+        yield Record("statement.intent", intent)
+        yield Record("statement.outcome", outcome_fields(self.number, Outcome("not run"), None), durable=False)
 
     def _run(
         self,

@@ -26,6 +26,7 @@ class Cancellation:
         self._database = database
         self._phase = ""
         self.asked = False
+        self.forced = False
 
     def cancel(self) -> None:
         """Stop what is going on. Safe from a signal handler, out of which it may raise `Interrupted`.
@@ -34,6 +35,7 @@ class Cancellation:
         """
         again, self.asked = self.asked, True
         if self._phase == "waiting" or (again and self._phase == "running"):
+            self.forced = self._phase == "running"
             raise Interrupted("interrupted")
         if self._phase == "running":
             self._database.cancel()
@@ -134,5 +136,5 @@ class Runner:
             error = Interrupted("cancelled")
         status = "unknown" if isinstance(error, ConnectionLost) else "error"
         if isinstance(error, Interrupted):
-            status = "cancelled"
+            status = "unknown" if self.cancellation.forced else "cancelled"
         return Failed(error, Outcome(status, duration_ms=duration_ms, sqlstate=sqlstate, message=error.message))
