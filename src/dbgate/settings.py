@@ -18,6 +18,7 @@ class IdentitySettings:
     service. `groups` and `email` serve `provider: local` only. `ca_file` is a PEM bundle for the issuer.
     `groups_claim` names the claim with the groups, `actor_claim` the one that marks agents.
     `redirect_uri` is where the browser comes back to: loopback only, any free port unless it names one.
+    `prompt` is sent with a browser sign-in: `consent` for issuers that give refresh tokens only then.
     `resource` (RFC 8707) is sent when a service asks for a token; `workload_token_file` holds a service's
     signed assertion (RFC 7523) instead of a secret.
     """
@@ -36,6 +37,7 @@ class IdentitySettings:
     actor: str = "human"
     actor_claim: str = ""
     redirect_uri: str = "http://127.0.0.1"
+    prompt: str = ""
     resource: str = ""
     workload_token_file: str = ""
 

@@ -39,7 +39,12 @@ USERS: dict[str, dict[str, Any]] = {
     "bob": {"email": "bob@example.com", "name": "Bob Brown", "groups": ["data-owners"]},
     "erin": {"email": "erin@example.com", "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}},
     "frank": {"email": "frank@example.com", "groups": "engineering"},
-    "grace": {"email": "grace@example.com", "groups": ["engineering"], "act": {"sub": "report-bot"}},
+    "grace": {
+        "email": "grace@example.com",
+        "name": "Grace Green",
+        "groups": ["engineering"],
+        "act": {"sub": "report-bot"},
+    },
 }
 NODE_AT_LEAST = (20, 19)
 

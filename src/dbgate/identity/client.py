@@ -31,6 +31,7 @@ class Client:
     assertion_file: str = ""
     resource: str = ""
     redirect_uri: str = "http://127.0.0.1"
+    prompt: str = ""
     ca_file: str = ""
 
     @property
@@ -68,6 +69,7 @@ def read_client(settings: IdentitySettings) -> Client:
         assertion_file=settings.workload_token_file,
         resource=settings.resource,
         redirect_uri=settings.redirect_uri,
+        prompt=settings.prompt,
         ca_file=settings.ca_file,
     )
 

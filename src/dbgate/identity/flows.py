@@ -109,7 +109,10 @@ def begin(application: Application, redirect_uri: str) -> dict[str, Any]:
         # msal recommends form_post whenever it is not used; this issuer does not offer it.
         warnings.simplefilter("ignore", UserWarning)
         flow: dict[str, Any] = application.app.initiate_auth_code_flow(
-            list(application.scopes), redirect_uri=redirect_uri, response_mode=mode
+            list(application.scopes),
+            redirect_uri=redirect_uri,
+            response_mode=mode,
+            prompt=application.client.prompt or None,
         )
     return flow
 

@@ -17,15 +17,23 @@ def renew(client: Client, held: StoredSignIn) -> StoredSignIn:
     application = open_application(client, cache=held.cache, granted_scopes=held.scopes)
     accounts = application.app.get_accounts()
     if not accounts:
-        raise SignInRequired("the sign-in has expired and cannot be renewed", hint="run: dbgate login")
+        raise not_renewable()
     with reaching(client):
         answer = application.app.acquire_token_silent_with_error(
             [scope for scope in application.scopes if scope in held.scopes], accounts[0], force_refresh=True
         )
     if not answer:
-        raise SignInRequired("the sign-in has expired and cannot be renewed", hint="run: dbgate login")
+        raise not_renewable()
     fresh = application.stored(answer | {"scope": answer.get("scope") or " ".join(held.scopes)}, nonce=held.nonce)
     return same_person(client, held, fresh)
+
+
+def not_renewable() -> SignInRequired:
+    """The error when the issuer gave no refresh token (OpenID Connect Core §11 lets it insist on consent)."""
+    return SignInRequired(
+        "the sign-in has expired, and the issuer gave nothing to renew it with",
+        hint="run: dbgate login\nto sign in less often: allow refresh tokens at the issuer, or set identity.prompt: consent",
+    )
 
 
 def same_person(client: Client, held: StoredSignIn, fresh: StoredSignIn) -> StoredSignIn:
