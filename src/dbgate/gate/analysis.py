@@ -87,6 +87,7 @@ class Findings:
     stars: list[tuple[Tree, tuple[Entry, ...]]] = field(default_factory=list)
     groups: list[tuple[Tree, Scope]] = field(default_factory=list)
     filters: list[tuple[str, Tree, Entry]] = field(default_factory=list)
+    dotted: list[str] = field(default_factory=list)
     columns: Columns = ()
 
 
@@ -429,8 +430,11 @@ class Analysis(FromItems):
             if entry is not None:
                 entry.whole = True
                 self._note_returning(column, entry, "", 1)
-                found = entry.find(first["String"].get("sval", ""))
+                names = strings(body["indirection"])
+                found = entry.find(names[0])
+                self.found.dotted += names if found is None else names[1:]
                 return found.labels if found else entry.labels
+        self.found.dotted += [n["String"]["sval"] for n in body["indirection"] if "String" in n]
         labels = self.expression(body.get("arg"), scope, ctes)
         return labels | self._expressions([n for n in body["indirection"] if "A_Indices" in n], scope, ctes)
 
@@ -454,6 +458,7 @@ class Analysis(FromItems):
             return NONE
         found = entry.find(name)
         if found is None:  # `row.function`, or a column that nobody knows
+            self.found.dotted.append(name)
             entry.whole = True
             self._note_returning(body, entry, "", parts)
             return entry.labels

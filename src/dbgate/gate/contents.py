@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbgate.gate.allow.functions import verdict
-from dbgate.gate.allow.nodes import EXPRESSION_NODES
-from dbgate.gate.allow.settings import setting_verdict
+from dbgate.gate.allow.functions import SAMPLE_METHODS, call_by_dot, verdict
+from dbgate.gate.allow.nodes import DEFINITION_NODES, EXPRESSION_NODES
+from dbgate.gate.allow.settings import setting_verdict, timeout_ms
 from dbgate.gate.names import kind_of, strings
-from dbgate.gate.policy.model import FunctionList
+from dbgate.gate.policy.model import FunctionList, Limits
 from dbgate.gate.relations import Schema
 from dbgate.model import Tree
 
@@ -34,12 +34,26 @@ class Contents:
 
 
 def inspect(
-    tree: Tree, schema: Schema, functions: FunctionList, search_path: Sequence[str], *, queries_only: bool
+    tree: Tree,
+    schema: Schema,
+    functions: FunctionList,
+    search_path: Sequence[str],
+    *,
+    limits: Limits,
+    queries_only: bool,
+    dotted: Sequence[str] | None = None,
 ) -> Contents:
-    """Look at every node of a statement. With `queries_only`, node types outside the allow-list are refused."""
+    """Look at every node of a statement. Node types that are not known are refused; `queries_only` leaves out those of
+    definitions.
+
+    `dotted` are the names behind a dot that are no known column, where the statement was analysed; None asks for
+    every name behind a dot.
+    """
     contents = Contents()
+    found = list(dotted or ())
+    known = EXPRESSION_NODES if queries_only else DEFINITION_NODES
     for kind, body in nodes(tree):
-        if queries_only and kind not in EXPRESSION_NODES:
+        if kind not in known:
             contents.refuse(f"dbgate does not know the syntax node {kind}")
         match kind:
             case "FuncCall":
@@ -50,12 +64,20 @@ def inspect(
                 _operator(body["operName"], contents, schema, functions, search_path)
             case "SortBy" if body.get("useOp"):
                 _operator(body["useOp"], contents, schema, functions, search_path)
-            case "ColumnRef":
-                _attribute(body, contents, schema, functions, search_path)
+            case "RangeTableSample":
+                method = ".".join(strings(body["method"]))
+                if method.removeprefix("pg_catalog.") not in SAMPLE_METHODS:
+                    contents.refuse(f"the sampling method {method} is not known")
+            case "ColumnRef" if dotted is None:
+                found += strings(body["fields"])[1:]
+            case "A_Indirection" if dotted is None:
+                found += strings(body["indirection"])
             case "VariableSetStmt":
-                _setting(body, contents)
+                _setting(body, contents, limits)
             case "VariableShowStmt":
                 _shown(body, contents)
+    for name in found:
+        _called_by_dot(name, contents, schema, functions, search_path)
     return contents
 
 
@@ -88,6 +110,10 @@ def _function(
         if not _allowed(function.oid, schema, functions):
             signature = f"{function.schema}.{function.name}({function.arguments})"
             contents.refuse(f"the function {signature} is not allowed by the policy", _ADVICE)
+    if qualifier == "information_schema":
+        if not verdict(name, len(arguments), qualifier).safe:
+            contents.refuse(f"the function {full} is not known")
+        return
     if qualifier and qualifier != "pg_catalog":
         if not own:
             contents.refuse(f"the function {full} is not known", "check the name with \\df")
@@ -154,31 +180,60 @@ def _operator(
                 )
 
 
-def _attribute(
-    body: Tree, contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
+def _called_by_dot(
+    name: str, contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
 ) -> None:
-    """`row.name` calls the function `name(row)` where the row has no such column."""
-    names = strings(body["fields"])
-    if len(names) < 2:
-        return
-    for function in schema.functions_named("", names[-1], search_path):
-        is_column = any(c.name == names[-1] for r in schema.catalog.relations for c in r.columns)
-        if not is_column and not _allowed(function.oid, schema, functions):
-            contents.refuse(
-                f"{'.'.join(names)} calls the function {function.schema}.{function.name}, which is not allowed", _ADVICE
-            )
+    """`row.name` and `(value).name` call the function `name(value)` where there is no such column."""
+    found = call_by_dot(name)
+    if not found.safe:
+        contents.refuse(f"the function {name} is refused: {found.reason}", found.hint)
+    for function in schema.functions_named("", name, search_path):
+        if not _allowed(function.oid, schema, functions):
+            contents.refuse(f".{name} calls the function {function.schema}.{name}, which is not allowed", _ADVICE)
 
 
-def _setting(body: Tree, contents: Contents) -> None:
+def _setting(body: Tree, contents: Contents, limits: Limits) -> None:
     name = str(body.get("name", "")).lower()
-    kind = body.get("kind", "")
-    if kind == "VAR_RESET_ALL":
+    if body.get("kind") == "VAR_RESET_ALL":
         contents.refuse("RESET ALL would reset what dbgate has set", "reset single settings")
         return
     contents.settings.append(name)
-    found = setting_verdict(name, "set")
-    if not found.safe and found.special != "search_path":
-        contents.refuse(f"the setting {name} cannot be changed: {found.reason}", found.hint)
+    action = "set" if body.get("kind") in {"VAR_SET_VALUE", "VAR_SET_MULTI"} else "reset"
+    value = _value(body.get("args", ()))
+    found = setting_verdict(name, action, value)
+    if found.safe or (found.special == "search_path" and _plain_path(body)):
+        return
+    if found.special == "bounded" and _within(name, action, value, limits):
+        return
+    contents.refuse(f"the setting {name} cannot be changed: {found.reason}", found.hint)
+
+
+def _value(args: Sequence[Tree]) -> str | None:
+    """The one constant of a SET, in text form."""
+    if len(args) != 1:
+        return None
+    kind, body = kind_of(args[0])
+    if kind != "A_Const":
+        return None
+    for key, inner in (("sval", "sval"), ("ival", "ival"), ("fval", "fval")):
+        if key in body:
+            return str(body[key].get(inner, 0 if key == "ival" else ""))
+    return None
+
+
+def _plain_path(body: Tree) -> bool:
+    """Whether a search path leaves `pg_catalog` in front, and temporary objects out of the way of functions."""
+    names = [n["A_Const"].get("sval", {}).get("sval", "") for n in body.get("args", ()) if "A_Const" in n]
+    return "pg_catalog" not in names[1:] and not any(n.startswith("pg_temp") for n in names)
+
+
+def _within(name: str, action: str, value: str | None, limits: Limits) -> bool:
+    """Whether a timeout stays within the policy's limit; without one it may have any value."""
+    limit = {"statement_timeout": limits.statement_timeout_s, "lock_timeout": limits.lock_timeout_s}.get(name)
+    if limit is None:
+        return name in {"statement_timeout", "lock_timeout"}
+    wanted = timeout_ms(value) if value is not None else None
+    return action == "set" and wanted is not None and 0 < wanted <= limit * 1000
 
 
 def _shown(body: Tree, contents: Contents) -> None:

@@ -94,7 +94,9 @@ def _judge(source: Source, context: Context) -> Judgement:
         protection.schema,
         context.policy.functions,
         context.path,
+        limits=context.policy.limits,
         queries_only=examined.handling != "ddl",
+        dotted=examined.found.dotted if examined.inner_kind else None,
     )
     _sequences(examined, contents, protection, context.path)
     statement = _statement(source, examined, contents)

@@ -59,6 +59,8 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         return Allow(source.text[: name[0]] + qualified(relation.schema, relation.name) + source.text[name[1] :])
     if end < len(tokens.list) and tokens.list[end].text == "(":
         end = tokens.matching(end) + 1
+    if relation.kind not in "rpf":
+        raise RewriteError(f"COPY reads tables: write COPY (SELECT … FROM {relation.name}) TO STDOUT")
     names = strings(examined.body.get("attlist", ())) or [c.name for c in relation.columns if not c.generated]
     query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({protection.source(relation)}) AS copied"
     start, stop = tokens.list[first].start, tokens.list[end - 1].end
@@ -67,8 +69,6 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
     same = {k: v for k, v in made.items() if k not in {"query", "options"}}
     if same or made.get("is_program") or made.get("filename"):
         raise RewriteError("COPY could not be rewritten")
-    if protection.filtered_below(relation) and relation.kind in "vm":
-        raise RewriteError(f"the view {relation.schema}.{relation.name} reads a table with a row filter")
     hidden = _masked(examined.found.outputs)
     filtered = (Relation(relation.schema, relation.name, relation.oid, relation.kind),)
     return Rewrite(text, masked=hidden, filtered=filtered if protection.filters(relation) else ())

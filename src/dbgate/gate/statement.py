@@ -12,7 +12,7 @@ from typing import Any
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
-from dbgate.gate.allow.nodes import STATEMENTS
+from dbgate.gate.allow.statements import statement_kind
 from dbgate.gate.analysis import Analysis, Findings
 from dbgate.gate.blanket import is_blanket
 from dbgate.gate.names import kind_of, strings
@@ -52,7 +52,7 @@ class Examined:
 def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> Examined:
     """Take a statement apart. Raises `StatementError` for a relation or alias that does not exist."""
     kind, body = kind_of(tree)
-    info = STATEMENTS.get(kind)
+    info = statement_kind(kind, body)
     if info is None:
         return Examined(kind, body, kind, Access.ADMIN, "refused", f"dbgate does not know {kind}")
     result = Examined(kind, body, info.verb, info.access, str(info.handling))

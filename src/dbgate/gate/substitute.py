@@ -99,7 +99,14 @@ class Substitution:
         if self.protection.filtered_below(relation):
             self.result.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
         inlined = self._inline(relation) if relation.kind == "v" else ""
+        if relation.kind == "m":
+            self._refuse_filtered(relation)
         self._replace(entry, inlined)
+
+    def _refuse_filtered(self, relation: CatalogRelation) -> None:
+        """Rows of a stored or unreadable view cannot be filtered as those of its tables."""
+        if self.protection.filtered_below(relation) and not self.protection.filters(relation):
+            raise RewriteError(f"the view {relation.schema}.{relation.name} reads a table with a row filter")
 
     def _inline(self, relation: CatalogRelation) -> str:
         """The definition of a view with its own sources substituted; empty where its output is masked instead."""
@@ -113,8 +120,8 @@ class Substitution:
         text = ""
         if all(r is not None and r.readable for r in below):
             text = self._definition(relation)
-        if not text and protection.filtered_below(relation):
-            raise RewriteError(f"the view {relation.schema}.{relation.name} reads a table with a row filter")
+        if not text:
+            self._refuse_filtered(relation)
         protection.inlined[relation.oid] = text
         return text
 

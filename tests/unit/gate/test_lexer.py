@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from dbgate.errors import StatementError
+from dbgate.gate.lexer import Offsets, bind_names, tokens
+
+
+def texts(sql: str) -> list[str]:
+    return [token.text for token in tokens(sql)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select 1", ["select", "1"]),
+        ("a/* x /* y */ z */b", ["a", "b"]),
+        ("a -- b\nc", ["a", "c"]),
+        ("a -- b\rc", ["a", "c"]),
+        ("'it''s' E'a\\'b' $$a'b$$ $t$ $$ $t$", ["'it''s'", "E'a\\'b'", "$$a'b$$", "$t$ $$ $t$"]),
+        ("E'a'\n'b\\'c' d", ["E'a'\n'b\\'c'", "d"]),
+        ('U&"d\\0061" "a""b"', ['U&"d\\0061"', '"a""b"']),
+        ("a::int, $1, :x, b:=2", ["a", "::", "int", ",", "$1", ",", ":x", ",", "b", ":=", "2"]),
+        ("1.5e3 .5 1_000", ["1.5e3", ".5", "1_000"]),
+        ("a<--b\nc", ["a", "<", "c"]),
+        ("a@>b ->> c", ["a", "@>", "b", "->>", "c"]),
+        ("größe.ß", ["größe", ".", "ß"]),
+    ],
+)
+def test_tokens(sql: str, expected: list[str]) -> None:
+    assert texts(sql) == expected
+
+
+def test_names_are_bound_outside_strings_and_comments() -> None:
+    text, names = bind_names("select :a, ':a', \":a\", :b::text, $$:a$$ /* :a */, :a -- :b", {"a": "1", "b": "2"})
+    assert text == "select $1, ':a', \":a\", $2::text, $$:a$$ /* :a */, $1 -- :b"
+    assert names == ("a", "b")
+
+
+def test_an_unknown_name_and_an_array_slice_stay() -> None:
+    assert bind_names("select x[1:n], :b", {"a": "1"}) == ("select x[1:n], :b", ())
+
+
+def test_numbered_and_named_parameters_do_not_mix() -> None:
+    with pytest.raises(StatementError, match="mixes"):
+        bind_names("select $1, :a", {"a": "1"})
+
+
+def test_byte_offsets_become_character_offsets() -> None:
+    assert Offsets("é, ssn").to_chars(4) == 3
+    assert Offsets("e, ssn").to_chars(4) == 4
