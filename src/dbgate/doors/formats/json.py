@@ -22,7 +22,7 @@ Encoder: TypeAlias = Callable[[Cells], Iterable[str]]
 
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _ONE_NUMBER = re.compile(_NUMBER)
-_NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*")
+_NUMBERS = re.compile(f"{_NUMBER}(?:\\0{_NUMBER})*")
 
 
 class JsonWriter:
@@ -127,7 +127,7 @@ def encoder(type_name: str) -> Encoder:
 
 
 def _numbers(cells: Cells) -> Iterable[str]:
-    if None not in cells and _NUMBERS.fullmatch(",".join(cells)):  # type: ignore[arg-type]  # no None in it
+    if None not in cells and _NUMBERS.fullmatch("\0".join(cells)):  # type: ignore[arg-type]  # no None in it
         return cells  # type: ignore[return-value]
     return ["null" if c is None else c if _ONE_NUMBER.fullmatch(c) else string(c) for c in cells]
 

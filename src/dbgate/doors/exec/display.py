@@ -1,0 +1,113 @@
+"""The display of `dbgate exec`: results in a format, messages as `error:`, `denied:`, `notice:` and `hint:` lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TextIO
+
+from dbgate.doors.exec.output import Output
+from dbgate.doors.formats import Batch, Writer, write_result
+from dbgate.doors.formats.style import Style
+from dbgate.model import Column, Outcome
+from dbgate.session.ports import RequestState, Rows
+from dbgate.text import printable
+
+
+class ExecDisplay:
+    """Writes results through `writer` to `output`, and messages to the text stream `messages`."""
+
+    def __init__(self, writer: Writer, output: Output, messages: TextIO, *, color: bool = False) -> None:
+        self._writer = writer
+        self._output = output
+        self._messages = messages
+        self._style = Style(color)
+        self._waited_for = ""
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why no more results can be written; a `BrokenPipeError` when the reader went away."""
+        return self._output.failure
+
+    def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
+        """Stream the rows. When the output fails, the statement still ends properly; the rest is not shown."""
+        wanted = _WhileWanted(rows, self._output)
+        outcome = write_result(wanted, self._writer, masked)
+        self._output.flush()
+        return replace(outcome, truncated=wanted.stopped)
+
+    def message(self, level: str, text: str, hint: str = "") -> None:
+        """Write a message; further lines of its text (a place in the statement) stand as they are."""
+        first, *more = text.split("\n")
+        style = self._style.notice if level == "notice" else self._style.error
+        lines = [f"{style(f'{level}:')} {printable(first)}"]
+        lines += [printable(line, keep="\t") for line in more]
+        lines += [f"{self._style.hint('hint:')} {printable(line)}" for line in hint.splitlines()]
+        self._say(lines)
+
+    def waiting(self, state: RequestState, *, left_s: float | None) -> None:
+        """Tell once for every change what is waited for."""
+        told = f"{state.id} {state.summary}"
+        if told == self._waited_for:
+            return
+        is_first = not self._waited_for.startswith(state.id)
+        self._waited_for = told
+        left = "" if left_s is None else f", {left_s:.0f} s at most"
+        hint = f"a reviewer may run: dbgate requests approve {state.id}" if is_first else ""
+        self.message("notice", f"waiting for approval of request {state.id}{left}: {state.summary}", hint)
+
+    def output(self) -> tuple[str, bool]:
+        """What was written since the last call, and whether there was more."""
+        return self._output.seen()
+
+    def finish(self) -> None:
+        """Finish the document."""
+        self._writer.close()
+        self._output.flush()
+
+    def _say(self, lines: Sequence[str]) -> None:
+        try:
+            encoding = getattr(self._messages, "encoding", None) or "utf-8"
+            text = "".join(f"{line}\n" for line in lines)
+            self._messages.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._messages.flush()
+        except OSError:
+            # Nobody reads the messages; the records hold them.
+            return
+
+
+class _WhileWanted:
+    """Rows that stop when their output has failed."""
+
+    def __init__(self, rows: Rows, output: Output) -> None:
+        self._rows = rows
+        self._output = output
+        self.stopped = False
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result columns."""
+        return self._rows.columns
+
+    @property
+    def status(self) -> str:
+        """The command tag."""
+        return self._rows.status
+
+    @property
+    def affected(self) -> int:
+        """Rows returned or changed."""
+        return self._rows.affected
+
+    def batches(self) -> Iterator[Batch]:
+        """The rows, while somebody reads them."""
+        for batch in self._rows.batches():
+            if self._output.failure is not None:
+                self.stopped = True
+                self._rows.close()
+                return
+            yield batch
+
+    def close(self) -> None:
+        """Throw the rest away."""
+        self._rows.close()
