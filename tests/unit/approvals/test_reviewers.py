@@ -1,0 +1,118 @@
+"""Who may decide, and when enough distinct people have agreed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.approvals.kit import ALICE, BOB, CARA, DAN, DBA, EVE, OWNERS, person
+
+from dbgate.approvals.reviewers import (
+    in_clause,
+    is_requester,
+    may_see,
+    open_places,
+    owns,
+    places,
+    same_person,
+    why_not,
+)
+from dbgate.model import Actor, Identity, ReviewClause
+
+REQUESTER = replace(ALICE, groups=("engineering", "dba"))
+AGENT = replace(ALICE, subject="bot-7", email="", actor=Actor.AGENT, on_behalf_of="Alice@Example.com")
+
+
+@pytest.mark.parametrize(
+    ("reviewer", "requester", "reason"),
+    [
+        (REQUESTER, REQUESTER, "own request"),
+        (replace(REQUESTER, email="other@example.com"), REQUESTER, "own request"),
+        (replace(REQUESTER, subject="alice-admin"), REQUESTER, "same e-mail"),
+        (replace(REQUESTER, subject="alice-admin", email=" ALICE@example.COM "), REQUESTER, "same e-mail"),
+        (replace(REQUESTER, subject="x", email="alice@example.com"), REQUESTER, "same e-mail"),
+        (replace(REQUESTER, issuer="https://other.example.com"), REQUESTER, "same e-mail"),
+        (REQUESTER, AGENT, "an agent filed on their behalf"),
+        (replace(REQUESTER, email=""), replace(AGENT, on_behalf_of="alice"), "an agent filed on their behalf"),
+        (replace(REQUESTER, subject="ALICE", email=""), replace(AGENT, on_behalf_of="alice"), "on their behalf"),
+        (replace(BOB, actor=Actor.SERVICE), ALICE, "only people decide requests, not services"),
+        (replace(BOB, actor=Actor.AGENT), ALICE, "only people decide requests, not agents"),
+        (replace(BOB, on_behalf_of="zoe@example.com"), ALICE, "act for themselves"),
+        (EVE, ALICE, "reviewers in: dba"),
+        (person("nobody"), ALICE, "reviewers in: dba"),
+        (person("liar", "DBA", "dba ", "dbas"), ALICE, "reviewers in: dba"),
+    ],
+)
+def test_refused_reviewers(reviewer: Identity, requester: Identity, reason: str) -> None:
+    assert reason in why_not(reviewer, requester, (DBA,))
+
+
+def test_a_reviewer_in_a_group_of_any_clause_may_decide() -> None:
+    assert why_not(BOB, ALICE, (OWNERS, DBA)) == ""
+    assert why_not(BOB, AGENT, (DBA,)) == ""
+
+
+def test_people_without_an_email_are_not_the_same_person() -> None:
+    assert not same_person(replace(ALICE, email=""), replace(BOB, email=""))
+
+
+def test_a_person_in_two_groups_fills_one_place() -> None:
+    assert open_places([DAN], (DBA, OWNERS)) == (OWNERS,)
+    assert open_places([DAN, DAN], (DBA, OWNERS)) == (OWNERS,)
+    assert open_places([DAN, replace(DAN, subject="dan-2")], (DBA, OWNERS)) == (OWNERS,)
+
+
+def test_people_are_moved_to_where_they_are_needed() -> None:
+    """Dan alone takes the DBA's place; when Bob, who is only a DBA, agrees, Dan moves over."""
+    assert open_places([DAN, BOB], (DBA, OWNERS)) == ()
+    assert open_places([BOB, DAN], (DBA, OWNERS)) == ()
+    assert open_places([DAN, CARA], (DBA, OWNERS)) == ()
+    assert open_places([BOB, person("ben", "dba")], (DBA, OWNERS)) == (OWNERS,)
+
+
+def test_counts_ask_for_distinct_people() -> None:
+    two = ReviewClause(("dba", "security"), 2)
+    assert open_places([BOB], (two,)) == (ReviewClause(("dba", "security"), 1),)
+    assert open_places([BOB, person("sam", "security")], (two,)) == ()
+
+
+def test_the_matching_is_the_best_there_is() -> None:
+    """Against trying every assignment, on small random cases."""
+    chance = random.Random(20260304)
+    groups = ["a", "b", "c"]
+    for _ in range(300):
+        clauses = tuple(
+            ReviewClause(tuple(chance.sample(groups, chance.randint(1, 2))), chance.randint(1, 2))
+            for _ in range(chance.randint(1, 3))
+        )
+        people = [person(f"p{n}", *chance.sample(groups, chance.randint(0, 3))) for n in range(chance.randint(0, 4))]
+        filled = places(clauses) - places(open_places(people, clauses))
+        assert filled == _most_filled(people, clauses)
+
+
+def _most_filled(people: Sequence[Identity], clauses: Sequence[ReviewClause]) -> int:
+    seats = [clause for clause in clauses for _ in range(clause.count)]
+    candidates = [*people, *([None] * len(seats))]
+    return max(
+        sum(1 for who, seat in zip(chosen, seats, strict=True) if who is not None and in_clause(who, seat))
+        for chosen in itertools.permutations(candidates, len(seats))
+    )
+
+
+def test_an_agent_is_not_its_human() -> None:
+    same_key = replace(ALICE, actor=Actor.AGENT, on_behalf_of=ALICE.email, name="bot-7 for Alice")
+    assert not is_requester(ALICE, same_key)
+    assert not is_requester(same_key, ALICE)
+    assert not is_requester(replace(same_key, name="bot-8 for Alice"), same_key)
+    assert is_requester(same_key, same_key)
+
+
+def test_who_sees_a_request() -> None:
+    assert owns(ALICE, AGENT)
+    assert not owns(BOB, AGENT)
+    assert may_see(BOB, ALICE, (DBA,), [])
+    assert not may_see(EVE, ALICE, (DBA,), [])
+    assert may_see(replace(BOB, groups=()), ALICE, (DBA,), [BOB])
