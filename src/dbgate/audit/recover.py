@@ -51,7 +51,7 @@ class Remains:
     open_intents: dict[int, None] = field(default_factory=dict)
     statements: int = 0
     denied: int = 0
-    errors: int = 0
+    failed: int = 0
     segment: Path | None = None
     good_bytes: int = 0
     torn: bytes = b""
@@ -65,12 +65,12 @@ class Remains:
         if kind == INTENT:
             self.statements += 1
             self.denied += record.get("decision") == "deny"
-            self.errors += record.get("decision") == "error"
+            self.failed += record.get("decision") == "error"
             if awaits_outcome(record):
                 self.open_intents[record["id"]] = None
         elif kind == OUTCOME and isinstance(number, int):
             self.open_intents.pop(number, None)
-            self.errors += record.get("status") == "error"
+            self.failed += record.get("status") == "error"
         elif kind == NOTICE and isinstance(record.get("torn"), dict):
             self.named.add(str(record["torn"].get("file")))
         self.ended = kind == END
@@ -212,7 +212,7 @@ def _write_end(session: str, directory: Path, remains: Remains, key: Any) -> Non
         "reason": "crashed",
         "statements": remains.statements,
         "denied": remains.denied,
-        "errors": remains.errors,
+        "failed": remains.failed,
         "unknown": len(unknown),
     }
     end = sealed_end(session, remains.seq, remains.prev, totals, key)

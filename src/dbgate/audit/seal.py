@@ -43,3 +43,9 @@ def broken_seal(line: bytes, keys: Mapping[str, PublicKey]) -> str:
     if not key.verifies(bytes.fromhex(match[3].decode("ascii")), DOMAIN + match[1]):
         return "carries a forged seal: the signature does not fit the record"
     return ""
+
+
+def sealing_key(line: bytes) -> str:
+    """The id of the key that a sealed line names, or the empty text. Nothing is checked."""
+    match = _SEALED.fullmatch(line)
+    return match[2].decode("ascii") if match else ""

@@ -1,0 +1,170 @@
+"""A recorded session as frames: what is shown, when, and in which role.
+
+The terminal, the asciicast and the HTML page all show the same frames. Every text is neutralised
+here: a recording cannot play tricks on whoever watches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dbgate.audit.record import END, INTENT, NOTICE, OUTCOME, START
+from dbgate.audit.sessions import DAMAGED, moment
+from dbgate.text import printable
+
+ROLES = ("header", "statement", "allow", "mask", "approval", "deny", "output", "outcome", "notice", "error", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Something shown. `at_s` counts from the session's start; `role` is one of `ROLES`.
+
+    `text` may have several lines and no final newline.
+    """
+
+    at_s: float
+    role: str
+    text: str
+
+
+def frames(records: Iterable[dict[str, Any]]) -> Iterator[Frame]:
+    """The frames of a session, in order. A clock that went backwards never runs the frames back."""
+    began: datetime | None = None
+    at_s = 0.0
+    prompt = "=>"
+    for record in records:
+        now = moment(record.get("time"))
+        began = began or now
+        if began and now:
+            at_s = max(at_s, (now - began).total_seconds())
+        if record["kind"] == START:
+            prompt = f"{_line(record.get('target')) or 'dbgate'}=>"
+        for role, text in _shown(record, prompt):
+            yield Frame(at_s, role, text)
+
+
+def _shown(record: dict[str, Any], prompt: str) -> Iterator[tuple[str, str]]:
+    kind = record["kind"]
+    if kind == START:
+        yield "header", header(record)
+    elif kind == INTENT:
+        yield "statement", f"{prompt} {_block(record.get('text'))}"
+        yield from _decision(record)
+    elif kind == "output":
+        cut = "\n… (cut in the recording)" if record.get("truncated") else ""
+        yield "output", _block(record.get("text")).rstrip("\n") + cut
+    elif kind == OUTCOME:
+        yield _outcome(record)
+    elif kind.startswith("approval."):
+        yield "approval", _approval(record, kind.removeprefix("approval."))
+    elif kind == NOTICE:
+        yield from _notice(record)
+    elif kind == DAMAGED:
+        yield "error", f"damaged: {_line(record.get('text'))}"
+    elif kind == END:
+        yield "end", f"session ended: {_line(record.get('reason')) or 'closed'}"
+
+
+def header(start: dict[str, Any]) -> str:
+    """Who, where, when and why: the lines above a session."""
+    found = start.get("identity")
+    identity: dict[str, Any] = found if isinstance(found, dict) else {}
+    at = moment(start.get("time"))
+    proven = [_line(identity.get(name)) for name in ("actor", "assurance")]
+    who = _line(identity.get("email")) or _line(identity.get("subject"))
+    behalf = _line(identity.get("on_behalf_of"))
+    rows = [
+        ("session", _line(start.get("session"))),
+        ("person", who + _bracket(", ".join(filter(None, proven))) + (f" for {behalf}" if behalf else "")),
+        ("target", _line(start.get("target")) + _bracket(_line(start.get("environment")))),
+        ("started", at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""),
+        ("through", " on ".join(filter(None, (_line(start.get("door")), _line(start.get("host")))))),
+        ("reason", _line(start.get("reason"))),
+    ]
+    return "\n".join(f"{name:<9} {value}" for name, value in rows if value)
+
+
+def decision_text(intent: dict[str, Any]) -> str:
+    """What was decided of a statement, in one line."""
+    words = {
+        "allow": "allowed",
+        "rewrite": "allowed, rewritten",
+        "approve": "needs approval",
+        "deny": "denied",
+        "error": "not run",
+    }
+    decision = str(intent.get("decision", ""))
+    text = words.get(decision, _line(decision))
+    text = "approved" if decision == "approve" and intent.get("grant") else text
+    rules = _join(intent.get("rules"))
+    text += f" by {rules}" if rules else ""
+    why = _line(intent.get("denied")) or _line(intent.get("error"))
+    text += f": {why}" if why else ""
+    for name in ("masked", "grant", "approval"):
+        value = _join(intent.get(name)) if isinstance(intent.get(name), list) else _line(intent.get(name))
+        text += f" · {name} {value}" if value else ""
+    return text + (" · dry run" if intent.get("dry_run") else "")
+
+
+def outcome_text(outcome: dict[str, Any]) -> str:
+    """How a statement ended, in one line."""
+    parts = [_line(outcome.get("status")) or "?"]
+    parts += [_line(outcome[name]) for name in ("sqlstate", "message") if outcome.get(name)]
+    duration = outcome.get("duration_ms")
+    if isinstance(duration, int | float) and outcome.get("status") != "not run":
+        parts.append(f"{duration:.0f} ms" if duration >= 10 else f"{duration:.1f} ms")
+    return " · ".join(parts)
+
+
+def _decision(intent: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    parameters = intent.get("parameters")
+    if isinstance(parameters, list) and parameters:
+        shown = ", ".join(f"${number} = {_line(value, null='NULL')}" for number, value in enumerate(parameters, 1))
+        yield "outcome", f"[{shown}]"
+    roles = {"allow": "allow", "rewrite": "mask", "approve": "approval", "deny": "deny"}
+    yield roles.get(str(intent.get("decision")), "error"), f"[{decision_text(intent)}]"
+
+
+def _outcome(outcome: dict[str, Any]) -> tuple[str, str]:
+    bad = outcome.get("status") in ("error", "unknown", "cancelled", "rolled back")
+    return "error" if bad else "outcome", f"[{outcome_text(outcome)}]"
+
+
+def _approval(record: dict[str, Any], what: str) -> str:
+    text = f"approval {_line(what)}"
+    if record.get("request"):
+        text += f" · request {_line(record['request'])}"
+    people = _join(record.get("approved_by"))
+    text += f" · by {people}" if people else ""
+    measured = record.get("measured")
+    if isinstance(measured, dict) and measured:
+        text += " · measured " + ", ".join(f"{_line(name)}: {_line(count)}" for name, count in measured.items())
+    detail = _line(record.get("detail")) or (f"why: {_line(record['reason'])}" if record.get("reason") else "")
+    return f"[{text}{f' · {detail}' if detail else ''}]"
+
+
+def _notice(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    level = _line(record.get("level")) or "notice"
+    role = {"denied": "deny", "error": "error"}.get(level, "notice")
+    yield role, f"{level}: {_block(record.get('text'))}"
+    for hint in _block(record.get("hint")).splitlines():
+        yield "notice", f"hint: {hint}"
+
+
+def _block(value: object) -> str:
+    return printable(str(value or "").replace("\r\n", "\n"), keep="\n\t")
+
+
+def _line(value: object, *, null: str = "") -> str:
+    return null if value is None else printable(str(value))
+
+
+def _join(value: object) -> str:
+    return ", ".join(map(_line, value)) if isinstance(value, list) else ""
+
+
+def _bracket(text: str) -> str:
+    return f" ({text})" if text else ""
