@@ -15,7 +15,8 @@ class IdentitySettings:
 
     `provider` is `oidc` or `local`. `token_store` is `keyring` or `file` (0600 under the state directory).
     `client_secret_env` names the variable that holds a service's secret; with it the identity is a
-    service. `groups` and `email` serve `provider: local` only. `ca_file` is a PEM bundle for the issuer.
+    service. `groups`, `email` and `user` (another name than the operating
+    system's, as unproven as the rest: for demos and tests) serve `provider: local` only. `ca_file` is a PEM bundle for the issuer.
     `groups_claim` names the claim with the groups, `actor_claim` the one that marks agents.
     `redirect_uri` is where the browser comes back to: loopback only, any free port unless it names one.
     `prompt` is sent with a browser sign-in: `consent` for issuers that give refresh tokens only then.
@@ -34,6 +35,7 @@ class IdentitySettings:
     ca_file: str = ""
     groups: tuple[str, ...] = ()
     email: str = ""
+    user: str = ""
     actor: str = "human"
     actor_claim: str = ""
     redirect_uri: str = "http://127.0.0.1"

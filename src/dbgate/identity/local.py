@@ -13,7 +13,7 @@ from dbgate.settings import IdentitySettings
 def local_identity(settings: IdentitySettings) -> Identity:
     """The owner of this process, by uid and never by an environment variable.
 
-    Groups, e-mail and actor are the configuration's claim. Raises `UsageError` for an unknown actor.
+    User, groups, e-mail and actor are the configuration's claim where it makes one. Raises `UsageError` for an unknown actor.
     """
     try:
         actor = Actor(settings.actor)
@@ -24,7 +24,7 @@ def local_identity(settings: IdentitySettings) -> Identity:
     subject, name = os_user(os.getuid())
     return Identity(
         issuer=f"local:{os.uname().nodename}",
-        subject=subject,
+        subject=settings.user or subject,
         email=settings.email,
         name=name,
         groups=settings.groups,
