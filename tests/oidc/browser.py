@@ -1,7 +1,7 @@
 """A browser for the tests: follows redirects, keeps cookies, fills in the forms it meets.
 
 Run as a command (`python browser.py URL`) with `TEST_BROWSER_LOGIN` and `TEST_BROWSER_CA` in the environment,
-so that it can be what `BROWSER` names. Prints the last page.
+so that it can be what `BROWSER` names.
 """
 
 from __future__ import annotations
@@ -50,5 +50,4 @@ def browse(url: str, login: str, ca_file: str) -> requests.Response:
 
 
 if __name__ == "__main__":
-    last = browse(sys.argv[1], os.environ["TEST_BROWSER_LOGIN"], os.environ["TEST_BROWSER_CA"])
-    print(last.text)
+    browse(sys.argv[1], os.environ["TEST_BROWSER_LOGIN"], os.environ["TEST_BROWSER_CA"])

@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.oidc.browser import browse
 
 HERE = Path(__file__).parent
 ISSUERS = (
@@ -61,20 +64,12 @@ class OidcProvider:
 
     def browse(self, url: str, login: str) -> str:
         """Open `url` as the browser of `login`, fill the forms in, and return the last page's text."""
-        process = subprocess.run(
-            [sys.executable, str(HERE / "browser.py"), url],
-            env=self.browser_environment(login),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return process.stdout
+        return browse(url, login, str(self.ca_file)).text
 
     def browser_environment(self, login: str) -> dict[str, str]:
-        """The environment in which `dbgate login` opens the browser of `login`."""
+        """What makes `dbgate login` open the browser of `login`: add it to the environment."""
         command = f"{sys.executable} {HERE / 'browser.py'} %s"
-        return {**os.environ, "BROWSER": command, "TEST_BROWSER_LOGIN": login, "TEST_BROWSER_CA": str(self.ca_file)}
+        return {"BROWSER": command, "TEST_BROWSER_LOGIN": login, "TEST_BROWSER_CA": str(self.ca_file)}
 
 
 @contextmanager
@@ -152,6 +147,13 @@ def npm_command(node: str) -> list[str]:
     return [shutil.which("npm") or "npm"]
 
 
+def system_certificates() -> str:
+    """The certificates that the machine trusts, which Node does not look at by itself; empty when there are none."""
+    paths = ssl.get_default_verify_paths()
+    found = (Path(paths.cafile or "/none"), Path(paths.capath or "/none") / "ca-certificates.crt")
+    return next((str(path) for path in found if path.is_file()), "")
+
+
 def install_packages(node: str) -> Path:
     """Install the locked packages beside a copy of the server, once, and return that folder.
 
@@ -173,7 +175,11 @@ def install_packages(node: str) -> Path:
         for name in names:
             shutil.copy(HERE / name, partial / name)
         options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-        environment = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+        environment = {
+            "NODE_EXTRA_CA_CERTS": system_certificates(),
+            **os.environ,
+            "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
         done = subprocess.run(
             [*npm_command(node), *options], cwd=partial, env=environment, capture_output=True, text=True, check=False
         )

@@ -95,15 +95,18 @@ def reaching(client: Client) -> Iterator[None]:
 
 def root_cause(error: BaseException) -> str:
     """The innermost reason of a chain of network errors, in one short line."""
-    reason: object = error
-    while isinstance(reason, BaseException) and reason.args:
-        inner = getattr(reason, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((part for part in reason.args if isinstance(part, BaseException)), None)
-        if inner is None:
-            break
-        reason = inner
-    return str(getattr(reason, "strerror", "") or reason)[:200]
+    while (inner := wrapped(error)) is not None:
+        error = inner
+    for name in ("verify_message", "strerror"):
+        if text := getattr(error, name, ""):
+            return str(text)[:200]
+    return str(error)[:200] or type(error).__name__
+
+
+def wrapped(error: BaseException) -> BaseException | None:
+    """The error inside an error of requests or urllib3."""
+    candidates = (getattr(error, "reason", None), *error.args, error.__cause__)
+    return next((inner for inner in candidates if isinstance(inner, BaseException)), None)
 
 
 def discover(session: requests.Session, client: Client) -> Issuer:
