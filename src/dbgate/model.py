@@ -364,7 +364,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a statement ended. `status` is the command tag, `error`, `cancelled`, `not run` or `unknown`."""
+    """How a statement ended. `status` is the command tag, `error`, `cancelled`, `rolled back`,
+    `not run` or `unknown`."""
 
     status: str
     rows: int = 0

@@ -42,6 +42,9 @@ Ended: TypeAlias = Outcome | Failed | Exceeded
 DRIFTED = frozenset({"42703", "42P01", "42883", "42704", "42803", "42P10", "0A000"})
 """SQLSTATEs with which the server says that the catalog is not what the gate took it for."""
 
+UNRECORDABLE = "audit unavailable"
+"""Why a session is over whose records cannot be written."""
+
 AUDIT_HINT = "the state directory needs free space and write access; dbgate doctor tells more"
 
 
@@ -76,7 +79,7 @@ class Attempt:
             yield Show(
                 "error", f"{said}, but its outcome cannot be recorded: {error.message}", error.hint or AUDIT_HINT
             )
-            return Finished(self.number, EXIT_AUDIT, self._word, closes="audit unavailable")
+            return Finished(self.number, EXIT_AUDIT, self._word, closes=UNRECORDABLE)
         match ended:
             case Outcome():
                 return Finished(self.number, EXIT_OK, self._word, {"status": ended.status, "rows": ended.rows})
@@ -172,8 +175,8 @@ def _outcome_of(ended: Ended) -> Outcome:
         case Failed():
             return ended.outcome
         case Exceeded():
-            message = f"rolled back: {ended.rows} rows, approved for {ended.allowed}"
-            return Outcome("error", duration_ms=ended.duration_ms, message=message)
+            message = f"{ended.rows} rows, approved for {ended.allowed}"
+            return Outcome("rolled back", duration_ms=ended.duration_ms, message=message)
     assert_never(ended)
 
 

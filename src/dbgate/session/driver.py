@@ -22,6 +22,7 @@ from dbgate.gate.policy.model import Policy
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Decision, Identity, Json, Measured, Outcome, Target, TransactionStatus
 from dbgate.session.asking import Asking
+from dbgate.session.attempt import UNRECORDABLE
 from dbgate.session.effects import (
     Adopt,
     AskApproval,
@@ -159,7 +160,8 @@ class SessionDriver:
     def close(self, reason: str = "") -> None:
         """End the session: seal the transcript (a statement that never ended has the outcome `unknown`), and disconnect.
 
-        Raises `AuditUnavailable` when the end cannot be recorded.
+        A session that could not be recorded any more is left to recovery. Raises `AuditUnavailable` when the end cannot
+        be recorded.
         """
         if self._recorder_closed:
             return
@@ -168,7 +170,8 @@ class SessionDriver:
         totals["reason"] = self.closed or reason or "ended"
         totals["transaction"] = str(self._database.transaction)
         try:
-            self._recorder.close(totals)
+            if self.closed != UNRECORDABLE:
+                self._recorder.close(totals)
         finally:
             self.closed = self.closed or reason or "ended"
             self._database.close()

@@ -42,7 +42,7 @@ from dbgate.model import (
     Rewrite,
     TransactionStatus,
 )
-from dbgate.session.attempt import AUDIT_HINT, Attempt, closing, tell
+from dbgate.session.attempt import AUDIT_HINT, UNRECORDABLE, Attempt, closing, tell
 from dbgate.session.effects import (
     AskApproval,
     Effect,
@@ -100,7 +100,7 @@ def statement_life(
 def unrecorded(number: int, error: AuditUnavailable) -> Life:
     """The end of a life that could not be recorded, before anything was sent."""
     yield Show("error", f"nothing was run, for it cannot be recorded: {error.message}", error.hint or AUDIT_HINT)
-    return Finished(number, EXIT_AUDIT, "error", closes="audit unavailable")
+    return Finished(number, EXIT_AUDIT, "error", closes=UNRECORDABLE)
 
 
 @dataclass(frozen=True, slots=True)

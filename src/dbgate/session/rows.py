@@ -37,6 +37,7 @@ class WatchedRows:
         reads: bool = True,
     ) -> None:
         self._rows = rows
+        self._source = rows.batches()
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._at_most = at_most
@@ -51,8 +52,8 @@ class WatchedRows:
 
     @property
     def status(self) -> str:
-        """The command tag."""
-        return self._rows.status
+        """The command tag; of a result that was cut it is not known."""
+        return self._rows.status or ("SELECT" if self.truncated else "")
 
     @property
     def affected(self) -> int:
@@ -63,7 +64,7 @@ class WatchedRows:
         """The rows, up to the limits."""
         size = 0
         returned = 0
-        for batch in self._rows.batches():
+        for batch in self._source:
             returned += len(batch)
             self._check(returned)
             if self.truncated:
@@ -82,7 +83,7 @@ class WatchedRows:
     def close(self) -> None:
         """Throw the remaining rows away; a change is brought to its end first."""
         if not self._reads:
-            for _ in self._rows.batches():
+            for _ in self._source:
                 self.truncated = True
         self._rows.close()
 

@@ -56,6 +56,13 @@ class ExecDisplay:
         hint = f"a reviewer may run: dbgate requests approve {state.id}" if is_first else ""
         self.message("notice", f"waiting for approval of request {state.id}{left}: {state.summary}", hint)
 
+    def pending(self, request: str, status: str) -> None:
+        """Give programs the id of a request that was not granted: in JSON, an object in the statement's place."""
+        from dbgate.doors.formats.json import JsonWriter
+
+        if isinstance(self._writer, JsonWriter):
+            self._writer.entry({"request": request, "status": status})
+
     def output(self) -> tuple[str, bool]:
         """What was written since the last call, and whether there was more."""
         return self._output.seen()

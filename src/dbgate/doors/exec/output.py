@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from dbgate.doors.formats.style import unstyled
 from dbgate.errors import UsageError
 
 
@@ -77,7 +78,7 @@ class Output:
 
     def seen(self) -> tuple[str, bool]:
         """What was written since the last call, up to the limit, and whether there was more."""
-        text = b"".join(self._kept).decode("utf-8", "replace")
+        text = unstyled(b"".join(self._kept).decode("utf-8", "replace"))
         was_cut = self._was_cut
         self._kept, self._room, self._was_cut = [], self._keep_bytes, False
         return text, was_cut

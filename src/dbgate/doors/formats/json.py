@@ -8,7 +8,7 @@ are escaped, which no reader can tell from the characters themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring as _quoted
 from typing import TypeAlias
 
@@ -58,6 +58,12 @@ class JsonWriter:
         names = ", ".join(map(string, masked_names))
         rows_end = "]" if self._first else "\n]"
         self._sink.write(f'{rows_end}, "row_count": {row_count}, "masked": [{names}], "status": {string(status)}}}')
+
+    def entry(self, fields: Mapping[str, str]) -> None:
+        """Write an object that is no result, for a statement that did not run."""
+        inner = ", ".join(f"{string(name)}: {string(value)}" for name, value in fields.items())
+        self._sink.write((",\n" if self._opened else "[") + "{" + inner + "}")
+        self._opened = True
 
     def close(self) -> None:
         """Close the array."""

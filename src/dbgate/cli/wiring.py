@@ -1,0 +1,170 @@
+"""From a target's name to a session: settings, policy, identity, transcript, database and approvals, joined.
+
+The order matters: who it is and what is allowed is known first, then the session's start is made durable, and only
+then is the database spoken to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dbgate import __version__
+from dbgate.errors import DbgateError
+
+if TYPE_CHECKING:
+    from dbgate.audit import SessionRecorder
+    from dbgate.gate.policy.model import Policy
+    from dbgate.model import Identity, Json, Target
+    from dbgate.session.driver import SessionDriver
+    from dbgate.session.ports import Approvals, Database, Display
+    from dbgate.settings import Settings
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        """Now, aware, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+
+def settings_now() -> Settings:
+    """The configuration that DBGATE_CONFIG or the usual place holds. Raises `DocumentError`."""
+    from dbgate.config import load_settings
+
+    return load_settings()
+
+
+@contextmanager
+def open_driver(
+    target_name: str,
+    *,
+    display: Display,
+    door: str,
+    reason: str = "",
+    wait_s: float | None = None,
+    dry_run: bool = False,
+    keep_going: bool = False,
+    request: str | None = None,
+    settings: Settings | None = None,
+) -> Iterator[SessionDriver]:
+    """A session on a target; at the end it is sealed, and shipped in the background.
+
+    `door` is the command's name, for the record. For the other arguments see `SessionDriver`. Raises `UsageError`,
+    `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
+    """
+    from dbgate.audit import open_session, ship_in_background
+    from dbgate.config import find_target, load_policy
+    from dbgate.gate.decide import judge
+    from dbgate.gate.syntax import split
+    from dbgate.identity import current_identity
+    from dbgate.session.driver import SessionDriver
+
+    settings = settings or settings_now()
+    target = find_target(settings, target_name)
+    policy = load_policy(settings, target)
+    identity = current_identity(settings)
+    recorder = open_session(
+        state_dir=settings.state_dir,
+        bucket=settings.audit.bucket,
+        start=_start(identity, target, policy, door=door, reason=reason),
+        key_store=settings.audit.key_store,
+    )
+    try:
+        with recorder, ExitStack() as closing:
+            driver = SessionDriver(
+                judge=judge,
+                split=split,
+                policy=policy,
+                identity=identity,
+                target=target,
+                recorder=recorder,
+                database=_connect(settings, target, policy, recorder),
+                approvals=_approvals(settings, identity, closing),
+                display=display,
+                clock=SystemClock(),
+                wait_s=wait_s,
+                dry_run=dry_run,
+                keep_going=keep_going,
+                request=request,
+                reason=reason,
+            )
+            try:
+                yield driver
+            except BaseException:
+                _close_quietly(driver)
+                raise
+            driver.close()
+    finally:
+        ship_in_background(settings.state_dir, settings.file)
+
+
+def _start(identity: Identity, target: Target, policy: Policy, *, door: str, reason: str) -> dict[str, Json]:
+    """The fields of `session.start`."""
+    return {
+        "identity": identity.to_json(),
+        "target": target.name,
+        "engine": target.engine,
+        "environment": target.environment,
+        "policy": list(policy.files),
+        "policy_digest": policy.digest,
+        "door": door,
+        "reason": reason,
+        "host": socket.gethostname(),
+        "client": {"os_user": _os_user(), "pid": os.getpid(), "ssh": os.environ.get("SSH_CONNECTION", "")},
+        "version": __version__,
+    }
+
+
+def _os_user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _connect(settings: Settings, target: Target, policy: Policy, recorder: SessionRecorder) -> Database:
+    """Connect, or end the session with the reason why not."""
+    from dbgate.database import connect
+
+    try:
+        return connect(target, limits=policy.limits, state_dir=settings.state_dir)
+    except DbgateError as error:
+        recorder.close({"reason": "no connection", "error": error.message, "statements": 0})
+        raise
+
+
+def _approvals(settings: Settings, identity: Identity, closing: ExitStack) -> Callable[[], Approvals]:
+    """Opens the approvals client when a statement first needs it."""
+    opened: list[Approvals] = []
+
+    def approvals() -> Approvals:
+        if not opened:
+            from dbgate.cli.approvals_wiring import open_approvals
+
+            client = open_approvals(settings, identity)
+            closing.callback(client.close)
+            opened.append(client)
+        return opened[0]
+
+    return approvals
+
+
+def _close_quietly(driver: SessionDriver) -> None:
+    """End the session while another error is on its way: what the end itself runs into must not hide it."""
+    try:
+        driver.close("failed")
+    except DbgateError:
+        return
