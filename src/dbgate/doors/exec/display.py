@@ -8,10 +8,10 @@ from typing import TextIO
 
 from dbgate.doors.exec.output import Output
 from dbgate.doors.formats import Batch, Writer, write_result
+from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.style import Style
 from dbgate.model import Column, Outcome
 from dbgate.session.ports import RequestState, Rows
-from dbgate.text import printable
 
 
 class ExecDisplay:
@@ -38,12 +38,7 @@ class ExecDisplay:
 
     def message(self, level: str, text: str, hint: str = "") -> None:
         """Write a message; further lines of its text (a place in the statement) stand as they are."""
-        first, *more = text.split("\n")
-        style = self._style.notice if level == "notice" else self._style.error
-        lines = [f"{style(f'{level}:')} {printable(first)}"]
-        lines += [printable(line, keep="\t") for line in more]
-        lines += [f"{self._style.hint('hint:')} {printable(line)}" for line in hint.splitlines()]
-        self._say(lines)
+        self._say(message_lines(level, text, hint, self._style))
 
     def waiting(self, state: RequestState, *, left_s: float | None) -> None:
         """Tell once for every change what is waited for."""
