@@ -21,7 +21,7 @@ from dbgate.gate.recorded import recorded_parameters, recorded_text, without_con
 from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
-from dbgate.gate.splice import RewriteError
+from dbgate.gate.splice import Refusal, RewriteError
 from dbgate.gate.statement import Examined, examine, relation_value
 from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes, SessionObjects
@@ -84,46 +84,85 @@ def judge(source: Source, context: Context) -> Judgement:
         return _unexamined(source, "the statement nests too deeply", "write it flatter")
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What does not depend on rules, time or the session: it is kept per statement text."""
+
+    source: Source
+    examined: Examined
+    contents: Contents
+    run: Allow | Rewrite | Deny
+
+
+def _prepare(source: Source, context: Context, protection: Protection) -> _Prepared:
+    """Examine, inspect and rewrite a statement; the latest ones are kept with the protection."""
+    key = (source.text, context.path)
+    kept: dict[object, _Prepared] = protection.prepared
+    if key in kept:
+        return kept[key]
+    examined = examine(source.tree, protection, context.path)
+    contents = Contents()
+    run: Allow | Rewrite | Deny = Deny(examined.refusal)
+    if not examined.refusal:
+        contents = inspect(
+            source.tree,
+            protection.schema,
+            context.policy.functions,
+            context.path,
+            limits=context.policy.limits,
+            queries_only=examined.handling != "ddl",
+            dotted=examined.found.dotted if examined.inner_kind else None,
+        )
+        _sequences(examined, contents, protection, context.path)
+        run = _rewritten(source, examined, contents, protection)
+    if len(kept) >= _KEPT:
+        kept.pop(next(iter(kept)))
+    kept[key] = _Prepared(source, examined, contents, run)
+    return kept[key]
+
+
+_KEPT = 256
+
+
+def _rewritten(
+    source: Source, examined: Examined, contents: Contents, protection: Protection
+) -> Allow | Rewrite | Deny:
+    if contents.refusal:
+        return Deny(contents.refusal, hint=contents.hint)
+    if examined.kind == "ExecuteStmt":
+        return Allow(source.text)
+    try:
+        return rewrite(source, examined, protection)
+    except Refusal as error:
+        return Deny(str(error))
+    except RewriteError as error:
+        return Deny(f"the statement cannot be masked safely: {error}", hint="write it another way, or ask for access")
+
+
 def _judge(source: Source, context: Context) -> Judgement:
     protection = protection_for(context.catalog, context.policy, context.identity, context.unmasked)
-    examined = examine(source.tree, protection, context.path)
+    prepared = _prepare(source, context, protection)
+    examined = prepared.examined
     if examined.refusal:
         return _unexamined(source, examined.refusal, "", examined)
-    contents = inspect(
-        source.tree,
-        protection.schema,
-        context.policy.functions,
-        context.path,
-        limits=context.policy.limits,
-        queries_only=examined.handling != "ddl",
-        dotted=examined.found.dotted if examined.inner_kind else None,
-    )
-    _sequences(examined, contents, protection, context.path)
-    statement = _statement(source, examined, contents)
-    decision = _decide(source, statement, examined, contents, protection, context)
-    return _judgement(source, statement, decision, examined, protection)
+    statement = _statement(source, examined, prepared.contents)
+    decision = _decide(source, statement, prepared, protection, context)
+    return _judgement(source, statement, decision, examined)
 
 
 def _decide(
-    source: Source,
-    statement: Statement,
-    examined: Examined,
-    contents: Contents,
-    protection: Protection,
-    context: Context,
+    source: Source, statement: Statement, prepared: _Prepared, protection: Protection, context: Context
 ) -> Decision:
-    if contents.refusal:
-        return Deny(contents.refusal, hint=contents.hint)
-    refusal = may_run(examined, protection, context.objects)
+    if prepared.contents.refusal and isinstance(prepared.run, Deny):
+        return prepared.run
+    refusal = may_run(prepared.examined, protection, context.objects)
     if refusal is not None:
         return refusal
-    if examined.kind == "ExecuteStmt":
-        return _execute(source, examined, context)
-    try:
-        run = rewrite(source, examined, protection)
-    except RewriteError as error:
-        return Deny(f"the statement cannot be masked safely: {error}", hint="write it another way, or ask for access")
-    return judge_rules(statement, examined, run, protection, context)
+    if isinstance(prepared.run, Deny):
+        return prepared.run
+    if prepared.examined.kind == "ExecuteStmt":
+        return _execute(source, prepared.examined, context)
+    return judge_rules(statement, prepared.examined, prepared.run, protection, context)
 
 
 def _execute(source: Source, examined: Examined, context: Context) -> Decision:
@@ -169,9 +208,7 @@ def _statement(source: Source, examined: Examined, contents: Contents) -> Statem
     )
 
 
-def _judgement(
-    source: Source, statement: Statement, decision: Decision, examined: Examined, protection: Protection
-) -> Judgement:
+def _judgement(source: Source, statement: Statement, decision: Decision, examined: Examined) -> Judgement:
     run = decision.run if isinstance(decision, NeedsApproval) else decision
     rewritten = run.text if isinstance(run, Allow | Rewrite) else ""
     sensitive = list(examined.found.sensitive.values())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
 
 from dbgate.catalog import Catalog, CatalogRelation
 from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, tag_columns
@@ -45,6 +47,7 @@ class Protection:
         self._filter_cache: dict[int, tuple[RowFilter, ...]] = {}
         self._reaches: dict[int, bool] = {}
         self.inlined: dict[int, str] = {}
+        self.prepared: dict[object, Any] = {}
 
     def _labels(self, relation: CatalogRelation, name: str, tagged: Tagged) -> Labels:
         column = ColumnName(relation.schema, relation.name, name)
@@ -72,6 +75,15 @@ class Protection:
         """The columns of a relation that this identity sees masked."""
         names = self.labels.get(relation.oid, {})
         return {name: label for name in names if (label := self.hidden(relation, name)) is not None}
+
+    @cached_property
+    def hidden_everywhere(self) -> tuple[ColumnName, ...]:
+        """The hidden columns of the whole database, and all columns of tables with a row filter."""
+        found = [label.column for r in self.schema.catalog.relations for label in self.hidden_columns(r).values()]
+        for relation in self.schema.catalog.relations if self._filters else ():
+            if self.filters(relation):
+                found += [ColumnName(relation.schema, relation.name, c.name) for c in relation.columns]
+        return tuple(found)
 
     def filters(self, relation: CatalogRelation) -> tuple[RowFilter, ...]:
         """The row filters of a table: its own and those of the tables that it is a part of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbgate.gate.protection import Protection
+from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Label
 from dbgate.gate.statement import Examined, is_temporary, relation_bodies
 from dbgate.gate.tracking import SessionObjects
@@ -64,6 +65,8 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
     """Rewrite rules on a table run statements that nobody has looked at."""
     for _, entry in examined.found.targets:
         relation = entry.relation
+        if relation is not None and relation.schema in SYSTEM_SCHEMAS:
+            return Deny(f"{relation.schema}.{relation.name} is the server's own: nobody writes to it")
         if relation is not None and relation.has_rules and relation.kind != "v":
             return Deny(f"{relation.schema}.{relation.name} has rewrite rules, which dbgate cannot look into")
         if relation is not None and relation.kind in "vm" and protection.shields(relation):

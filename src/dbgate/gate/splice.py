@@ -21,6 +21,10 @@ class RewriteError(Exception):
     """The statement cannot be rewritten safely. `str()` says what stands in the way."""
 
 
+class Refusal(RewriteError):
+    """The statement names what nobody may read. `str()` is the whole reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """Replace the characters from `start` to `end` by `text`."""
@@ -60,42 +64,75 @@ class Splices:
             result = parse_one(rewritten)
         except StatementError as error:
             raise RewriteError(f"the rewritten statement does not parse: {error.message}") from None
-        if normal(result) != normal(tree, self.nodes, self.bodies):
+        if not _same(tree, result, self.nodes, self.bodies):
             raise RewriteError("the rewritten statement is not the intended one")
         return result
 
 
-_NOTHING: Mapping[int, Any] = {}
+def _same(intended: Any, result: Any, nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> bool:
+    """Whether two trees are equal but for positions, once the replacements are made in the first."""
+    if intended.__class__ is list:
+        return result.__class__ is list and _same_list(intended, result, nodes, bodies)
+    if intended.__class__ is not dict:
+        return bool(intended == result)
+    intended = _replaced(intended, nodes, bodies)
+    if intended.__class__ is not dict or result.__class__ is not dict:
+        return False
+    count = 0
+    for key, value in intended.items():
+        if key in _POSITIONS:
+            continue
+        count += 1
+        if key not in result:
+            return False
+        other = result[key]
+        if value.__class__ in _CONTAINERS:
+            if not _same(value, other, nodes, bodies):
+                return False
+        elif value != other:
+            return False
+    return count == sum(key not in _POSITIONS for key in result)
 
 
-def normal(node: Any, nodes: Mapping[int, Any] = _NOTHING, bodies: Mapping[int, Any] = _NOTHING) -> Any:
-    """A copy of a tree without positions, with nodes and bodies replaced."""
+_CONTAINERS = (dict, list)
+
+
+def _replaced(node: dict[str, Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> Any:
+    """What stands for a node: the replacement of its body, or itself."""
+    if id(node) in bodies:
+        return bodies[id(node)]
+    if len(node) == 1:
+        (inner,) = node.values()
+        return nodes.get(id(inner), node)
+    return node
+
+
+def _same_list(
+    intended: Sequence[Any], result: Sequence[Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]
+) -> bool:
+    items: list[Any] = []
+    for item in intended:
+        new = _replaced(item, nodes, bodies) if item.__class__ is dict else item
+        if new.__class__ is list and item.__class__ is dict:
+            items += new
+        else:
+            items.append(new)
+    if len(items) != len(result):
+        return False
+    return all(_same(a, b, nodes, bodies) for a, b in zip(items, result, strict=True))
+
+
+def normal(node: Any) -> Any:
+    """A copy of a tree without positions."""
     if isinstance(node, list):
-        return _normal_list(node, nodes, bodies)
+        return [normal(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if id(node) in bodies:
-        return normal(bodies[id(node)], nodes, bodies)
-    if nodes and len(node) == 1:
-        (inner,) = node.values()
-        if id(inner) in nodes:
-            return normal(nodes[id(inner)], nodes, bodies)
     return {
-        key: normal(value, nodes, bodies) if value.__class__ in (dict, list) else value
+        key: normal(value) if value.__class__ in _CONTAINERS else value
         for key, value in node.items()
         if key not in _POSITIONS
     }
-
-
-def _normal_list(items: Sequence[Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> list[Any]:
-    result: list[Any] = []
-    for item in items:
-        new = normal(item, nodes, bodies)
-        if isinstance(new, list) and isinstance(item, dict):
-            result += new
-        else:
-            result.append(new)
-    return result
 
 
 def expression_tree(text: str) -> Tree:

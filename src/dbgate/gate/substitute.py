@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
-from dbgate.gate.allow.system import system_verdict
+from dbgate.gate.allow.system import is_system, replacements, system_verdict
 from dbgate.gate.analysis import Analysis, Findings, Reference
 from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote, strings
 from dbgate.gate.protection import Protection
-from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Entry, Scope
-from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree, targets_tree
+from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices, expression_tree, targets_tree
 from dbgate.gate.syntax import parse_one
-from dbgate.gate.system_views import system_source
 from dbgate.model import Relation, Tree
 
 _MAX_VIEW_DEPTH = 30
@@ -83,16 +81,29 @@ class Substitution:
         relation = entry.relation
         if relation is None:
             return
-        if relation.schema in SYSTEM_SCHEMAS:
-            source = system_source(relation, system_verdict(relation.schema, relation.name), self.protection)
-            if source:
-                self._replace(entry, source)
-            else:
-                self._qualify(entry)
+        if self._is_system(relation):
+            self._read_system(entry, relation)
         elif self.protection.shields(relation):
             self._shield(entry, relation)
         else:
             self._qualify(entry)
+
+    def _is_system(self, relation: CatalogRelation) -> bool:
+        temporary = relation.schema == self.protection.schema.temp_schema
+        return not temporary and is_system(relation.schema, relation.name)
+
+    def _read_system(self, entry: Entry, relation: CatalogRelation) -> None:
+        """System catalogs show definitions; samples of rows, statements and passwords are replaced."""
+        verdict = system_verdict(relation.schema, relation.name)
+        if not verdict.safe and verdict.special != "masked":
+            raise Refusal(f"{relation.schema}.{relation.name} is refused: {verdict.reason}")
+        replaced = {} if verdict.safe else replacements(verdict, self.protection.hidden_everywhere)
+        if not replaced:
+            self._qualify(entry)
+            return
+        names = [c.name for c in relation.columns if entry.whole or c.name in entry.used]
+        items = sorted(entry.system) + [f"{replaced[n]} AS {quote(n)}" if n in replaced else quote(n) for n in names]
+        self._replace(entry, f"SELECT {', '.join(items)} FROM {qualified(relation.schema, relation.name)}")
 
     def _shield(self, entry: Entry, relation: CatalogRelation) -> None:
         self.result.shielded.append(relation)
@@ -151,7 +162,7 @@ class Substitution:
             source = self.protection.source(
                 relation, only=only, sample=sample, system=sorted(entry.system), columns=columns
             )
-        elif sample or (entry.system and relation.schema not in SYSTEM_SCHEMAS):
+        elif sample or (entry.system and not self._is_system(relation)):
             raise RewriteError(f"{relation.schema}.{relation.name} is a view here: it has no samples or system columns")
         alias = body.get("alias")
         suffix = "" if alias else f" AS {quote(body['relname'])}"
