@@ -75,7 +75,7 @@ INFORMATION_SCHEMA = frozenset(
 """The functions of `information_schema`: computations on catalog values. pgJDBC calls `_pg_expandarray`."""
 
 TYPE_CALLS = frozenset(
-    """aclitem bit bool bpchar bytea char cid cidr circle date datemultirange daterange float4 float8 inet int2
+    """aclitem bit bool box bpchar bytea char cid cidr circle date datemultirange daterange float4 float8 inet int2
     int2vector int4 int4multirange int4range int8 int8multirange int8range interval json jsonb jsonpath line lseg macaddr
     macaddr8 money name nummultirange numrange numeric oid oidvector path pg_lsn pg_snapshot point polygon refcursor
     regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole regtype

@@ -43,7 +43,7 @@ EXPRESSION_NODES = QUERY_NODES | frozenset(
 """`QUERY_NODES`, and the statements that queries are made of or that have no nodes of their own."""
 
 DEFINITION_NODES = QUERY_NODES | frozenset(
-    """AccessPriv AlterTableCmd Constraint ObjectWithArgs PartitionBoundSpec PartitionCmd PartitionElem
+    """AccessPriv AlterTableCmd Constraint FunctionParameter ObjectWithArgs PartitionBoundSpec PartitionCmd PartitionElem
     PartitionRangeDatum PartitionSpec ReplicaIdentityStmt RoleSpec SinglePartitionSpec StatsElem TableLikeClause
     VacuumRelation""".split()
     + [kind for kind, known in STATEMENTS.items() if known.handling is Handling.DDL]
