@@ -22,7 +22,6 @@ identity:
   client_id: dbgate
   ca_file: {ca_file}
   token_store: file
-  prompt: consent
 """
 LOCAL = """
 identity:

@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msal
+import msgspec
 
 from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.client import Client
 from dbgate.identity.issuer import Issuer, IssuerSession, discover, fetch_keys, reaching
 from dbgate.identity.stored import StoredSignIn
+from dbgate.identity.tokens import UnknownKey
 
 logging.getLogger("msal").addHandler(logging.NullHandler())
 
@@ -26,33 +28,41 @@ USUAL_SCOPES = ("email", "groups")
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """msal for one client at one issuer. `app` is msal's application, `scopes` what to ask for."""
+    """msal for one client at one issuer. `app` is msal's application, `scopes` what to ask for.
+
+    `keys` are fetched before anybody is asked for anything: a token that cannot be checked afterwards
+    would be lost, and a rotated refresh token with it.
+    """
 
     client: Client
     session: IssuerSession
     issuer: Issuer
+    keys: dict[str, Any]
     app: Any
     cache: Any
     scopes: tuple[str, ...]
 
     def stored(self, answer: Mapping[str, Any], *, nonce: str = "") -> StoredSignIn:
-        """The sign-in in a successful answer of msal's, verified with the issuer's keys of this moment.
+        """The sign-in in a successful answer of msal's, verified; with new keys when it names one we do not have.
 
         Raises `SignInRequired` when the issuer refused, or when the token does not stand up.
         """
-        token = token_from(answer, self.client)
         found = StoredSignIn(
             issuer=self.client.issuer,
             client_id=self.client.client_id,
             service=self.client.service,
-            token=token,
-            keys=fetch_keys(self.session, self.client, self.issuer),
+            token=token_from(answer, self.client),
+            keys=self.keys,
             signed_in_at=time.time(),
             nonce=nonce,
             scopes=granted(answer, self.scopes),
             cache="" if self.client.service else self.cache.serialize(),
         )
-        found.verified(self.client)
+        try:
+            found.verified(self.client)
+        except UnknownKey:
+            found = msgspec.structs.replace(found, keys=fetch_keys(self.session, self.client, self.issuer))
+            found.verified(self.client)
         return found
 
 
@@ -64,6 +74,7 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
     proof = credential(client) if client.service else None
     session = IssuerSession(client)
     issuer = discover(session, client)
+    keys = fetch_keys(session, client, issuer)
     token_cache = msal.SerializableTokenCache()
     if cache:
         token_cache.deserialize(cache)
@@ -90,7 +101,7 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
         raise UsageError(
             f"the issuer {client.issuer} cannot be used: {one_line(error)}", hint="is identity.issuer right?"
         ) from None
-    return Application(client, session, issuer, app, token_cache, asked_scopes(client, offered))
+    return Application(client, session, issuer, keys, app, token_cache, asked_scopes(client, offered))
 
 
 def authority(issuer: str) -> str:

@@ -90,9 +90,12 @@ def usable(settings: Settings, client: Client) -> tuple[StoredSignIn, dict[str, 
 
 
 def look(store: TokenStore, client: Client) -> Held:
-    """What is stored, verified. Raises `SignInRequired` for whatever a renewal would not mend."""
+    """What is stored, verified. Raises `SignInRequired` for whatever a renewal would not mend.
+
+    A service needs nobody to sign in again, so whatever is wrong with its token is mended by a new one.
+    """
     from dbgate.identity.stored import load
-    from dbgate.identity.tokens import TokenExpired
+    from dbgate.identity.tokens import TokenExpired, TokenRefused
 
     stored = load(store, client)
     if stored is None:
@@ -101,6 +104,10 @@ def look(store: TokenStore, client: Client) -> Held:
         return Held(stored, stored.verified(client))
     except TokenExpired:
         return Held(stored, {})
+    except TokenRefused:
+        if not client.service:
+            raise
+        return Held(None, {})
 
 
 def renewed(store: TokenStore, client: Client, held: Held) -> Held:

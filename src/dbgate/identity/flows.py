@@ -16,6 +16,7 @@ from dbgate.settings import Settings
 if TYPE_CHECKING:
     from dbgate.identity.application import Application
     from dbgate.identity.stored import StoredSignIn
+    from dbgate.identity.token_store import TokenStore
 
 BROWSER_WAIT_S = 300.0
 """How long the browser may take, in seconds."""
@@ -156,7 +157,7 @@ def by_device(application: Application, progress: Progress, *, browser: bool) ->
         if "user_code" not in flow:
             raise refused(flow, application.client)
         progress.enter_code(
-            str(flow["verification_uri"]),
+            str(flow.get("verification_uri") or flow.get("verification_url", "")),
             str(flow["user_code"]),
             complete_url=str(flow.get("verification_uri_complete", "")),
             expires_s=float(flow["expires_at"]) - time.time(),
@@ -179,18 +180,23 @@ def sign_out(settings: Settings) -> SignedOut:
     from dbgate.identity.token_store import open_store
 
     client = read_client(settings.identity)
-    secret = ""
     with only_one(settings.state_dir, client):
-        store = open_store(settings)
-        with contextlib.suppress(DbgateError):
-            secret = refresh_token(store.read(client.key))
-        found = store.delete(client.key)
-        # A file may be left from before the configuration chose the keyring.
-        found = FileStore(settings.state_dir / "identity").delete(client.key) or found
+        # The file first: it may be left from before the configuration chose the keyring.
+        found, secret = forget(FileStore(settings.state_dir / "identity"), client)
+        in_store, kept = forget(open_store(settings), client)
+        found, secret = found or in_store, secret or kept
         lock_path(settings.state_dir, client).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (settings.state_dir / "identity").rmdir()
     return SignedOut(found, forget_at_issuer(client, secret) if secret else None)
+
+
+def forget(store: TokenStore, client: Client) -> tuple[bool, str]:
+    """Remove what a store holds, damaged or not; whether there was something, and the refresh token in it."""
+    secret = ""
+    with contextlib.suppress(DbgateError):
+        secret = refresh_token(store.read(client.key))
+    return store.delete(client.key), secret
 
 
 def refresh_token(data: bytes | None) -> str:

@@ -36,6 +36,9 @@ MAX_TOKEN_BYTES = 48 * 1024
 
 MIN_RSA_BITS = 2048
 
+FAR_AHEAD = 32_503_680_000
+"""The year 3000, in seconds since 1970."""
+
 ID_TOKEN_TYPES = frozenset({"", "jwt"})
 ACCESS_TOKEN_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 
@@ -46,6 +49,10 @@ class TokenRefused(SignInRequired):
 
 class TokenExpired(TokenRefused):
     """A token was good once: a new one may be fetched."""
+
+
+class UnknownKey(TokenRefused):
+    """The token names a key that is not in the set: the issuer may have a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,10 @@ def verify(token: str, keys: Mapping[str, Any], expected: Expected) -> dict[str,
         raise TokenExpired("the sign-in has expired", hint="run: dbgate login") from None
     except jwt.ImmatureSignatureError:
         refuse("it is not valid yet; is this machine's clock right?")
-    except (jwt.PyJWTError, OverflowError, ValueError) as error:
+    except (jwt.PyJWTError, OverflowError, TypeError, ValueError) as error:
         refuse(explain(error, expected))
+    if not 0 < float(min(claims["exp"], FAR_AHEAD)) < FAR_AHEAD:
+        refuse("its expiry is out of range")
     check_parties(claims, expected)
     check_nonce(claims, expected)
     return claims
@@ -110,13 +119,13 @@ def select_key(header: Mapping[str, Any], keys: Mapping[str, Any], types: frozen
     from jwt import PyJWK
 
     algorithm, kid = header.get("alg"), header.get("kid")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         refuse(f"its algorithm {algorithm!r} is not allowed")
     if "crit" in header or str(header.get("typ", "")).lower() not in types:
         refuse("it is another kind of token")
     fitting = [key for key in listed(keys) if fits(key, algorithm) and kid in (None, key.get("kid"))]
     if not fitting:
-        refuse(f"the issuer has no {algorithm} key {kid!r}")
+        raise UnknownKey(f"the token was refused: the issuer has no {algorithm} key {kid!r}", hint="run: dbgate login")
     if len(fitting) > 1:
         refuse(f"several of the issuer's keys fit {algorithm} and key {kid!r}")
     key = PyJWK(dict(fitting[0]), algorithm=algorithm)
@@ -179,7 +188,7 @@ def explain(error: Exception, expected: Expected) -> str:
             return f"it has no {error.claim}"
         case jwt.PyJWTError():
             return str(error)[:200]
-    return "a number in it is out of range"
+    return "a time in it is not a number, or out of range"
 
 
 def refuse(reason: str) -> NoReturn:

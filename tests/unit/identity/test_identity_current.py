@@ -196,6 +196,31 @@ def test_a_service_without_its_secret_says_which_variable(
         current_identity(settings)
 
 
+def test_a_service_whose_token_no_longer_fits_gets_another(
+    tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = f"https://127.0.0.1:{closed_port}/tenant"
+    monkeypatch.setenv("DBGATE_TEST_SECRET", "s" * 8)
+    before = settings_for(tmp_path, issuer, client_secret_env="DBGATE_TEST_SECRET", audience="urn:a")
+    keep(before, service=True, token=signed(issuer, aud="urn:a"))
+    assert current_identity(before).actor is Actor.SERVICE
+    after = settings_for(tmp_path, issuer, client_secret_env="DBGATE_TEST_SECRET", audience="urn:b")
+    with pytest.raises(SignInRequired, match=r"the service cannot sign in: the issuer .* cannot be reached"):
+        current_identity(after)
+
+
+def test_signing_out_removes_the_file_even_without_a_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keyring
+    from keyring.backends.fail import Keyring
+
+    monkeypatch.setattr(keyring, "get_keyring", Keyring)
+    keep(settings_for(tmp_path))
+    with pytest.raises(SignInRequired, match="no keyring"):
+        sign_out(settings_for(tmp_path, token_store="keyring"))
+    with pytest.raises(SignInRequired, match="nobody is signed in"):
+        current_identity(settings_for(tmp_path))
+
+
 def test_signing_out_forgets_what_is_there_and_leaves_others(tmp_path: Path) -> None:
     mine, other = settings_for(tmp_path), settings_for(tmp_path, "https://127.0.0.1:1/other")
     keep(mine)

@@ -100,7 +100,16 @@ def test_the_issuers_own_tokens_are_accepted(key: Any, alg: str, kid: str) -> No
         ({"sub": "a" * 256}, "its subject is not a name"),
         ({"exp": ...}, "it has no exp"),
         ({"exp": "tomorrow"}, "Expiration Time claim (exp) must be an integer"),
+        ({"exp": None}, "it has no exp"),
+        ({"exp": [1]}, "(exp) must be an integer"),
+        ({"exp": 10**400}, "its expiry is out of range"),
+        ({"exp": 10**12}, "its expiry is out of range"),
         ({"iat": ...}, "it has no iat"),
+        ({"iat": {}}, "(iat) must be an integer"),
+        ({"nbf": None}, "(nbf) must be an integer"),
+        ({"nbf": "never"}, "(nbf)"),
+        ({"aud": {"dbgate": 1}}, "its audience is not dbgate"),
+        ({"sub": 7}, "ubject"),
     ],
 )
 def test_a_wrong_claim_is_refused(changes: dict[str, Any], reason: str) -> None:
@@ -109,6 +118,24 @@ def test_a_wrong_claim_is_refused(changes: dict[str, Any], reason: str) -> None:
     assert reason in error.value.message
     assert error.value.hint == "run: dbgate login"
     assert error.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": ["RS256"], "kid": "r1"},
+        {"alg": {"RS256": 1}, "kid": "r1"},
+        {"alg": None, "kid": "r1"},
+        {"kid": "r1"},
+        {"alg": "RS256", "kid": ["r1"]},
+        {"alg": "RS256", "kid": 1},
+        {"alg": "RS256", "kid": "r1", "typ": ["JWT"]},
+        {"alg": "rs256", "kid": "r1"},
+    ],
+)
+def test_an_odd_header_is_refused(header: dict[str, Any]) -> None:
+    with pytest.raises(TokenRefused):
+        verify(handmade(header, claims(), lambda body: b"signature"), KEYS, EXPECTED)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1e400"])

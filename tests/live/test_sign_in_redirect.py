@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
 
-from dbgate.errors import SignInRequired, UsageError
+from dbgate.errors import SignInRequired, Unreachable, UsageError
+from dbgate.identity.client import Client
+from dbgate.identity.issuer import IssuerSession, reaching
 from dbgate.identity.loopback import DONE, FAILED, REFUSED, RedirectServer
 
 ANSWER = {"code": "c-1", "state": "s-1", "iss": "https://login.example.com"}
@@ -105,3 +109,48 @@ def test_waiting_ends() -> None:
         server.listen("s-1")
         with pytest.raises(SignInRequired, match="no answer came from the browser"):
             server.wait(0.1)
+
+
+def test_a_redirect_of_the_issuer_is_not_followed() -> None:
+    with RedirectServer("http://127.0.0.1") as elsewhere:
+        elsewhere.listen("s-1")
+        with ThreadingHTTPServer(("127.0.0.1", 0), to(elsewhere.uri + "?" + urlencode(ANSWER))) as issuer:
+            thread = threading.Thread(target=issuer.serve_forever, args=(0.05,))
+            thread.start()
+            url = f"http://127.0.0.1:{issuer.server_address[1]}"
+            client = Client(issuer=url, client_id="dbgate", audience="dbgate")
+            with (
+                pytest.raises(Unreachable, match="sends requests elsewhere"),
+                reaching(client),
+                IssuerSession(client) as session,
+            ):
+                session.get(url)
+            with (
+                pytest.raises(Unreachable, match="sends requests elsewhere"),
+                reaching(client),
+                IssuerSession(client) as session,
+            ):
+                session.post(url, data={"client_secret": "s"})
+            issuer.shutdown()
+            thread.join()
+        with pytest.raises(SignInRequired):
+            elsewhere.wait(0)
+
+
+def to(address: str) -> type[BaseHTTPRequestHandler]:
+    """A handler that sends every request on to `address`."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(307)
+            self.send_header("Location", address)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    return Elsewhere
