@@ -78,7 +78,7 @@ def test_the_list(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert dbgate("requests") == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
-    assert lines[0].split() == ["ID", "STATUS", "ASKED", "BY", "TARGET", "STATEMENT", "STANDS"]
+    assert lines[0].split() == ["ID", "STATUS", "ASKED", "BY", "TARGET", "STATEMENT", "STANDS", "YOU", "MAY"]
     assert [line.split()[:2] for line in lines[1:]] == [[mine, "pending"], [for_me, "pending"]]
     assert others not in printed
     assert "alice@example.com (local, unverified)" in lines[2]

@@ -34,9 +34,9 @@ class Format(StrEnum):
     JSON = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", envvar="DBGATE_FORMAT", help="table or json.")]
+FormatOption = Annotated[Format, typer.Option("--format", envvar="DBGATE_REQUESTS_FORMAT", help="table or json.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A request's id, or the beginning of it.")]
-NoteOption = Annotated[str, typer.Option("--note", help="A remark for the history.")]
+NoteOption = Annotated[str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="A remark for the history.")]
 
 
 @app.callback()
@@ -49,9 +49,15 @@ def requests(context: typer.Context, form: FormatOption = Format.TABLE) -> int:
 
 @app.command("list")
 def list_requests(
-    every: Annotated[bool, typer.Option("--all", help="Decided and expired ones too.")] = False,
-    target: Annotated[str, typer.Option("--target", help="Only those for this target.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many, newest first.")] = 50,
+    every: Annotated[
+        bool, typer.Option("--all", envvar="DBGATE_REQUESTS_ALL", help="Decided and expired ones too.")
+    ] = False,
+    target: Annotated[
+        str, typer.Option("--target", envvar="DBGATE_REQUESTS_TARGET", help="Only those for this target.")
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", envvar="DBGATE_REQUESTS_LIMIT", min=1, max=200, help="How many, newest first.")
+    ] = 50,
     form: FormatOption = Format.TABLE,
 ) -> int:
     """List my requests and those I may decide, newest first."""
@@ -71,10 +77,12 @@ def list_requests(
 @app.command()
 def show(
     request: IdArgument,
-    raw: Annotated[bool, typer.Option("--raw", help="Only the statement, exactly as it was typed.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", envvar="DBGATE_REQUESTS_RAW", help="Only the statement, exactly as it was typed.")
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> int:
-    """Show a request: the statement, who asks and why, rows, rules, and who has agreed."""
+    """Show one request in full, with its history."""
     from dbgate.cli.requests_view import print_request
 
     with client() as approvals:
@@ -93,7 +101,10 @@ def show(
 def approve(
     request: IdArgument,
     note: NoteOption = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", envvar="DBGATE_REQUESTS_YES", help="Do not ask for confirmation on a terminal."),
+    ] = False,
 ) -> int:
     """Agree to a request. On a terminal it is shown first, and you are asked."""
     from dbgate.cli.requests_view import print_request
@@ -107,7 +118,9 @@ def approve(
 
 
 @app.command()
-def deny(request: IdArgument, note: Annotated[str, typer.Option("--note", help="Why.")]) -> int:
+def deny(
+    request: IdArgument, note: Annotated[str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="Why.")]
+) -> int:
     """Refuse a request, for good."""
     with client() as approvals:
         return decide(approvals, resolve(approvals, request), "deny", note)

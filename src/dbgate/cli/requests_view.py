@@ -5,6 +5,7 @@ Everything from users, databases and the service goes through `printable`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ def print_table(states: Sequence[RequestStatus]) -> None:
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else 10_000, highlight=False, markup=False, emoji=False)
     table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "")
-    for title in ("ID", "STATUS", "ASKED", "BY", "TARGET", "STATEMENT", "STANDS"):
+    for title in ("ID", "STATUS", "ASKED", "BY", "TARGET", "STATEMENT", "STANDS", "YOU MAY"):
         table.add_column(title, no_wrap=title in ("ID", "STATUS", "ASKED"), overflow="fold")
     for state in states:
         view = state.view
@@ -43,6 +44,7 @@ def print_table(states: Sequence[RequestStatus]) -> None:
             str(view["target"]),
             first_line(str(view["statement"])),
             state.summary,
+            ", ".join(view.get("may", [])),
         )
         style = _STYLES.get(state.status, "")
         table.add_row(*(Text(printable(cell), style=style if cell == state.status else "") for cell in cells))
@@ -106,7 +108,7 @@ def statement_lines(text: str) -> Iterator[str]:
     formatted = format_statement(text)
     yield "statement" if formatted is None else "statement (formatted; as it was typed with --raw)"
     shown = printable(text if formatted is None else formatted, keep="\n\t")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         shown = _highlight(shown)
     for line in shown.splitlines():
         yield f"  {line}"
