@@ -1,2 +1,15 @@
-"""The configuration file: reading, validating, and finding the files it names.
+"""The configuration: reading, validating, and finding the files it names.
+
+    load_settings()         the configuration file, environment and defaults as `dbgate.settings.Settings`
+    find_target(…)          a target by its name
+    load_policy(target)     the policy that a target names, or the built-in one
+
+Turns files and the environment into values; opens no connection and decides nothing.
 """
+
+from __future__ import annotations
+
+from dbgate.config.policies import load_policy, load_policy_file
+from dbgate.config.reading import find_target, load_settings
+
+__all__ = ["find_target", "load_policy", "load_policy_file", "load_settings"]

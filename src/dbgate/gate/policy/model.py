@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import datetime, time
 
 from dbgate.model import Access, Actor, ReviewClause, RuleRef
 
@@ -160,7 +160,7 @@ class FunctionList:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`."""
+    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows."""
 
     sql: str
     expect: str
@@ -173,6 +173,7 @@ class PolicyTest:
     rows: int | None = None
     masked: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
