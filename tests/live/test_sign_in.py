@@ -14,6 +14,7 @@ from typing import Any
 
 import jwt
 import pytest
+from tests.oidc.memory_keyring import MemoryKeyring
 from tests.oidc.provider import OidcProvider, oidc_provider
 
 from dbgate.errors import SignInRequired, Unreachable, UsageError
@@ -334,7 +335,26 @@ def test_without_a_keyring_nobody_is_asked_to_sign_in(
     assert person.asked == []
 
 
-def test_nothing_of_the_sign_in_is_left_in_the_lock_file_or_packages(oidc: OidcProvider) -> None:
+def test_a_keyring_holds_everything_in_small_pieces(
+    settings: MakeSettings, oidc: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keyring
+
+    from dbgate.identity import keyring_store
+
+    backend = MemoryKeyring(limit=1280)
+    monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
+    monkeypatch.setattr(keyring_store, "PIECE_CHARS", 1200)
+    chosen = settings(token_store="keyring", client_id="dbgate-short")
+    found = as_person(chosen, oidc)
+    assert len(backend.items) > 2
+    assert current_identity(chosen).subject == found.subject
+    assert not any(name.endswith(".json") for name in files(chosen))
+    assert sign_out(chosen).revoked is True
+    assert (backend.items, files(chosen)) == ({}, [])
+
+
+def test_the_providers_packages_are_locked_and_stand_outside_the_repository(oidc: OidcProvider) -> None:
     lock = json.loads((Path(__file__).parents[1] / "oidc" / "package-lock.json").read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert packages["node_modules/oidc-provider"]["integrity"].startswith("sha512-")

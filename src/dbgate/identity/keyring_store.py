@@ -29,9 +29,9 @@ class KeyringStore:
     A reader therefore sees the old value or the new one, never half of each.
     """
 
-    def __init__(self, backend: KeyringBackend | None = None, *, piece_chars: int = PIECE_CHARS) -> None:
+    def __init__(self, backend: KeyringBackend | None = None, *, piece_chars: int = 0) -> None:
         self.backend = backend if backend is not None else usable_backend()
-        self.piece_chars = piece_chars
+        self.piece_chars = piece_chars or PIECE_CHARS
 
     def read(self, key: str) -> bytes | None:
         """The bytes of `key`, or None. Raises `SignInRequired` for a value that is damaged."""

@@ -75,6 +75,11 @@ def test_the_local_user_is_unverified(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_configuration_may_name_the_local_user_and_proves_nothing(tmp_path: Path) -> None:
+    found = current_identity(Settings(file=None, state_dir=tmp_path, identity=IdentitySettings(user="bea")))
+    assert (found.subject, found.assurance) == ("bea", Assurance.LOCAL)
+
+
 def test_the_environment_does_not_name_the_local_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("USER", "LOGNAME", "USERNAME", "LNAME", "SUDO_USER"):
         monkeypatch.setenv(name, "mallory")

@@ -12,6 +12,7 @@ import keyring.backends.null
 import keyring.errors
 import pytest
 from keyring.backends.chainer import ChainerBackend
+from tests.oidc.memory_keyring import MemoryKeyring
 
 from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.file_store import FileStore
@@ -20,38 +21,6 @@ from dbgate.identity.token_store import open_store
 from dbgate.settings import IdentitySettings, Settings
 
 SECRET = b'{"token": "' + os.urandom(6000).hex().encode() + b'"}'
-
-
-class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring that holds at most `limit` characters an item, as Windows does, and can be locked."""
-
-    priority = 1
-
-    def __init__(self, limit: int = 1280) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.items: dict[tuple[str, str], str] = {}
-        self.limit = limit
-        self.locked = False
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self._check()
-        return self.items.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._check()
-        if len(password) > self.limit:
-            raise keyring.errors.PasswordSetError("too large")
-        self.items[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self._check()
-        if (service, username) not in self.items:
-            raise keyring.errors.PasswordDeleteError("no such password")
-        del self.items[service, username]
-
-    def _check(self) -> None:
-        if self.locked:
-            raise keyring.errors.KeyringLocked("the collection is locked")
 
 
 def mode(path: Path) -> int:
