@@ -44,26 +44,24 @@ class Desk:
         return self.running.client(who).state(name).status
 
 
-def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, *groups: str) -> Settings:
-    """Settings of a laptop with an empty home, where the person is in `groups`."""
+def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str = "") -> Settings:
+    """Settings of a laptop with an empty home, where the person is a DBA."""
     for name in [name for name in os.environ if name.startswith(("DBGATE_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("NO_COLOR", "1")
     file = folder / "config.yaml"
-    file.write_text(
-        "identity:\n  provider: local\n  email: me@example.com\n"
-        f"  groups: {json.dumps(groups)}\napprovals:\n  url: {url}\n"
-    )
+    approvals = f"approvals: {{url: '{url}'}}\n" if url else ""
+    file.write_text(f"identity: {{provider: local, email: me@example.com, groups: [dba]}}\n{approvals}")
     monkeypatch.setenv("DBGATE_CONFIG", str(file))
     return load_settings()
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    state_dir = configure(tmp_path, monkeypatch, "http://127.0.0.1:1", "dba").state_dir
+    state_dir = configure(tmp_path, monkeypatch).state_dir
     with running_service(state_dir) as running:
-        settings = configure(tmp_path, monkeypatch, running.url, "dba")
+        settings = configure(tmp_path, monkeypatch, running.url)
         yield Desk(running, settings, current_identity(settings))
 
 
@@ -240,7 +238,7 @@ def test_the_service_is_away(
 def test_no_service_is_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure(tmp_path, monkeypatch, "''")
+    configure(tmp_path, monkeypatch)
     assert dbgate("requests") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: no approvals service is configured\nhint: set approvals.url in ")
@@ -284,7 +282,7 @@ def test_watch_shows_what_happens(desk: Desk) -> None:
 
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    return configure(tmp_path, monkeypatch, "http://127.0.0.1:1", "dba")
+    return configure(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
