@@ -325,6 +325,8 @@ class Analysis(FromItems):
         scope = Scope([Item([entry], entry.columns)], parent)
         conflict = body.get("onConflictClause")
         if conflict:
+            if conflict.get("action") == "ONCONFLICT_UPDATE":
+                self.found.filters.append(("INSERT ON CONFLICT DO UPDATE", body, entry))
             plain = tuple(Out(c.name) for c in entry.columns or ())
             inner = Scope([*scope.items, Item([Entry("excluded", plain)], ())], parent)
             self._assignments(conflict.get("targetList", ()), entry, inner, ctes)
@@ -339,7 +341,7 @@ class Analysis(FromItems):
         entry = self.target_entry("merge", body["relation"])
         scope = Scope([Item([entry], entry.columns)], parent)
         scope.items.append(self.from_item(body["sourceRelation"], Scope(parent=parent), ctes))
-        self.found.filters.append(("merge", body, entry))
+        self.found.filters.append(("MERGE", body, entry))
         self._use(self._expressions((body.get("joinCondition"),), scope, ctes), predicate=True)
         for node in body.get("mergeWhenClauses", ()):
             clause = node["MergeWhenClause"]

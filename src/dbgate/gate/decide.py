@@ -9,7 +9,7 @@ understood or rewritten safely is a denial that says what stood in the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dbgate.catalog import Catalog
@@ -92,6 +92,9 @@ class _Prepared:
     examined: Examined
     contents: Contents
     run: Allow | Rewrite | Deny
+    tags: tuple[str, ...]
+    recorded: str
+    rewritten: str
 
 
 def _prepare(source: Source, context: Context, protection: Protection) -> _Prepared:
@@ -117,7 +120,17 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
-    kept[key] = _Prepared(source, examined, contents, run)
+    sensitive = list(examined.found.sensitive.values())
+    sent = run.text if isinstance(run, Allow | Rewrite) else ""
+    kept[key] = _Prepared(
+        source,
+        examined,
+        contents,
+        run,
+        tags=tuple(sorted({label.tag for label in labels_met(examined.found)})),
+        recorded=recorded_text(source.text, sensitive),
+        rewritten=without_constants(sent) if sensitive and sent else sent,
+    )
     return kept[key]
 
 
@@ -145,9 +158,15 @@ def _judge(source: Source, context: Context) -> Judgement:
     examined = prepared.examined
     if examined.refusal:
         return _unexamined(source, examined.refusal, "", examined)
+    if (
+        examined.kind == "ExecuteStmt"
+        and not prepared.contents.refusal
+        and not may_run(examined, protection, context.objects)
+    ):
+        return _execute(source, examined, context)
     statement = _statement(source, examined, prepared.contents)
     decision = _decide(source, statement, prepared, protection, context)
-    return _judgement(source, statement, decision, examined)
+    return _judgement(source, statement, decision, prepared)
 
 
 def _decide(
@@ -160,25 +179,41 @@ def _decide(
         return refusal
     if isinstance(prepared.run, Deny):
         return prepared.run
-    if prepared.examined.kind == "ExecuteStmt":
-        return _execute(source, prepared.examined, context)
+    if prepared.examined.kind == "FetchStmt":
+        return _fetch(source, statement, prepared, protection, context)
     return judge_rules(statement, prepared.examined, prepared.run, protection, context)
 
 
-def _execute(source: Source, examined: Examined, context: Context) -> Decision:
-    """EXECUTE is decided as the statement that was prepared would be now."""
+def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
+    """EXECUTE is judged as the statement that was prepared would be now."""
     prepared = context.objects.prepared[examined.body["name"]]
     inner = _judge(prepared.source, context)
     decision = inner.decision
     if isinstance(decision, Allow | Rewrite):
-        if decision.text != prepared.text:
-            return Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
-        output = decision.output if isinstance(decision, Rewrite) else ()
-        masked = decision.masked if isinstance(decision, Rewrite) else ()
-        return Rewrite(source.text, decision.rules, masked, output) if masked else Allow(source.text, decision.rules)
-    if isinstance(decision, Deny):
-        return decision
-    return Deny("a prepared statement cannot wait for approval", hint="run the statement itself")
+        if decision.text == prepared.text:
+            decision = replace(decision, text=source.text)
+        else:
+            decision = Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
+    elif not isinstance(decision, Deny):
+        decision = Deny("a prepared statement cannot wait for approval", hint="run the statement itself")
+    return replace(
+        inner,
+        statement=replace(inner.statement, text=source.text, tree=source.tree, parameters=source.parameters),
+        decision=decision,
+        recorded_text=without_constants(source.text) if inner.tags else source.text,
+        recorded_parameters=source.parameters,
+        recorded_rewritten="",
+        changes=Changes(),
+    )
+
+
+def _fetch(
+    source: Source, statement: Statement, prepared: _Prepared, protection: Protection, context: Context
+) -> Decision:
+    """FETCH shows what the cursor's query was allowed to show."""
+    cursor = context.objects.cursors[prepared.examined.body.get("portalname", "")]
+    run = Rewrite(source.text, output=cursor.masked) if cursor.masked else Allow(source.text)
+    return judge_rules(statement, prepared.examined, run, protection, context)
 
 
 def _sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
@@ -208,18 +243,16 @@ def _statement(source: Source, examined: Examined, contents: Contents) -> Statem
     )
 
 
-def _judgement(source: Source, statement: Statement, decision: Decision, examined: Examined) -> Judgement:
+def _judgement(source: Source, statement: Statement, decision: Decision, prepared: _Prepared) -> Judgement:
     run = decision.run if isinstance(decision, NeedsApproval) else decision
-    rewritten = run.text if isinstance(run, Allow | Rewrite) else ""
-    sensitive = list(examined.found.sensitive.values())
     return Judgement(
         statement=statement,
         decision=decision,
-        tags=tuple(sorted({label.tag for label in labels_met(examined.found)})),
-        recorded_text=recorded_text(source.text, sensitive),
-        recorded_parameters=recorded_parameters(source.parameters, sensitive),
-        recorded_rewritten=without_constants(rewritten) if sensitive and rewritten else rewritten,
-        changes=changes_of(source, examined, run),
+        tags=prepared.tags,
+        recorded_text=prepared.recorded,
+        recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.sensitive.values()),
+        recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
+        changes=changes_of(source, prepared.examined, run),
     )
 
 

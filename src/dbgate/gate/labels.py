@@ -152,6 +152,9 @@ def _through_view(
     met = before | {label.tag for label in analysis.found.predicates}
     tags.predicates[relation.oid] = met
     changed = met != before
+    if met and not inlinable(schema, relation):
+        for column in relation.columns:
+            changed = tags.add(relation.oid, column.name, met, exact=False) or changed
     plain = _plain_targets(tree["SelectStmt"])
     for index, (column, out) in enumerate(zip(relation.columns, columns, strict=False)):
         found = {label.tag for label in out.labels}
@@ -159,6 +162,12 @@ def _through_view(
             exact = index in plain and len(out.labels) == 1
             changed = tags.add(relation.oid, column.name, found, exact=exact) or changed
     return changed
+
+
+def inlinable(schema: Schema, relation: CatalogRelation) -> bool:
+    """Whether a view can be replaced by its definition: it stores nothing, and the role may read what it reads."""
+    below = [schema.by_oid.get(oid) for oid in relation.depends]
+    return relation.kind == "v" and all(r is not None and r.readable for r in below)
 
 
 def _plain_targets(select: Tree) -> set[int]:

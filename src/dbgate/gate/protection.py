@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +11,8 @@ from dbgate.catalog import Catalog, CatalogRelation
 from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, tag_columns
 from dbgate.gate.masks import mask
 from dbgate.gate.names import qualified, quote
-from dbgate.gate.policy.match import Classifier
+from dbgate.gate.policy.globs import matches, matches_parts
+from dbgate.gate.policy.match import Classifier, tag_matches
 from dbgate.gate.policy.model import MaskMethod, Policy, RowFilter
 from dbgate.gate.relations import Schema, schema_of
 from dbgate.gate.scope import Label, Labels
@@ -56,7 +56,7 @@ class Protection:
     def hides(self, tag: str) -> bool:
         """Whether this identity sees only masks of columns with the tag."""
         if tag not in self._hidden_tags:
-            self._hidden_tags[tag] = not any(fnmatchcase(tag, glob) for glob in self._visible_globs)
+            self._hidden_tags[tag] = not tag_matches(self._visible_globs, tag)
         return self._hidden_tags[tag]
 
     def method(self, tag: str) -> MaskMethod:
@@ -64,7 +64,7 @@ class Protection:
         methods = dict(self.policy.mask)
         if tag in methods:
             return methods[tag]
-        return next((m for glob, m in self.policy.mask if fnmatchcase(tag, glob)), REDACT)
+        return next((m for glob, m in self.policy.mask if matches(glob, tag)), REDACT)
 
     def hidden(self, relation: CatalogRelation, name: str) -> Label | None:
         """The label that hides a column from this identity, or None."""
@@ -88,15 +88,15 @@ class Protection:
     def filters(self, relation: CatalogRelation) -> tuple[RowFilter, ...]:
         """The row filters of a table: its own and those of the tables that it is a part of."""
         if relation.oid not in self._filter_cache:
-            names = [f"{relation.schema}.{relation.name}"]
+            names = [(relation.schema, relation.name)]
             todo = list(relation.parents)
             while todo:
                 parent = self.schema.by_oid.get(todo.pop())
                 if parent is not None:
-                    names.append(f"{parent.schema}.{parent.name}")
+                    names.append((parent.schema, parent.name))
                     todo += parent.parents
             self._filter_cache[relation.oid] = tuple(
-                f for f in self._filters if any(fnmatchcase(name, f.table) for name in names)
+                f for f in self._filters if any(matches_parts(f.table, *name) for name in names)
             )
         return self._filter_cache[relation.oid]
 
@@ -108,10 +108,17 @@ class Protection:
             self._reaches[oid] = bool(
                 self.hidden_columns(relation)
                 or self.filters(relation)
+                or self.filtered_part(relation)
                 or any(self.hides(tag) for tag in self.tags.predicates.get(oid, ()))
                 or any(self.shields(self.schema.by_oid[d]) for d in relation.depends if d in self.schema.by_oid)
             )
         return self._reaches[oid]
+
+    def filtered_part(self, relation: CatalogRelation) -> RowFilter | None:
+        """A row filter on a partition or child table that the relation itself does not have."""
+        own = self.filters(relation)
+        parts = (self.schema.by_oid[oid] for oid in self.schema.descendants(relation.oid) if self._filters)
+        return next((f for part in parts for f in self.filters(part) if f not in own), None)
 
     def filtered_below(self, relation: CatalogRelation) -> RowFilter | None:
         """A row filter on the relation or on anything that its definition reads."""
@@ -126,8 +133,6 @@ class Protection:
         column = column_named(relation, name)
         label = self.hidden(relation, name)
         if label is None:
-            if relation.kind in "vm" and any(self.hides(t) for t in self.tags.predicates.get(relation.oid, ())):
-                return mask(REDACT, column, reference, exact=False)
             return None
         exact = self.tags.columns[relation.oid][name].exact
         return mask(label.method, column, reference, exact=exact)

@@ -108,7 +108,5 @@ def _handles(examined: Examined, objects: SessionObjects) -> Deny | None:
     if examined.kind == "FetchStmt" and body.get("portalname", "") not in objects.cursors:
         return Deny(f"no cursor {body.get('portalname', '')} was declared in this session", hint="DECLARE it first")
     if examined.kind == "ExplainStmt" and "ExecuteStmt" in body.get("query", {}):
-        name = body["query"]["ExecuteStmt"]["name"]
-        if name not in objects.prepared:
-            return Deny(f"no prepared statement {name} was made in this session", hint="PREPARE it first")
+        return Deny("EXPLAIN of a prepared statement", hint="explain the statement itself")
     return None

@@ -13,6 +13,7 @@ from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.system import is_system, replacements, system_verdict
 from dbgate.gate.analysis import Analysis, Findings, Reference
+from dbgate.gate.labels import inlinable
 from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote, strings
 from dbgate.gate.protection import Protection
@@ -109,6 +110,8 @@ class Substitution:
         self.result.shielded.append(relation)
         if self.protection.filtered_below(relation):
             self.result.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
+        if self.protection.filtered_part(relation):
+            raise RewriteError(f"a part of {relation.schema}.{relation.name} has a row filter of its own")
         inlined = self._inline(relation) if relation.kind == "v" else ""
         if relation.kind == "m":
             self._refuse_filtered(relation)
@@ -127,10 +130,7 @@ class Substitution:
             return known
         if self.depth > _MAX_VIEW_DEPTH:
             raise RewriteError(f"views nest deeper than {_MAX_VIEW_DEPTH}")
-        below = [protection.schema.by_oid.get(oid) for oid in relation.depends]
-        text = ""
-        if all(r is not None and r.readable for r in below):
-            text = self._definition(relation)
+        text = self._definition(relation) if inlinable(protection.schema, relation) else ""
         if not text:
             self._refuse_filtered(relation)
         protection.inlined[relation.oid] = text
@@ -292,8 +292,8 @@ class Substitution:
         condition = self.protection.condition(relation) if relation else ""
         if not condition or relation is None:
             return
-        if kind == "merge":
-            raise RewriteError(f"MERGE into {relation.schema}.{relation.name}, which has a row filter")
+        if kind != "where":
+            raise RewriteError(f"{kind} into {relation.schema}.{relation.name}, which has a row filter")
         self.result.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
         row = quote(entry.name)
         visible = f"(SELECT {condition} FROM (SELECT {row}.*) AS {quote(relation.name)})"

@@ -9,7 +9,7 @@ from dbgate.gate.syntax import split
 def test_a_script_is_split_as_the_grammar_says() -> None:
     sources = split("select ';' ; ; -- nothing\n select 2 -- ;\n;")
     assert [s.text for s in sources] == ["select ';'", "-- nothing\n select 2 -- ;"]
-    assert sources[1].offset == 13
+    assert sources[1].offset == 15
 
 
 def test_each_statement_gets_its_own_parameters() -> None:
