@@ -226,9 +226,9 @@ def open_session(*, state_dir: Path, bucket: str, start: Mapping[str, Json], key
     try:
         spool.private_dir(spool.spool_dir(state_dir))
         spool.keep_private(spool.spool_dir(state_dir))
+        recover(state_dir, key_store)
     except OSError as error:
         raise _no_spool(state_dir, error) from None
-    recover(state_dir, key_store)
     log = InstallationLog(state_dir)
     whole = {**start, "bucket": bucket, "log": log.origin, "key": ensure_key(state_dir, key_store)}
     recorder = _new_recorder(state_dir, key_store)

@@ -95,7 +95,6 @@ def ship_in_background(state_dir: Path, settings_file: Path | None = None) -> bo
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
                 env=environment,
-                cwd=state_dir,
             )
         )
     except OSError:

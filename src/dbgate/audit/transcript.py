@@ -64,7 +64,7 @@ class Transcript:
         if self.faults:
             return self.faults[0]
         seal = "the seal holds" if self.end else "no seal yet"
-        return Verdict(True, f"{self.records} records follow one another, {seal}")
+        return Verdict(True, f"{self.records} records in one chain, {seal}")
 
     @property
     def complete(self) -> Verdict:

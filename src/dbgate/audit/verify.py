@@ -56,7 +56,7 @@ class VerifyReport:
     def intact(self) -> Verdict:
         """Over all sessions."""
         records = sum(item.records for item in self.sessions)
-        good = f"{records} records of {len(self.sessions)} sessions follow one another, every seal holds"
+        good = f"{counted(records, 'record')} of {counted(len(self.sessions), 'session')} in one chain each, every seal holds"
         return _first(self.strays, [_at(item, item.intact) for item in self.sessions], good)
 
     @property
@@ -69,7 +69,7 @@ class VerifyReport:
     def anchored(self) -> Verdict:
         """Over all sessions and logs."""
         leaves = sum(log.size for log in self.logs)
-        good = f"every start and seal is among the {leaves} signed leaves of {len(self.logs)} logs"
+        good = f"every start and seal is among {counted(leaves, 'signed leaf')} of {counted(len(self.logs), 'log')}"
         logs = [log.verdict for log in self.logs]
         return _first(logs, [_at(item, item.anchored) for item in self.sessions], good)
 
@@ -184,10 +184,12 @@ def _check_place(found: Transcript, folder: str, places: Mapping[str, list[str]]
 
 
 def _anchored(found: Transcript, stored: Mapping[str, tuple[int, str]], logs: Mapping[str, LogFacts]) -> Verdict:
+    if not found.start:
+        return Verdict(False, "there is no session.start that can be read")
     origin = str(found.start.get("log", ""))
     log = logs.get(origin)
     if log is None:
-        return Verdict(False, f"there is no log {origin or 'named in session.start'}")
+        return Verdict(False, f"there is no log {origin or '(session.start names none)'}")
     if not log.verdict.holds:
         return log.verdict
     anchor = log.anchors.get(found.session)
@@ -197,7 +199,7 @@ def _anchored(found: Transcript, stored: Mapping[str, tuple[int, str]], logs: Ma
     if fault is not None:
         found.faults.append(fault)
         return fault
-    return Verdict(True, f"start, seal and {len(stored)} objects are leaves of log {origin}")
+    return Verdict(True, f"start, seal and {counted(len(stored), 'object')} are leaves of log {origin}")
 
 
 def _wrong_anchor(found: Transcript, stored: Mapping[str, tuple[int, str]], anchor: Anchor) -> Verdict | None:
@@ -281,6 +283,12 @@ def _read_file(path: Path) -> Segment:
 def _at(item: SessionVerdicts, verdict: Verdict) -> Verdict:
     place = f"{item.session} {verdict.place}".rstrip()
     return Verdict(verdict.holds, verdict.evidence, place)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 session`, `2 sessions`, `2 leaves`."""
+    plural = noun.removesuffix("f") + "ves" if noun.endswith("leaf") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _first(before: Iterable[Verdict], rest: Iterable[Verdict], good: str) -> Verdict:

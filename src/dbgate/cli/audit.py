@@ -84,7 +84,7 @@ def examine(
     from dbgate.audit import spool
     from dbgate.audit.bucket import open_bucket
     from dbgate.audit.sessions import Archive
-    from dbgate.audit.verify import VerifyReport, verify_bucket
+    from dbgate.audit.verify import VerifyReport, counted, verify_bucket
 
     if path:
         alone = _single(path, keys)
@@ -106,7 +106,7 @@ def examine(
     else:
         report = verify_bucket(own_bucket, keys=keys, session=session, seen=seen, elsewhere=waiting)
     if waiting and not session:
-        report.notes.append(f"{_count(len(waiting), 'session')} in the spool, not shipped yet: dbgate audit ship")
+        report.notes.append(f"{counted(len(waiting), 'session')} in the spool, not shipped yet: dbgate audit ship")
     return report
 
 
@@ -198,15 +198,17 @@ def _await_shipper(state_dir: Path) -> None:
 
 
 def _tell_shipped(report: ShipReport) -> None:
+    from dbgate.audit.verify import counted
+
     if report.busy:
         print("notice: another shipper is at work", file=sys.stderr)
         return
     for name in report.recovered:
         print(f"notice: session {name} had died and was ended as crashed", file=sys.stderr)
-    done = f"{_count(len(report.shipped), 'session')} shipped ({report.objects} objects, {report.size_bytes} bytes)"
+    done = f"{counted(len(report.shipped), 'session')} shipped ({report.objects} objects, {report.size_bytes} bytes)"
     print(f"notice: {done}", file=sys.stderr)
     if report.waiting:
-        print(f"notice: {_count(len(report.waiting), 'session')} still open", file=sys.stderr)
+        print(f"notice: {counted(len(report.waiting), 'session')} still open", file=sys.stderr)
     for reason in report.refused.values():
         print(f"error: not shipped: {printable(reason)}", file=sys.stderr)
     if report.refused:
@@ -265,10 +267,6 @@ def _row(item: SessionVerdicts) -> tuple[str, ...]:
 
 def _word(verdict: Verdict) -> str:
     return "yes" if verdict.holds else "NO"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_json(report: VerifyReport) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def list_sessions(
     if not found:
         print("notice: no sessions", file=sys.stderr)
         return
-    headings = ("SESSION", "STARTED (UTC)", "PERSON", "TARGET", ">STATEMENTS", "OUTCOME")
+    headings = ("SESSION", "STARTED (UTC)", "PERSON", "TARGET", ">STMTS", "OUTCOME")
     print_table(headings, [_row(summary) for summary in found], elastic=("PERSON", "TARGET"))
     waiting = sum(summary.place == "spool" and not summary.live for summary in found)
     if waiting:
