@@ -1,0 +1,159 @@
+"""The display of the shell: results on the screen or in the pager, messages between them, a live line while waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TextIO
+
+from dbgate.doors.formats import Batch, Writer, masked_names, open_writer, write_result
+from dbgate.doors.formats.message import message_lines
+from dbgate.doors.formats.style import Style
+from dbgate.doors.shell.options import Options
+from dbgate.doors.shell.screen import Page, Screen, use_color
+from dbgate.doors.shell.waiting import WaitingLine
+from dbgate.errors import DbgateError
+from dbgate.model import Column, Outcome
+from dbgate.session.ports import RequestState, Rows
+
+MAX_CELL = 2000
+"""Text beyond this many columns is cut on the screen; `exec` never cuts."""
+
+
+class ShellDisplay:
+    """Shows results on `stdout` and messages on `stderr`. `keep_bytes` limits what is kept for the transcript."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, keep_bytes: int = 1024 * 1024) -> None:
+        self.options = Options()
+        self.screen = Screen(stdout, self.options, keep_bytes=keep_bytes)
+        self.masked: tuple[str, ...] = ()
+        """The masked columns of the latest result, with their tags where known."""
+        self.tags: Callable[[], Mapping[str, str]] = dict
+        """Gives the tags of the latest statement's masked columns, by column name."""
+        self.expanded_once = False
+        r"""Whether the next result is expanded (`\gx`)."""
+        self._messages = stderr
+        self._style = Style(use_color(stderr))
+        self._waiting: WaitingLine | None = None
+        self._waited_for = ""
+
+    def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
+        """Show the rows; when the person leaves the pager, the rest is thrown away."""
+        self.settle()
+        self.masked = tuple(self._described(masked_names(rows.columns, masked)))
+        page = self.screen.page()
+        wanted = _WhileRead(rows, page)
+        try:
+            writer = self._writer(page)
+            outcome = write_result(wanted, writer, masked, names=self.masked)
+            writer.close()
+        except DbgateError:
+            page.close()
+            raise
+        page.close()
+        if page.failure is not None:
+            self.message("error", f"the result cannot be written: {page.failure.strerror}")
+        return replace(outcome, truncated=wanted.stopped)
+
+    def message(self, level: str, text: str, hint: str = "") -> None:
+        """Show a message."""
+        self.settle()
+        self.say(message_lines(level, text, hint, self._style))
+
+    def waiting(self, state: RequestState, *, left_s: float | None) -> None:
+        """Show the live line; without a terminal, a notice for each change."""
+        if self._messages.isatty():
+            if self._waiting is None:
+                self._waiting = WaitingLine(self._messages, self.screen.size[0])
+            self._waiting.show(state, left_s)
+        elif self._waited_for != f"{state.id} {state.summary}":
+            self._waited_for = f"{state.id} {state.summary}"
+            self.message("notice", f"waiting for approval of request {state.id}: {state.summary}")
+
+    def output(self) -> tuple[str, bool]:
+        """What was shown since the last call, and whether there was more."""
+        return self.screen.seen()
+
+    def settle(self) -> None:
+        """Take the live line away."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Write lines that are harmless already to where messages go."""
+        encoding = getattr(self._messages, "encoding", None) or "utf-8"
+        text = "".join(f"{line}\n" for line in lines)
+        self._messages.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self._messages.flush()
+
+    def table(self, columns: Sequence[str], rows: Batch, *, title: str = "", notes: Sequence[str] = ()) -> None:
+        """Show a table of dbgate's own, titled, with notes beneath. It is no statement's result, so nothing is kept."""
+        page = self.screen.page(is_kept=False)
+        if title:
+            page.write((self.screen.style.heading(title) + "\n").encode())
+        if rows or not notes:
+            writer = self._writer(page, null="", expanded="off")
+            writer.begin([Column(name, "text") for name in columns], ())
+            writer.rows(list(rows))
+            writer.end("SELECT", len(rows), ())
+        page.write("".join(f"{note}\n" for note in notes).encode("utf-8", "backslashreplace"))
+        page.close()
+
+    def _writer(self, page: Page, **options: str) -> Writer:
+        style_on = self.screen.style.is_on and self.options.output is None
+        once, self.expanded_once = self.expanded_once, False
+        expanded = options.get("expanded", "on" if once else self.options.expanded)
+        on_screen = self.screen.is_terminal and self.options.output is None
+        return open_writer(
+            "table",
+            page,
+            color=style_on,
+            width=self.screen.size[0] if on_screen else None,
+            is_terminal=on_screen,
+            expanded=expanded,
+            null=options.get("null", self.options.null),
+            max_cell=MAX_CELL if on_screen else None,
+        )
+
+    def _described(self, names: Sequence[str]) -> Iterator[str]:
+        tags = self.tags() if names else {}
+        for name in names:
+            yield f"{name} ({tags[name]})" if name in tags else name
+
+
+class _WhileRead:
+    """Rows that stop when nobody reads them any more."""
+
+    def __init__(self, rows: Rows, page: Page) -> None:
+        self._rows = rows
+        self._page = page
+        self.stopped = False
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result columns."""
+        return self._rows.columns
+
+    @property
+    def status(self) -> str:
+        """The command tag."""
+        return self._rows.status
+
+    @property
+    def affected(self) -> int:
+        """Rows returned or changed."""
+        return self._rows.affected
+
+    def batches(self) -> Iterator[Batch]:
+        """The rows, while somebody reads them."""
+        for batch in self._rows.batches():
+            if self._page.is_gone:
+                self.stopped = True
+                self._rows.close()
+                return
+            yield batch
+
+    def close(self) -> None:
+        """Throw the rest away."""
+        self._rows.close()
