@@ -20,9 +20,9 @@ SCHEMES = ("file", "s3", "gs", "az")
 STORES = ("keyring", "file")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LOCAL_ONLY = ("groups", "email", "actor")
+_LOCAL_ONLY = ("groups", "email", "user", "actor")
 _OIDC_ONLY = (
-    "issuer client_id scopes audience client_secret_env groups_claim actor_claim redirect_uri resource "
+    "issuer client_id scopes audience client_secret_env groups_claim actor_claim redirect_uri prompt resource "
     "workload_token_file"
 ).split()
 
@@ -125,9 +125,11 @@ def _identity(value: Value, base: Path) -> IdentitySettings:
             ca_file=_optional_path(reader, "ca_file", base),
             groups=reader.texts("groups", ()),
             email=reader.text("email", ""),
+            user=reader.text("user", ""),
             actor=reader.choice("actor", [str(actor) for actor in Actor], known.actor),
             actor_claim=reader.text("actor_claim", ""),
             redirect_uri=reader.text("redirect_uri", known.redirect_uri),
+            prompt=reader.text("prompt", ""),
             resource=reader.text("resource", ""),
             workload_token_file=_optional_path(reader, "workload_token_file", base),
         )
