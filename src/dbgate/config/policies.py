@@ -70,3 +70,8 @@ def builtin_dir() -> Path:
 def builtin_names() -> tuple[str, ...]:
     """The built-in policies that others may extend."""
     return ("default.yaml", "labels.yaml", "read-only.yaml")
+
+
+def is_builtin(file: Path) -> bool:
+    """Whether a file is one of the built-in policies."""
+    return file.parent == builtin_dir() and file.name in builtin_names()

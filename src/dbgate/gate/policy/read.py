@@ -90,7 +90,6 @@ def join_files(files: Sequence[PolicyFile]) -> Policy:
     """Join the files of a policy; the last one is the policy itself, and its tests count. Raises `DocumentError`."""
     classify = tuple(entry for file in files for entry in file.classify)
     _check_tags(files, {entry.tag for entry in classify})
-    rules = _unique(files)
     functions = FunctionList(
         allow=tuple(dict.fromkeys(s for file in files for s in file.functions.allow)),
         extensions=tuple(dict.fromkeys(e for file in files for e in file.functions.extensions)),
@@ -102,7 +101,7 @@ def join_files(files: Sequence[PolicyFile]) -> Policy:
         mask=_masks(files),
         unmask=tuple(entry for file in files for entry in file.unmask),
         rows=tuple(entry for file in files for entry in file.rows),
-        rules=rules,
+        rules=_unique(files),
         limits=_limits(files),
         functions=functions,
         reason_required=next((f.reason for f in reversed(files) if f.reason), "optional") == "required",
@@ -171,7 +170,8 @@ def _unique(files: Sequence[PolicyFile]) -> tuple[Rule, ...]:
     for name, value in files[-1].rule_uses:
         if name not in found:
             raise value.error(f"rule: there is no rule {name}", suggest(name, found))
-    return tuple(found.values())
+    # The nearest file first: of several rules that deny, the first one's message is shown.
+    return tuple(rule for file in reversed(files) for rule in file.rules)
 
 
 def _masks(files: Iterable[PolicyFile]) -> tuple[tuple[str, MaskMethod], ...]:
