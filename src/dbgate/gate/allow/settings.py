@@ -90,7 +90,7 @@ _PREFIXES = {
 _PATH = Verdict(False, "search_path", "dbgate resolves names and applies the path itself", kind="owned")
 _TIMEOUT = Verdict(False, "bounded", "it may only be lowered", "name a value within the policy's limits", "bounded")
 
-_SECRET = frozenset(
+SECRET = frozenset(
     """archive_cleanup_command archive_command krb_server_keyfile primary_conninfo recovery_end_command restore_command
     ssl_passphrase_command""".split()
 )
@@ -186,7 +186,7 @@ def setting_verdict(name: str, action: str, value: str | None = None) -> Verdict
 def _shown(name: str) -> Verdict:
     if name == "all":
         return Verdict(False, reason="it shows every setting, dbgate's own too", hint="select from pg_settings")
-    if name in _SECRET:
+    if name in SECRET:
         return Verdict(False, reason="it may hold a password", kind="secret")
     known = name in _SHOWN_ONLY or name in _SET or name in _VALUES or name in BOUNDED
     return SAFE if known else UNKNOWN
@@ -206,7 +206,7 @@ def _refusal(name: str) -> Verdict:
     for prefix, reason in _PREFIXES.items():
         if name.startswith(prefix):
             return Verdict(False, reason=reason, kind="server")
-    if name in _SHOWN_ONLY or name in _SECRET:
+    if name in _SHOWN_ONLY or name in SECRET:
         return Verdict(False, reason="it belongs to the server", kind="server")
     if "." in name:
         return Verdict(
@@ -219,7 +219,7 @@ def _refusal(name: str) -> Verdict:
 
 
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*\Z", re.ASCII)
+_DURATION = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*\Z"
 
 
 def timeout_ms(value: str) -> float | None:
@@ -227,7 +227,7 @@ def timeout_ms(value: str) -> float | None:
 
     0 switches a timeout off. Source: PostgreSQL manual, 19.1.1; units are case-sensitive there and here.
     """
-    match = _DURATION.match(value)
+    match = re.match(_DURATION, value, re.ASCII)
     if match is None or (match[2] and match[2] not in _UNITS_MS):
         return None
     return float(match[1]) * _UNITS_MS[match[2] or "ms"]

@@ -261,6 +261,14 @@ def _move(known: StatementKind, body: Tree) -> StatementKind:
     return _refuse(known, f"a {named} could take the place of another that the policy knows", code=True)
 
 
+def _alter_table(known: StatementKind, body: Tree) -> StatementKind:
+    """A foreign table's options say which table of another server, file or program it shows."""
+    subtypes = {command.get("AlterTableCmd", {}).get("subtype") for command in body.get("cmds", ())}
+    if subtypes & {"AT_GenericOptions", "AT_AlterColumnGenericOptions"}:
+        return _refuse(known, _REMOTE)
+    return known
+
+
 _REFINED: Mapping[str, Callable[[StatementKind, Tree], StatementKind]] = {
     "TransactionStmt": _transaction,
     "VariableSetStmt": _set,
@@ -269,6 +277,7 @@ _REFINED: Mapping[str, Callable[[StatementKind, Tree], StatementKind]] = {
     "CreateTableAsStmt": _create_as,
     "CreateSchemaStmt": _create_schema,
     "VacuumStmt": _vacuum,
+    "AlterTableStmt": _alter_table,
     "GrantStmt": _grant,
     "AlterDefaultPrivilegesStmt": _grant,
     "RenameStmt": _move,

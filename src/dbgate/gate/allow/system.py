@@ -9,24 +9,12 @@ it must not see.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
+from dbgate.gate.allow.settings import SECRET
 from dbgate.gate.allow.verdict import SAFE, UNKNOWN, Verdict
 from dbgate.gate.names import literal, quote
 from dbgate.model import ColumnName
-
-
-@dataclass(frozen=True, slots=True)
-class SystemVerdict(Verdict):
-    """A verdict on a system relation. Where `special` is `masked`, `columns` holds the SQL that stands for its columns.
-
-    With `condition` that holds only for rows that describe hidden columns; `replacements` puts it all together.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    condition: str = ""
-
 
 _SAFE = frozenset(
     """
@@ -123,12 +111,12 @@ _GROUP_SAMPLES = """n_distinct dependencies most_common_vals most_common_val_nul
     most_common_base_freqs"""
 
 
-def _samples(names: str, condition: str) -> SystemVerdict:
+def _samples(names: str, condition: str) -> Verdict:
     return _masked("it shows samples of stored rows", condition, **dict.fromkeys(names.split(), "NULL"))
 
 
-def _masked(reason: str, condition: str = "", /, **columns: str) -> SystemVerdict:
-    return SystemVerdict(False, "masked", reason, columns=columns, condition=condition)
+def _masked(reason: str, condition: str = "", /, **columns: str) -> Verdict:
+    return Verdict(False, "masked", reason, columns=tuple(columns.items()), condition=condition)
 
 
 def _own_parameters(column: str) -> str:
@@ -142,26 +130,17 @@ def _own_parameters(column: str) -> str:
 
 
 def _setting_value(column: str) -> str:
-    secrets = ", ".join(literal(name) for name in sorted(_SECRET_SETTINGS))
+    secrets = ", ".join(literal(name) for name in sorted(SECRET))
     return (
         f"CASE WHEN name OPERATOR(pg_catalog.=) ANY (ARRAY[{secrets}]::pg_catalog.text[]) "
         f"OR pg_catalog.starts_with(pg_catalog.lower(name), 'dbgate.') THEN NULL ELSE {column} END"
     )
 
 
-_SECRET_SETTINGS = (
-    "archive_cleanup_command",
-    "archive_command",
-    "krb_server_keyfile",
-    "primary_conninfo",
-    "recovery_end_command",
-    "restore_command",
-    "ssl_passphrase_command",
-)
 _STATEMENTS = "it shows the text of statements"
 _PASSWORDS = "it may hold passwords"
 
-_MASKED: dict[str, SystemVerdict] = {
+_MASKED: dict[str, Verdict] = {
     "pg_attribute": _masked("it holds default values of rows", _BY_ATTRIBUTE, attmissingval="NULL"),
     "pg_cursors": _masked(_STATEMENTS, statement=_HIDDEN),
     "pg_db_role_setting": _masked(_PASSWORDS, setconfig=_own_parameters("setconfig")),
@@ -222,7 +201,7 @@ def is_system(schema: str, name: str) -> bool:
     )
 
 
-def system_verdict(schema: str, name: str) -> SystemVerdict:
+def system_verdict(schema: str, name: str) -> Verdict:
     """Say whether a statement may read a system relation: safe, `masked` (see `replacements`), or refused with a reason.
 
     Ask about relations for which `is_system` holds, temporary tables excepted.
@@ -231,28 +210,26 @@ def system_verdict(schema: str, name: str) -> SystemVerdict:
         return _catalog_verdict(name)
     if schema == "information_schema":
         found = _MASKED.get(f"{schema}.{name}")
-        return found or (_ALL if name in _INFORMATION_SCHEMA else _NONE)
+        return found or (SAFE if name in _INFORMATION_SCHEMA else UNKNOWN)
     if schema.startswith("pg_toast"):
-        return SystemVerdict(False, reason="it holds values of other tables, which carry no labels there")
+        return Verdict(False, reason="it holds values of other tables, which carry no labels there")
     if name in _EXTENSIONS_REFUSED:
-        return SystemVerdict(False, reason=_STATEMENTS)
-    return _EXTENSIONS.get(name, _NONE)
+        return Verdict(False, reason=_STATEMENTS)
+    return _EXTENSIONS.get(name, UNKNOWN)
 
 
-def _catalog_verdict(name: str) -> SystemVerdict:
+def _catalog_verdict(name: str) -> Verdict:
     if name in _SAFE:
-        return _ALL
+        return SAFE
     if name in _REFUSED:
-        return SystemVerdict(False, reason=_REFUSED[name])
-    return _MASKED.get(name, _NONE)
+        return Verdict(False, reason=_REFUSED[name])
+    return _MASKED.get(name, UNKNOWN)
 
 
-_ALL = SystemVerdict(SAFE.safe)
-_NONE = SystemVerdict(UNKNOWN.safe, reason=UNKNOWN.reason)
-_PLACE = re.compile(r"\{(columns|tables)\}")
+_PLACE = r"\{(columns|tables)\}"
 
 
-def replacements(verdict: SystemVerdict, hidden: Iterable[ColumnName]) -> dict[str, str]:
+def replacements(verdict: Verdict, hidden: Iterable[ColumnName]) -> dict[str, str]:
     """The SQL that stands for columns of a `masked` relation, by column; the others stay as they are.
 
     `hidden` are the columns that this identity sees masked, and all columns of tables with a row filter: statistics of
@@ -269,8 +246,5 @@ def replacements(verdict: SystemVerdict, hidden: Iterable[ColumnName]) -> dict[s
         "columns": ", ".join(f"({literal(c.schema)}, {literal(c.table)}, {literal(c.column)})" for c in found),
         "tables": ", ".join(f"({literal(s)}, {literal(t)})" for s, t in sorted({(c.schema, c.table) for c in found})),
     }
-    condition = _PLACE.sub(lambda match: lists[match[1]], verdict.condition)
-    return {
-        column: f"CASE WHEN {condition} THEN {value} ELSE {quote(column)} END"
-        for column, value in verdict.columns.items()
-    }
+    condition = re.sub(_PLACE, lambda match: lists[match[1]], verdict.condition)
+    return {column: f"CASE WHEN {condition} THEN {value} ELSE {quote(column)} END" for column, value in verdict.columns}

@@ -13,6 +13,7 @@ class Verdict:
     "NAME is refused: …", and `hint` what to do instead. A `special` name may stand there only under a condition that
     the caller has to check; a caller that does not know the condition must refuse. `kind` is the class of the reason
     (`reads-files`, `locks`, …); a name that is on no list has the reason `NOT_REVIEWED` and no kind.
+    `columns` and `condition` belong to system relations (`system.replacements`).
     """
 
     safe: bool
@@ -20,6 +21,8 @@ class Verdict:
     reason: str = ""
     hint: str = ""
     kind: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    condition: str = ""
 
 
 NOT_REVIEWED = "not reviewed"

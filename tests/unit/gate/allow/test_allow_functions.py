@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -217,3 +220,10 @@ def test_the_lists_are_read_without_costly_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_documentation_counts_right() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "functions.md").read_text()
+    counts = dict(re.findall(r"^\| ([a-z-]+) \| (\d+) \|", text, re.MULTILINE))
+    kinds = Counter(functions.refused().values())
+    assert counts == {"safe": str(len(functions.safe())), **{kind: str(n) for kind, n in kinds.items()}}
