@@ -15,7 +15,7 @@ from dbgate.audit.keys import own_keys
 from dbgate.audit.record import END, INTENT, OUTCOME, START, is_session_id, parse
 from dbgate.audit.transcript import Segment, check_transcript
 from dbgate.audit.verify import read_object
-from dbgate.errors import UsageError
+from dbgate.errors import AuditUnavailable, UsageError
 from dbgate.text import suggest
 
 OUTCOMES = ("ok", "denied", "failed", "crashed", "open")
@@ -160,15 +160,23 @@ class Filter:
 
 
 class Archive:
-    """The sessions of the spool and, when there is one, of the bucket."""
+    """The sessions of the spool and of the bucket; either may be None."""
 
-    def __init__(self, state_dir: Path, bucket: Bucket | None) -> None:
+    def __init__(self, state_dir: Path | None, bucket: Bucket | None) -> None:
         self._state_dir = state_dir
         self._bucket = bucket
 
     def in_spool(self) -> list[Place]:
-        """The sessions that wait here, newest first."""
-        names = spool.spooled(self._state_dir)
+        """The sessions that wait here, newest first. Raises `AuditUnavailable`."""
+        if self._state_dir is None:
+            return []
+        try:
+            names = spool.spooled(self._state_dir)
+        except OSError as error:
+            path = spool.spool_dir(self._state_dir)
+            raise AuditUnavailable(
+                f"the spool {path} cannot be read: {error.strerror}", hint=f"make {path} a directory of your own"
+            ) from None
         return [Place(name, directory=spool.session_dir(self._state_dir, name)) for name in reversed(names)]
 
     def in_bucket(self, wanted: Filter) -> Iterator[Place]:
@@ -217,7 +225,7 @@ class Archive:
 
     def first_fault(self, place: Place) -> str:
         """Where the transcript does not hold together, or the empty text. A stranger's seal passes here."""
-        keys = {key.id: key for key in own_keys(self._state_dir)}
+        keys = {key.id: key for key in own_keys(self._state_dir)} if self._state_dir else {}
         intact = check_transcript(place.session, self._segments(place), keys, unsafe_any_key=True).intact
         return "" if intact.holds or self._is_being_written(place) else str(intact)
 

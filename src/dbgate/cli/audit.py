@@ -91,7 +91,7 @@ def examine(
         if alone is not None:
             return VerifyReport([alone])
         bucket = open_bucket(path if "://" in path else Path(path).absolute().as_uri())
-        found = Archive(Path(os.devnull), bucket).find(session).session if session else ""
+        found = Archive(None, bucket).find(session).session if session else ""
         return verify_bucket(bucket, keys=keys, session=found, seen=seen)
     _await_shipper(settings.state_dir)
     waiting = spool.spooled(settings.state_dir)
