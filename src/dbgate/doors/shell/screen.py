@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -29,6 +30,8 @@ class Screen:
         self.style = Style(use_color(stream))
         self.waiting_for_pager = False
         """Whether the person is reading: Ctrl-C belongs to the pager then."""
+        self.paused_s = 0.0
+        """How long the person has read in pagers so far."""
         self._sink = Sink(stream, encoding=None)
         self._keep_bytes = self._room = keep_bytes
         self._kept: list[str] = []
@@ -130,11 +133,13 @@ class Page:
             self._pass("")
             self._screen.options.output.flush()
         if self._pager is not None:
+            started = time.monotonic()
             self._screen.waiting_for_pager = True
             try:
                 self._pager.close()
             finally:
                 self._screen.waiting_for_pager = False
+                self._screen.paused_s += time.monotonic() - started
 
     def _begin(self, write: Callable[[str], object]) -> None:
         held, self._held = self._held, []
