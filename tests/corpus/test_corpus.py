@@ -30,13 +30,14 @@ from dbgate.session.ports import Database
 HERE = Path(__file__).parent
 WORDS = ("ebrafish", "alrusine", "okapitis", "tapirish", "OALABEAR", "azelleon")
 NUMBERS = ("7741", "51507700")
-STAFF = Identity("local:test", "sam", email="sam@example.com", groups=("staff",))
 
 
 def cases(name: str) -> list[Any]:
     groups = yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
     return [
-        pytest.param(sql, group.get("expect", ""), id=f"{group['class'][:24]}-{number}")
+        pytest.param(
+            sql, (group.get("expect", ""), tuple(group.get("as", ["staff"]))), id=f"{group['class'][:24]}-{number}"
+        )
         for group in groups
         for number, sql in enumerate(group["sql"])
     ]
@@ -89,9 +90,10 @@ def connection(world: LiveDatabase, tmp_path_factory: pytest.TempPathFactory) ->
     opened.close()
 
 
-def judged(sql: str, connection: Database, policy: Policy) -> Judgement:
+def judged(sql: str, connection: Database, policy: Policy, groups: tuple[str, ...] = ("staff",)) -> Judgement:
     (source,) = split(sql)
-    return judge(source, Context(STAFF, policy, connection.catalog(), "test", datetime.now(UTC)))
+    identity = Identity("local:test", "sam", email="sam@example.com", groups=groups)
+    return judge(source, Context(identity, policy, connection.catalog(), "test", datetime.now(UTC)))
 
 
 def outcome(text: str, connection: Database) -> tuple[list[str], list[tuple[str | None, ...]], str]:
@@ -117,13 +119,14 @@ def leaked(*texts: str) -> set[str]:
     return {form for form in FORMS if form in everything}
 
 
-@pytest.mark.parametrize(("sql", "expect"), cases("leaks.yaml"))
-def test_nothing_leaks(sql: str, expect: str, connection: Database, policy: Policy) -> None:
+@pytest.mark.parametrize(("sql", "given"), cases("leaks.yaml"))
+def test_nothing_leaks(sql: str, given: tuple[str, tuple[str, ...]], connection: Database, policy: Policy) -> None:
+    expect, groups = given
     if expect == "error":
         with pytest.raises(StatementError):
-            judged(sql, connection, policy)
+            judged(sql, connection, policy, groups)
         return
-    judgement = judged(sql, connection, policy)
+    judgement = judged(sql, connection, policy, groups)
     decision = judgement.decision
     if expect == "denied":
         assert isinstance(decision, Deny), decision
@@ -134,9 +137,9 @@ def test_nothing_leaks(sql: str, expect: str, connection: Database, policy: Poli
     assert leaked(str(rows), seen) == set()
 
 
-@pytest.mark.parametrize(("sql", "expect"), cases("legitimate.yaml"))
+@pytest.mark.parametrize(("sql", "given"), cases("legitimate.yaml"))
 def test_what_is_allowed_behaves_like_postgresql(
-    sql: str, expect: str, connection: Database, policy: Policy, world: LiveDatabase
+    sql: str, given: object, connection: Database, policy: Policy, world: LiveDatabase
 ) -> None:
     decision = judged(sql, connection, policy).decision
     assert isinstance(decision, Allow | Rewrite), decision

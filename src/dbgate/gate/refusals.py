@@ -7,11 +7,16 @@ from collections.abc import Iterable
 from dbgate.gate.protection import Protection
 from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Label
-from dbgate.gate.statement import Examined, is_temporary, relation_bodies
+from dbgate.gate.statement import Examined, is_temporary
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Deny
 
-_MOVES = frozenset({"RenameStmt", "AlterObjectSchemaStmt", "AlterOwnerStmt"})
+_READS_OR_MOVES = frozenset(
+    """RenameStmt AlterObjectSchemaStmt AlterOwnerStmt AlterTableStmt IndexStmt ClusterStmt CreateStmt
+    CreateStatsStmt""".split()
+)
+"""Definitions that take columns out of the policy's globs (names, schemas), or whose building reads stored values:
+an index's condition decides its size, a unique one fails on equal values, a foreign key on missing ones."""
 
 
 def may_run(examined: Examined, protection: Protection, objects: SessionObjects) -> Deny | None:
@@ -78,24 +83,18 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
 
 
 def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
-    """Renaming or moving a relation would take its columns out of the policy's globs."""
-    kind = examined.kind
-    moves = kind in _MOVES
-    if kind == "AlterTableStmt":
-        moves = True
-    if not moves:
+    """A definition may not take labels off, nor be built from values that this identity may not see."""
+    if examined.kind not in _READS_OR_MOVES:
         return None
-    for body in relation_bodies(examined.body):
-        relation = protection.schema.lookup(
-            body.get("schemaname", ""), body["relname"], protection.schema.catalog.search_path
-        )
+    for touch in examined.touches:
+        relation = protection.schema.by_oid.get(touch.relation.oid) if touch.relation else None
         if relation is None:
             continue
         hidden = protection.hidden_columns(relation)
         if hidden:
             return Deny(
                 f"{relation.schema}.{relation.name} has columns that you see only masked: {', '.join(sorted(hidden))}",
-                hint="changing its definition could take the labels off; let somebody do it who sees them",
+                hint="such a definition could take the labels off, or show what it was built from",
             )
     return None
 
