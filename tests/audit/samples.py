@@ -13,8 +13,8 @@ from dbgate.audit.keys import own_keys
 from dbgate.audit.log import InstallationLog
 from dbgate.audit.note import Checkpoint, open_checkpoint
 from dbgate.audit.recorder import SessionRecorder, open_session
-from dbgate.audit.ship import ShipReport, ship
-from dbgate.audit.verify import VerifyReport, verify_bucket
+from dbgate.audit.shipping import ShipReport, ship
+from dbgate.audit.verification import VerifyReport, verify_bucket
 from dbgate.model import Json
 
 START: dict[str, Json] = {

@@ -14,8 +14,8 @@ from tests.audit.samples import Installation
 from dbgate.audit import spool
 from dbgate.audit.bucket import Bucket, open_bucket
 from dbgate.audit.keys import own_keys
-from dbgate.audit.ship import ship
-from dbgate.audit.verify import verify_bucket
+from dbgate.audit.shipping import ship
+from dbgate.audit.verification import verify_bucket
 from dbgate.errors import Unreachable
 
 REGION = "eu-central-1"

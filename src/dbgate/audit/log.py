@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from typing import Any
 
 from dbgate.audit import spool
 from dbgate.audit.keys import SigningKey, own_keys
-from dbgate.audit.merkle import leaf_hash, root_hash
 from dbgate.audit.record import canonical, digest, timestamp
 from dbgate.errors import AuditUnavailable, TranscriptAltered
 from dbgate.model import Json
@@ -84,7 +82,7 @@ class InstallationLog:
                 spool.private_dir(self.directory)
                 with spool.locked(self.directory / "lock"):
                     if not file.exists():
-                        spool.replace_file(file, f"dbgate/{secrets.token_hex(8)}\n".encode("ascii"))
+                        spool.replace_file(file, f"dbgate/{os.urandom(8).hex()}\n".encode("ascii"))
             return file.read_text("ascii").strip()
         except OSError as error:
             raise _unavailable(error) from None
@@ -113,6 +111,7 @@ class InstallationLog:
 
         Raises `TranscriptAltered` when the log no longer begins with what was signed before.
         """
+        from dbgate.audit.merkle import leaf_hash, root_hash
         from dbgate.audit.note import Checkpoint, sign_checkpoint
 
         origin = self.origin
@@ -176,6 +175,8 @@ class InstallationLog:
         return healed
 
     def _check_prefix(self, hashes: Sequence[bytes], last: tuple[bytes, int, bytes]) -> None:
+        from dbgate.audit.merkle import root_hash
+
         _, size, root = last
         if len(hashes) < size or root_hash(hashes[:size]) != root:
             raise TranscriptAltered(

@@ -221,12 +221,13 @@ def open_session(*, state_dir: Path, bucket: str, start: Mapping[str, Json], key
     `start` holds identity, target, door and the like; `bucket` (where the transcript is to go), `log`
     and `key` are added. Ends sessions that died before. Raises `AuditUnavailable`.
     """
-    from dbgate.audit.recover import recover
-
     try:
         spool.private_dir(spool.spool_dir(state_dir))
         spool.keep_private(spool.spool_dir(state_dir))
-        recover(state_dir, key_store)
+        if spool.unsealed(state_dir):
+            from dbgate.audit.recovery import recover
+
+            recover(state_dir, key_store)
     except OSError as error:
         raise _no_spool(state_dir, error) from None
     log = InstallationLog(state_dir)

@@ -14,7 +14,7 @@ from dbgate.audit.bucket import Bucket
 from dbgate.audit.keys import own_keys
 from dbgate.audit.record import END, INTENT, OUTCOME, START, is_session_id, parse
 from dbgate.audit.transcript import Segment, check_transcript
-from dbgate.audit.verify import read_object
+from dbgate.audit.verification import read_object
 from dbgate.errors import AuditUnavailable, UsageError
 from dbgate.text import suggest
 

@@ -15,13 +15,15 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dbgate.audit.record import is_session_id
 
 LOCK = "lock"
+SHIP_LOCK = "ship.lock"
+"""In the state directory: held by the one shipper at work."""
 _SEGMENT = re.compile(r"\d{5}\.jsonl")
 
 sync_data = getattr(os, "fdatasync", os.fsync)
@@ -152,6 +154,16 @@ def try_lock(path: Path, *, create: bool = False) -> int | None:
 def is_sealed(directory: Path) -> bool:
     """Whether the session has ended and nobody writes to it any more."""
     return not (directory / LOCK).exists()
+
+
+def ready(state_dir: Path, refused: Container[str] = ()) -> list[str]:
+    """The sealed sessions that wait to be shipped, without those of `refused`."""
+    return [name for name in spooled(state_dir) if name not in refused and is_sealed(session_dir(state_dir, name))]
+
+
+def unsealed(state_dir: Path) -> list[str]:
+    """The sessions that have not ended: their processes record, or died."""
+    return [name for name in spooled(state_dir) if not is_sealed(session_dir(state_dir, name))]
 
 
 def is_live(directory: Path) -> bool:

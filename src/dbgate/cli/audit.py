@@ -21,9 +21,9 @@ from dbgate.text import printable
 if TYPE_CHECKING:
     from dbgate.audit.keys import PublicKey
     from dbgate.audit.note import Checkpoint
-    from dbgate.audit.ship import ShipReport
+    from dbgate.audit.shipping import ShipReport
     from dbgate.audit.transcript import Verdict
-    from dbgate.audit.verify import SessionVerdicts, VerifyReport
+    from dbgate.audit.verification import SessionVerdicts, VerifyReport
     from dbgate.settings import Settings
 
 app = new_app(no_args_is_help=True)
@@ -42,7 +42,7 @@ def ship_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing, not even errors.")] = False,
 ) -> int:
     """Ship every finished session to the bucket now. Nothing leaves the spool before the bucket has it."""
-    from dbgate.audit.ship import ship
+    from dbgate.audit.shipping import ship
 
     try:
         settings = load()
@@ -84,7 +84,7 @@ def examine(
     from dbgate.audit import spool
     from dbgate.audit.bucket import open_bucket
     from dbgate.audit.sessions import Archive
-    from dbgate.audit.verify import VerifyReport, counted, verify_bucket
+    from dbgate.audit.verification import VerifyReport, counted, verify_bucket
 
     if path:
         alone = _single(path, keys)
@@ -149,7 +149,7 @@ def known_checkpoints(
 
 def _single(path: str, keys: Sequence[PublicKey]) -> SessionVerdicts | None:
     """The verdicts of one session's folder or file, or None when `path` is a whole bucket."""
-    from dbgate.audit.verify import verify_files
+    from dbgate.audit.verification import verify_files
 
     place = Path(path)
     if "://" in path:
@@ -162,7 +162,7 @@ def _single(path: str, keys: Sequence[PublicKey]) -> SessionVerdicts | None:
 
 
 def _verify_directory(directory: Path, keys: Sequence[PublicKey]) -> SessionVerdicts:
-    from dbgate.audit.verify import verify_files
+    from dbgate.audit.verification import verify_files
 
     files = sorted([*directory.glob("*.jsonl"), *directory.glob("*.zst"), *directory.glob("torn-*.bin")])
     return verify_files(directory.resolve().name, files, keys=keys, place=str(directory))
@@ -186,11 +186,10 @@ def _named_session(file: Path) -> str:
 def _await_shipper(state_dir: Path) -> None:
     """Let a shipper of this installation finish: in the middle of its work nothing would fit."""
     from dbgate.audit import spool
-    from dbgate.audit.ship import LOCK
 
     until = time.monotonic() + SHIPPER_WAIT_S
-    while (state_dir / LOCK).exists() and time.monotonic() < until:
-        lock = spool.try_lock(state_dir / LOCK)
+    while (state_dir / spool.SHIP_LOCK).exists() and time.monotonic() < until:
+        lock = spool.try_lock(state_dir / spool.SHIP_LOCK)
         if lock is not None:
             os.close(lock)
             return
@@ -198,7 +197,7 @@ def _await_shipper(state_dir: Path) -> None:
 
 
 def _tell_shipped(report: ShipReport) -> None:
-    from dbgate.audit.verify import counted
+    from dbgate.audit.verification import counted
 
     if report.busy:
         print("notice: another shipper is at work", file=sys.stderr)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tests.audit.samples import Installation, intent, lines, outcome
 
-from dbgate.audit import recover as recover_module
+from dbgate.audit import recovery as recovery_module
 from dbgate.audit import spool
 from dbgate.audit.log import InstallationLog
-from dbgate.audit.recover import recover
+from dbgate.audit.recovery import recover
 from dbgate.errors import AuditUnavailable
 
 
@@ -185,7 +185,7 @@ def test_what_was_never_begun_is_swept_after_an_hour(here: Installation) -> None
     for directory in (old, young):
         directory.mkdir()
         (directory / spool.LOCK).touch()
-    ago = old.stat().st_mtime - recover_module.STALE_S - 1
+    ago = old.stat().st_mtime - recovery_module.STALE_S - 1
     os.utime(old, (ago, ago))
     recover(here.state_dir, "file")
     assert not old.exists()

@@ -15,11 +15,12 @@ from tests.audit.samples import Installation, intent, overwrite
 from dbgate.audit import bucket as bucket_module
 from dbgate.audit import layout, spool
 from dbgate.audit import recorder as recorder_module
-from dbgate.audit import ship as ship_module
+from dbgate.audit import shipping as shipping_module
+from dbgate.audit.background import ship_in_background
 from dbgate.audit.bucket import Bucket, FileBucket, open_bucket
 from dbgate.audit.log import InstallationLog
 from dbgate.audit.record import SEGMENT_BYTES
-from dbgate.audit.ship import LOCK, ship, ship_in_background
+from dbgate.audit.shipping import ship
 from dbgate.errors import AuditUnavailable, TranscriptAltered, Unreachable, UsageError
 
 
@@ -204,7 +205,7 @@ def test_the_same_content_packed_otherwise_is_ours(here: Installation, monkeypat
         patched.setattr(
             layout, "compress", lambda c: zstandard.ZstdCompressor(level=1, write_checksum=True).compress(c)
         )
-        patched.setattr(ship_module, "publish_log", lambda *_: (_ for _ in ()).throw(Unreachable("cut off")))
+        patched.setattr(shipping_module, "publish_log", lambda *_: (_ for _ in ()).throw(Unreachable("cut off")))
         with pytest.raises(Unreachable):
             here.ship()
     assert here.ship().shipped == [session]
@@ -240,7 +241,7 @@ def test_a_log_in_the_bucket_that_is_not_ours_stops_shipping(here: Installation,
 
 def test_one_shipper_at_a_time(here: Installation) -> None:
     session = here.session()
-    lock = spool.try_lock(here.state_dir / LOCK, create=True)
+    lock = spool.try_lock(here.state_dir / spool.SHIP_LOCK, create=True)
     assert lock is not None
     try:
         assert here.ship().busy
@@ -255,14 +256,14 @@ def test_a_session_sealed_while_a_shipper_worked_is_shipped_too(
 ) -> None:
     first = here.session()
     late: list[str] = []
-    real = ship_module.publish_log
+    real = shipping_module.publish_log
 
     def publish(*arguments: Any) -> None:
         real(*arguments)
         if not late:
             late.append(here.session())
 
-    monkeypatch.setattr(ship_module, "publish_log", publish)
+    monkeypatch.setattr(shipping_module, "publish_log", publish)
     assert here.ship().shipped == [first, *late]
 
 
@@ -281,7 +282,7 @@ def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
 BACKGROUND = """
 import sys
 from pathlib import Path
-from dbgate.audit.ship import ship_in_background
+from dbgate.audit.background import ship_in_background
 print(ship_in_background(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
@@ -313,7 +314,7 @@ def test_the_background_shipper_holds_nobody_up(here: Installation, tmp_path: Pa
     assert shipped_bytes(here, session)
     lock = None
     while lock is None and time.monotonic() < until:
-        lock = spool.try_lock(here.state_dir / LOCK)
+        lock = spool.try_lock(here.state_dir / spool.SHIP_LOCK)
         time.sleep(0.05)
     assert lock is not None
     os.close(lock)

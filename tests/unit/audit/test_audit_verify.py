@@ -17,7 +17,7 @@ from dbgate.audit.keys import ensure_key, load_key, own_keys
 from dbgate.audit.log import InstallationLog, start_leaf
 from dbgate.audit.record import END, digest, encode
 from dbgate.audit.seal import DOMAIN, sealed_end
-from dbgate.audit.verify import VerifyReport, verify_bucket, verify_files
+from dbgate.audit.verification import VerifyReport, verify_bucket, verify_files
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +19,8 @@ from dbgate.audit.log import InstallationLog, ShippedObject, end_leaf, ship_leav
 from dbgate.audit.merkle import bundles, leaf_hash, root_hash, tiles
 from dbgate.audit.note import open_checkpoint
 from dbgate.audit.record import END, parse
-from dbgate.audit.recover import recover
+from dbgate.audit.recovery import recover
 from dbgate.errors import AuditUnavailable, TranscriptAltered, Unreachable
-
-LOCK = "ship.lock"
 
 
 @dataclass(slots=True)
@@ -50,7 +46,7 @@ def ship(state_dir: Path, bucket: str, key_store: str = "") -> ShipReport:
     try:
         spool.private_dir(state_dir)
         while True:
-            lock = spool.try_lock(state_dir / LOCK, create=True)
+            lock = spool.try_lock(state_dir / spool.SHIP_LOCK, create=True)
             if lock is None:
                 report.busy = True
                 return report
@@ -59,7 +55,7 @@ def ship(state_dir: Path, bucket: str, key_store: str = "") -> ShipReport:
             finally:
                 os.close(lock)
             # A session sealed while we held the lock found its own shipper turned away: look again.
-            if not _ready(state_dir, report):
+            if not spool.ready(state_dir, report.refused):
                 return report
     except OSError as error:
         raise AuditUnavailable(
@@ -68,60 +64,9 @@ def ship(state_dir: Path, bucket: str, key_store: str = "") -> ShipReport:
         ) from None
 
 
-def ship_in_background(state_dir: Path, settings_file: Path | None = None) -> bool:
-    """Start `dbgate audit ship --quiet` as a process of its own, and do not wait for it.
-
-    It shares nothing with this process: no pipes, no terminal, no signals. False when a shipper is
-    already at work (it will see our session) or nothing waits.
-    """
-    _forget_finished()
-    if not _ready(state_dir, ShipReport()):
-        return False
-    lock = spool.try_lock(state_dir / LOCK, create=True)
-    if lock is None:
-        return False
-    os.close(lock)
-    environment = dict(os.environ)
-    if settings_file is not None:
-        environment["DBGATE_CONFIG"] = str(settings_file.absolute())
-    # -P: never import from the folder we happen to stand in.
-    command = [sys.executable, "-P", "-m", "dbgate", "audit", "ship", "--quiet"]
-    try:
-        _started.append(
-            subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env=environment,
-            )
-        )
-    except OSError:
-        return False
-    return True
-
-
-_started: list[subprocess.Popen[bytes]] = []
-
-
-def _forget_finished() -> None:
-    """Reap earlier shippers, so that a long session leaves no zombies."""
-    _started[:] = [process for process in _started if process.poll() is None]
-
-
-def _ready(state_dir: Path, report: ShipReport) -> list[str]:
-    """The sealed sessions that this run has not dealt with yet."""
-    return [
-        session
-        for session in spool.spooled(state_dir)
-        if session not in report.refused and spool.is_sealed(spool.session_dir(state_dir, session))
-    ]
-
-
 def _ship_all(state_dir: Path, url: str, key_store: str, report: ShipReport) -> None:
     report.recovered += recover(state_dir, key_store)
-    ready = _ready(state_dir, report)
+    ready = spool.ready(state_dir, report.refused)
     log = InstallationLog(state_dir)
     if not ready and not log.entries():
         return

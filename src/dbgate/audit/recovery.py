@@ -82,10 +82,8 @@ def recover(state_dir: Path, key_store: str = "") -> list[str]:
     Cheap when there is none: it lists the spool and looks for lock files. Raises `AuditUnavailable`.
     """
     ended = []
-    for session in spool.spooled(state_dir):
+    for session in spool.unsealed(state_dir):
         directory = spool.session_dir(state_dir, session)
-        if spool.is_sealed(directory):
-            continue
         try:
             descriptor = spool.try_lock(directory / spool.LOCK)
             if descriptor is None:
