@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dbgate.catalog import Catalog
+from dbgate.catalog import Catalog, CatalogRelation
 from dbgate.errors import AuditUnavailable, ConnectionLost, DbgateError, Interrupted, StatementError, UsageError
 from dbgate.gate.decide import Context, Judgement
 from dbgate.gate.policy.model import Limits, Policy
@@ -37,7 +37,9 @@ from dbgate.model import (
     TransactionStatus,
 )
 from dbgate.session.driver import SessionDriver
+from dbgate.session.effects import Run
 from dbgate.session.ports import RequestState, Rows
+from dbgate.session.running import Cancellation, Runner
 
 ALICE = Identity("https://login.example.com/t", "alice", groups=("engineering",))
 TARGET = Target("payroll", "postgres", "postgresql:///payroll", environment="production")
@@ -600,3 +602,54 @@ def test_an_interrupt_raised_by_the_database_is_a_cancelled_statement() -> None:
     assert session.execute("SELECT 1") == [130]
     assert session.transcript.of("statement.outcome")[0]["status"] == "cancelled"
     assert not session.driver.closed
+
+
+def test_a_large_table_is_written_by_the_server_when_the_display_takes_it() -> None:
+    session = Session()
+    big = CatalogRelation(7, "payroll", "employees", "r", (), row_estimate=1_000_000)
+    view = CatalogRelation(8, "payroll", "v", "v", (), depends=(7,))
+    session.database.known = msgspec.structs.replace(CATALOG, relations=(big, view))
+    copies = CopyingDisplay(session.log)
+    copies.seen = ""
+    database = CopyingDatabase(session.log)
+    database.known = session.database.known
+    database.answers["SELECT * FROM (SELECT 1\n) AS q LIMIT 0"] = Result([[]], "SELECT 0", 0)
+    runner = Runner(database, copies, session.clock, Cancellation(database))
+    assert runner.run(Run("SELECT 1", (), 1, tables=(8,))).status == "COPIED 2"  # type: ignore[union-attr]
+    assert session.log.events == ["run SELECT * FROM (SELECT 1\n) AS q LIMIT 0", "copy out COPY (SELECT 1)"]
+    for left_alone in (Run("SELECT 1", (), 1), Run("SELECT 1", (), 1, tables=(9,))):
+        assert runner.run(left_alone).status == "DONE"  # type: ignore[union-attr]
+    database.transaction = OPEN
+    assert runner.run(Run("SELECT 1", (), 1, tables=(8,))).status == "DONE"  # type: ignore[union-attr]
+    database.transaction = IDLE
+    copies.takes_copies = False
+    assert runner.run(Run("SELECT 1", (), 1, tables=(8,))).status == "DONE"  # type: ignore[union-attr]
+
+
+def test_a_query_that_cannot_be_wrapped_runs_as_it_is() -> None:
+    log = Log()
+    database = CopyingDatabase(log)
+    big = CatalogRelation(7, "payroll", "employees", "r", (), row_estimate=1_000_000)
+    database.known = msgspec.structs.replace(CATALOG, relations=(big,))
+    database.answers["SELECT * FROM (SELECT 1\n) AS q LIMIT 0"] = StatementError("no", sqlstate="42601")
+    runner = Runner(database, CopyingDisplay(log), Clock(), Cancellation(database))
+    assert runner.run(Run("SELECT 1", (), 1, tables=(7,))).status == "DONE"  # type: ignore[union-attr]
+
+
+class CopyingDatabase(FakeDatabase):
+    def copy_out(self, text: str) -> Iterator[bytes]:
+        self.log(f"copy out {text}")
+        yield b"1\n"
+        yield b"2\n"
+
+
+class CopyingDisplay(FakeDisplay):
+    takes_copies = True
+
+    def copy_text(self, query: str, columns: Sequence[Column], *, max_rows: int | None) -> str:
+        return f"COPY ({query})"
+
+    def copied(
+        self, columns: Sequence[Column], blocks: Iterator[bytes], *, max_rows: int | None, max_bytes: int | None
+    ) -> Outcome:
+        return Outcome(f"COPIED {len(list(blocks))}")

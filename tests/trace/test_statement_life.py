@@ -179,7 +179,7 @@ def test_an_intent_is_durable_before_the_run_and_the_outcome_follows() -> None:
         "masked": ["payroll.employees.ssn"],
         "lineage_known": True,
     }
-    assert trace.run == Run(REWRITE.text, (), 7, masked=(0,), reads=True)
+    assert trace.run == Run(REWRITE.text, (), 7, masked=(0,), reads=True, tables=(16401,))
     outcome = trace.record("statement.outcome")
     assert (outcome["id"], outcome["status"], outcome["rows"], outcome["bytes"]) == (7, "SELECT 1", 1, 10)
     assert (outcome["masked"], outcome["digest"]) == (["payroll.employees.ssn"], "ab")

@@ -249,4 +249,10 @@ def _display(form: str, stream: BinaryIO | OutputFile, keep_bytes: int) -> ExecD
         width = shutil.get_terminal_size().columns
     output = Output(stream, keep_bytes=keep_bytes)
     writer = open_writer(form, output, color=on_terminal and not plain, width=width, is_terminal=on_terminal)
-    return ExecDisplay(writer, output, sys.stderr, color=sys.stderr.isatty() and not plain)
+    return ExecDisplay(
+        writer,
+        output,
+        sys.stderr,
+        color=sys.stderr.isatty() and not plain,
+        takes_copies=form == "csv" and not on_terminal,
+    )

@@ -72,7 +72,7 @@ def open_driver(
 
     settings = settings or settings_now()
     target = find_target(settings, target_name)
-    policy = load_policy(settings, target)
+    policy = load_policy(target)
     identity = current_identity(settings)
     recorder = open_session(
         state_dir=settings.state_dir,

@@ -115,7 +115,18 @@ class Attempt:
             reads=self.judgement.statement.access.strength <= Access.READ.strength,
             recount=self.recount if allowed else (),
             allowed=allowed,
+            tables=self._tables(),
         )
+
+    def _tables(self) -> tuple[int, ...]:
+        """What a query reads that COPY can wrap: no parameters, no locks, nothing written."""
+        statement = self.judgement.statement
+        query = statement.tree.get("SelectStmt")
+        if query is None or self.source.parameters or query.get("lockingClause") or query.get("intoClause"):
+            return ()
+        if any(touch.access is not Access.READ for touch in statement.touches):
+            return ()
+        return tuple(relation.oid for relation in statement.reads)
 
     def _at_most(self, allowed: Mapping[str, int]) -> int | None:
         """The rows that the statement itself may touch; what foreign keys carry along is only in `recount`."""

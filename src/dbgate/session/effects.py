@@ -54,6 +54,7 @@ class Run:
 
     With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
     is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`).
+    `tables` are the OIDs that a plain query without parameters reads; large ones may go out by COPY.
     Beyond `max_rows` or `max_bytes` no more is shown; `reads` tells that the rest need not even be fetched.
     """
 
@@ -68,6 +69,7 @@ class Run:
     reads: bool = True
     recount: tuple[CountQuery, ...] = ()
     allowed: Mapping[str, int] = field(default_factory=dict)
+    tables: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

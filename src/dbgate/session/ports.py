@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dbgate.catalog import Catalog
 from dbgate.model import (
@@ -140,6 +140,31 @@ class Display(Protocol):
 
     def output(self) -> tuple[str, bool]:
         """What the person saw since the last call (for the `output` record), and whether it was cut."""
+
+
+@runtime_checkable
+class CopiesOut(Protocol):
+    """A database that can also hand out the result of a query in COPY's form."""
+
+    def copy_out(self, text: str) -> Iterator[bytes]:
+        """Send `COPY (…) TO STDOUT` and yield blocks of whole lines. Raises like `Database.run`."""
+
+
+@runtime_checkable
+class TakesCopies(Protocol):
+    """A display that can also take a large result in COPY's form, which saves taking every cell in hand."""
+
+    @property
+    def takes_copies(self) -> bool:
+        """Whether it does, as it was set up."""
+
+    def copy_text(self, query: str, columns: Sequence[Column], *, max_rows: int | None) -> str:
+        """The COPY statement that gives the result of `query` as this display wants it, one row beyond `max_rows`."""
+
+    def copied(
+        self, columns: Sequence[Column], blocks: Iterator[bytes], *, max_rows: int | None, max_bytes: int | None
+    ) -> Outcome:
+        """Show the blocks and return the outcome. Lets the errors of `blocks` through."""
 
 
 class Clock(Protocol):

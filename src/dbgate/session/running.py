@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from dbgate.errors import ConnectionLost, DbgateError, Interrupted, StatementError
 from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus
+from dbgate.session.bulk import is_large
 from dbgate.session.effects import Exceeded, Failed, Run
-from dbgate.session.ports import Clock, Database, Display
+from dbgate.session.ports import Clock, CopiesOut, Database, Display, TakesCopies
 from dbgate.session.rows import TouchesMore, WatchedRows
 
 QUERY_CANCELED = "57014"
@@ -87,6 +88,10 @@ class Runner:
         return (self.clock.monotonic() - started) * 1000
 
     def _stream(self, run: Run) -> Outcome:
+        if run.tables and isinstance(self.display, TakesCopies) and isinstance(self.database, CopiesOut):
+            outcome = self._copy(run, self.database, self.display)
+            if outcome is not None:
+                return outcome
         rows = WatchedRows(
             self.database.run(run.text, run.parameters),
             max_rows=run.max_rows,
@@ -96,6 +101,22 @@ class Runner:
         )
         outcome = self.display.result(rows, statement_id=run.statement_id, masked=run.masked)
         return replace(outcome, truncated=outcome.truncated or rows.truncated)
+
+    def _copy(self, run: Run, database: CopiesOut, display: TakesCopies) -> Outcome | None:
+        """Let the server write the result of a query on a large table; None when that does not suit."""
+        idle = self.database.transaction is TransactionStatus.IDLE
+        if not (display.takes_copies and idle and is_large(self.database.catalog(), run.tables)):
+            return None
+        try:
+            rows = self.database.run(f"SELECT * FROM ({run.text}\n) AS q LIMIT 0")
+            columns = rows.columns
+            rows.close()
+        except StatementError:
+            return None
+        if not columns:
+            return None
+        text = display.copy_text(run.text, columns, max_rows=run.max_rows)
+        return display.copied(columns, database.copy_out(text), max_rows=run.max_rows, max_bytes=run.max_bytes)
 
     def _wrapped(self, run: Run) -> Outcome:
         """Run in a transaction, or in a savepoint of the person's own, and roll back what exceeds the grant.

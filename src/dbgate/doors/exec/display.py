@@ -17,7 +17,11 @@ from dbgate.session.ports import RequestState, Rows
 class ExecDisplay:
     """Writes results through `writer` to `output`, and messages to the text stream `messages`."""
 
-    def __init__(self, writer: Writer, output: Output, messages: TextIO, *, color: bool = False) -> None:
+    def __init__(
+        self, writer: Writer, output: Output, messages: TextIO, *, color: bool = False, takes_copies: bool = False
+    ) -> None:
+        """`takes_copies` tells that the format is CSV for a program, which the server may write itself."""
+        self.takes_copies = takes_copies
         self._writer = writer
         self._output = output
         self._messages = messages
@@ -35,6 +39,22 @@ class ExecDisplay:
         outcome = write_result(wanted, self._writer, masked)
         self._output.flush()
         return replace(outcome, truncated=wanted.stopped)
+
+    def copy_text(self, query: str, columns: Sequence[Column], *, max_rows: int | None) -> str:
+        """The COPY statement that gives the result of `query` as CSV."""
+        from dbgate.doors.exec.copying import copy_text
+
+        return copy_text(query, columns, max_rows=max_rows)
+
+    def copied(
+        self, columns: Sequence[Column], blocks: Iterator[bytes], *, max_rows: int | None, max_bytes: int | None
+    ) -> Outcome:
+        """Write CSV that the server made, as it comes."""
+        from dbgate.doors.exec.copying import header, pour
+
+        outcome = pour(header(columns), blocks, self._output, max_rows=max_rows, max_bytes=max_bytes)
+        self._output.flush()
+        return outcome
 
     def message(self, level: str, text: str, hint: str = "") -> None:
         """Write a message; further lines of its text (a place in the statement) stand as they are."""

@@ -1,0 +1,521 @@
+"""`dbgate exec` against a real PostgreSQL: what goes to stdout, to stderr and on record, and every exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.approvals.kit import person, running_service
+from tests.conftest import LiveDatabase
+
+from dbgate.cli.app import run
+from dbgate.config import load_settings
+from dbgate.identity import current_identity
+
+WORLD = """
+CREATE SCHEMA payroll;
+CREATE TABLE payroll.employees (
+  id integer PRIMARY KEY, full_name text NOT NULL, ssn text, salary numeric(10, 2), note text);
+CREATE TABLE payroll.pay (
+  id integer PRIMARY KEY, employee integer NOT NULL REFERENCES payroll.employees ON DELETE CASCADE, amount numeric);
+INSERT INTO payroll.employees SELECT n, 'Person ' || n, '123-45-' || 6000 + n, 1000 * n FROM generate_series(1, 9) n;
+INSERT INTO payroll.pay SELECT n, 1 + n % 9, 10 FROM generate_series(1, 30) n;
+GRANT USAGE ON SCHEMA payroll TO {app};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA payroll TO {app};
+"""
+
+POLICY = """
+version: 1
+classify:
+  - {columns: [payroll.employees.ssn], tag: pii.ssn}
+mask:
+  pii.ssn: {method: partial, last: 4}
+rules:
+  - {id: read, when: {groups: [engineering], access: read}, effect: allow}
+  - {id: write, when: {groups: [engineering], verbs: [insert, update, delete], tables: ["payroll.*"]}, effect: allow}
+  - {id: no-destruction, when: {verbs: [drop, truncate, alter]}, effect: deny, message: Schema changes go through migrations.}
+  - {id: bulk, when: {verbs: [update, delete], rows: ">3"}, effect: approve, reviewers: [{groups: [dba], count: 1}], expires: 1h}
+limits: {rows: 50, statement_timeout: 20s}
+"""
+
+CONFIG = """
+identity: {provider: local, email: ann@example.com, groups: [engineering]}
+audit: {key_store: file}
+targets:
+  pay: {engine: postgres, dsn: "%s", environment: test, policy: policy.yaml}
+  away: {engine: postgres, dsn: "postgresql://127.0.0.1:1/x?connect_timeout=2", policy: policy.yaml}
+"""
+
+DBGATE = [sys.executable, "-m", "dbgate"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Desk:
+    """A laptop with a configuration, a policy and a target."""
+
+    def __init__(self, home: Path, database: LiveDatabase, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home = home
+        self.database = database
+        self.capsys = capsys
+        self.configure()
+
+    def configure(self, extra: str = "", policy: str = POLICY) -> None:
+        (self.home / "policy.yaml").write_text(policy, encoding="utf-8")
+        text = CONFIG % self.database.app_dsn.replace('"', "") if "://" in self.database.app_dsn else CONFIG % self.url
+        (self.home / "config.yaml").write_text(text + extra, encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        return self.database.app_dsn
+
+    def exec(self, *arguments: str, target: str = "pay") -> Done:
+        """Run `dbgate exec` in this process."""
+        self.capsys.readouterr()
+        code = run(["exec", target, *arguments])
+        captured = self.capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start `dbgate exec` as a process of its own."""
+        return subprocess.Popen(
+            [*DBGATE, "exec", "pay", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def sessions(self) -> list[list[dict[str, Any]]]:
+        """The records of all spooled sessions, oldest session first."""
+        found = []
+        for folder in sorted((load_settings().state_dir / "spool").iterdir()):
+            if not folder.name.startswith("."):
+                lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+                found.append([json.loads(line) for line in lines])
+        return found
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """The records of one kind of the latest session."""
+        return [record for record in self.sessions()[-1] if record["kind"] == kind]
+
+
+@pytest.fixture
+def desk(
+    dbgate_home: Path,
+    world: LiveDatabase,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Desk:
+    monkeypatch.setattr("dbgate.audit.ship_in_background", lambda *_: False)
+    return Desk(dbgate_home, world, capsys)
+
+
+@pytest.fixture(scope="module")
+def world(module_database: LiveDatabase) -> LiveDatabase:
+    module_database.execute(WORLD.format(app=module_database.app_user))
+    return module_database
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    def feed(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return feed
+
+
+def test_a_masked_result_goes_to_stdout_and_the_session_on_record(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT id, ssn FROM payroll.employees WHERE id < 3 ORDER BY id", "--reason", "ticket 7")
+    assert (done.code, done.out, done.err) == (0, "id,ssn\n1,***6001\n2,***6002\n", "")
+    kinds = [record["kind"] for record in desk.sessions()[-1]]
+    assert kinds == ["session.start", "statement.intent", "output", "statement.outcome", "session.end"]
+    start, intent, output, outcome, end = desk.sessions()[-1]
+    assert (start["target"], start["door"], start["reason"]) == ("pay", "exec", "ticket 7")
+    assert start["identity"]["email"] == "ann@example.com"
+    assert (intent["decision"], intent["masked"]) == ("rewrite", ["payroll.employees.ssn"])
+    assert output["text"] == done.out
+    assert (outcome["status"], outcome["rows"]) == ("SELECT 2", 2)
+    assert (end["reason"], end["statements"], end["rows"]) == ("ended", 1, 2)
+    assert "123-45" not in json.dumps(desk.sessions()[-1])
+
+
+def test_json_holds_one_object_per_statement(desk: Desk) -> None:
+    done = desk.exec("--format", "json", "-c", "SELECT id, ssn FROM payroll.employees WHERE id = 1; BEGIN; ROLLBACK")
+    first, second, third = done.json
+    assert first["rows"] == [[1, "***6001"]]
+    assert (first["row_count"], first["masked"], first["status"]) == (1, ["ssn"], "SELECT 1")
+    assert (second["columns"], second["status"], third["status"]) == ([], "BEGIN", "ROLLBACK")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "ndjson", "markdown"])
+def test_no_format_shows_what_is_masked(desk: Desk, form: str) -> None:
+    done = desk.exec("--format", form, "-c", "SELECT * FROM payroll.employees ORDER BY id")
+    assert done.code == 0
+    assert "***6001" in done.out
+    assert "123-45" not in done.out
+
+
+def test_commands_and_files_run_in_the_order_given(desk: Desk, tmp_path: Path, stdin: Callable[[bytes], None]) -> None:
+    file = tmp_path / "two.sql"
+    file.write_bytes(b"\xef\xbb\xbfSELECT 2 AS n;\n")
+    stdin(b"SELECT 3 AS n; SELECT 4 AS n")
+    done = desk.exec("-f", str(file), "-c", "SELECT 1 AS n", "-f", "-", "-cSELECT 5 AS n", "--format", "ndjson")
+    assert [json.loads(line)["n"] for line in done.out.splitlines()] == [2, 1, 3, 4, 5]
+
+
+def test_standard_input_is_the_default_script(desk: Desk, stdin: Callable[[bytes], None]) -> None:
+    stdin(b"SELECT 1 AS n")
+    assert desk.exec().out == "n\n1\n"
+    stdin(b"-- nothing here\n")
+    assert desk.exec("--format", "json").out == "[]\n"
+
+
+def test_parameters_are_values(desk: Desk) -> None:
+    text = "'; DROP TABLE payroll.pay; --"
+    done = desk.exec("-c", "SELECT :a::text AS a, ':a' AS b", "-p", f"a={text}", "--format", "json")
+    assert done.json[0]["rows"] == [[text, ":a"]]
+    assert desk.records("statement.intent")[0]["parameters"] == [text]
+
+
+def test_a_parameter_that_meets_a_labelled_column_is_not_recorded(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT id FROM payroll.employees WHERE ssn = :ssn", "-p", "ssn=123-45-6001")
+    assert (done.code, done.out) == (0, "id\n")
+    assert done.err == "notice: compared on its mask: payroll.employees.ssn\n"
+    assert desk.records("statement.intent")[0]["parameters"] == ["***"]
+
+
+def test_the_environment_gives_options(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBGATE_COMMAND", "SELECT :a::int + 1 AS n")
+    monkeypatch.setenv("DBGATE_PARAM", "a=1")
+    monkeypatch.setenv("DBGATE_FORMAT", "markdown")
+    assert "| 2 |" in desk.exec().out.replace("  ", " ")
+
+
+def test_an_output_file(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    file.write_text("old" * 100, encoding="utf-8")
+    assert desk.exec("-c", "DROP TABLE payroll.pay", "-o", str(file)).code == 3
+    assert file.read_text(encoding="utf-8") == "old" * 100
+    done = desk.exec("-c", "SELECT 1 AS n", "-o", str(file))
+    assert (done.code, done.out, file.read_text(encoding="utf-8")) == (0, "", "n\n1\n")
+
+
+def test_a_result_beyond_the_policy_s_limit_is_cut(desk: Desk) -> None:
+    done = desk.exec("-c", "BEGIN; SELECT n FROM generate_series(1, 5000) n; SELECT 1 AS still_here; COMMIT")
+    assert done.code == 0
+    assert done.out.splitlines() == ["n", *(str(n) for n in range(1, 51)), "still_here", "1"]
+    assert done.err.startswith("notice: the result was cut after 50 rows\nhint: the policy allows 50 rows")
+    assert desk.records("statement.outcome")[1]["truncated"] is True
+
+
+def test_1_the_database_refuses(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT 1/0; SELECT 2")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: division by zero")
+    assert desk.records("statement.outcome")[0]["sqlstate"] == "22012"
+    assert len(desk.records("statement.intent")) == 1
+
+
+def test_1_a_syntax_error_has_a_place_and_nothing_is_sent(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT 1; SELECT * FORM t WHERE a = 'S3CRET'")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[0] == 'error: syntax error at or near "FORM"'
+    assert done.err.splitlines()[2].index("^") == done.err.splitlines()[1].index("FORM")
+    assert [record["kind"] for record in desk.sessions()[-1]] == ["session.start", "statement.intent", "session.end"]
+    assert "S3CRET" not in json.dumps(desk.sessions()[-1])
+
+
+def test_keep_going_runs_the_rest_and_returns_the_first_failure(desk: Desk) -> None:
+    done = desk.exec("--keep-going", "-c", "SELECT 1/0; DROP TABLE payroll.pay; SELECT 2 AS n", "-c", "SELECT 3 AS n")
+    assert (done.code, done.out) == (1, "n\n2\nn\n3\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-c", "SELECT 1", "--format", "cvs"], "error: no such format: cvs\nhint: did you mean csv?\n"),
+        (["-c", "SELECT 1", "--formt", "csv"], "error: no such option: --formt\nhint: did you mean --format?\n"),
+        (["-c", "SELECT 1", "-p", "a"], "error: not a parameter: a\n"),
+        (["-c", "SELECT 1", "-p", "1a=b"], "error: not a parameter: 1a\n"),
+        (["-c", "SELECT 1", "-p", "a=1", "-p", "a=2"], "error: the parameter a is given twice\n"),
+        (["-c", "SELECT 1", "--wait", "soon"], "error: not a duration: soon\n"),
+        (["-c", "SELECT 1", "--wait", "1", "--no-wait"], "error: --wait and --no-wait exclude each other\n"),
+        (["-f", "missing.sql"], "error: cannot read missing.sql: No such file or directory\n"),
+        (["-c", "SELECT 1", "-o", "missing/out.csv"], "error: cannot write missing/out.csv: No such file"),
+    ],
+)
+def test_2_usage(desk: Desk, arguments: list[str], said: str) -> None:
+    done = desk.exec(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(said)
+    assert not (load_settings().state_dir / "spool").exists()
+
+
+def test_2_an_unknown_target(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT 1", target="pya")
+    assert (done.code, done.err) == (2, "error: no such target: pya\nhint: did you mean pay?\n")
+
+
+def test_2_a_script_that_is_not_text(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "binary.sql"
+    file.write_bytes(b"SELECT '\xff\xfe'")
+    assert desk.exec("-f", str(file)).err.startswith(f"error: {file} is not UTF-8 text (byte 9)")
+
+
+def test_2_a_required_reason(desk: Desk) -> None:
+    desk.configure(policy=POLICY + "reason: required\n")
+    done = desk.exec("-c", "SELECT 1")
+    assert (done.code, done.out) == (2, "")
+    assert "hint: give one with --reason TEXT" in done.err
+    assert desk.exec("-c", "SELECT 1", "--reason", "audit").code == 0
+
+
+def test_3_denied_with_rule_and_file(desk: Desk) -> None:
+    done = desk.exec("-c", "DROP TABLE payroll.pay")
+    place = f"{desk.home}/policy.yaml:10"
+    assert (done.code, done.out) == (3, "")
+    assert done.err.splitlines()[0] == f"denied: rule no-destruction ({place}): Schema changes go through migrations."
+    assert desk.records("statement.intent")[0]["rules"] == [f"no-destruction ({place})"]
+    assert desk.database.query("SELECT count(*) FROM payroll.pay") == [(30,)]
+
+
+def test_a_dry_run_decides_and_runs_nothing(desk: Desk) -> None:
+    done = desk.exec("--dry-run", "-c", "SELECT ssn FROM payroll.employees")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("notice: dry run: it would run rewritten")
+    assert "SELECT ssn FROM (SELECT" in done.err
+    assert desk.exec("--dry-run", "-c", "UPDATE payroll.pay SET amount = 0 WHERE id > 0").code == 4
+    assert desk.exec("--dry-run", "-c", "DROP TABLE payroll.pay").code == 3
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE amount = 0") == [(0,)]
+
+
+def test_5_nobody_is_signed_in(desk: Desk) -> None:
+    file = desk.home / "config.yaml"
+    oidc = "identity: {provider: oidc, issuer: https://login.example.com/t, client_id: c, token_store: file}"
+    local = "identity: {provider: local, email: ann@example.com, groups: [engineering]}"
+    file.write_text(file.read_text(encoding="utf-8").replace(local, oidc), encoding="utf-8")
+    done = desk.exec("-c", "SELECT 1")
+    assert done.code == 5
+    assert "dbgate login" in done.err
+
+
+def test_6_an_unwritable_spool_runs_nothing(desk: Desk) -> None:
+    state = load_settings().state_dir
+    state.mkdir(parents=True)
+    (state / "spool").write_text("not a directory", encoding="utf-8")
+    done = desk.exec("-c", "UPDATE payroll.pay SET amount = 0 WHERE id = 1")
+    assert (done.code, done.out) == (6, "")
+    assert "hint: " in done.err
+    assert desk.database.query("SELECT amount FROM payroll.pay WHERE id = 1") == [(10,)]
+
+
+def test_6_a_full_spool_runs_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbgate.audit import spool
+
+    def full(descriptor: int, content: bytes) -> None:
+        if b'"statement.intent"' in content:
+            raise OSError(28, "No space left on device")
+        os.write(descriptor, content)
+
+    monkeypatch.setattr(spool, "write_all", full)
+    done = desk.exec("--keep-going", "-c", "UPDATE payroll.pay SET amount = 0 WHERE id = 1; SELECT 1")
+    assert (done.code, done.out) == (6, "")
+    assert done.err.startswith("error: nothing was run, for it cannot be recorded: ")
+    assert done.err.count("error:") == 1
+    assert desk.database.query("SELECT amount FROM payroll.pay WHERE id = 1") == [(10,)]
+
+
+def test_7_the_database_is_away(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT 1", target="away")
+    assert (done.code, done.out) == (7, "")
+    assert [record["kind"] for record in desk.sessions()[-1]] == ["session.start", "session.end"]
+    assert desk.records("session.end")[0]["reason"] == "no connection"
+
+
+def test_7_a_connection_lost_in_the_middle_of_a_statement(desk: Desk) -> None:
+    process = desk.start("--keep-going", "-c", "SELECT count(*) FROM generate_series(1, 1e11::bigint); SELECT 1")
+    wait_for_statement(desk, "generate_series")
+    killed = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE state = 'active' AND query LIKE '%generate_series%' AND pid <> pg_backend_pid()"
+    )
+    desk.database.query(killed)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (7, "")
+    assert err.startswith("error: ")
+    assert desk.records("statement.outcome")[0]["status"] == "unknown"
+    assert desk.records("session.end")[0]["reason"] == "connection lost"
+    assert len(desk.records("statement.intent")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_130_a_signal_cancels_records_and_ends_the_session(desk: Desk, number: signal.Signals) -> None:
+    process = desk.start("-c", "SELECT count(*) FROM generate_series(1, 1e11::bigint)")
+    wait_for_statement(desk, "generate_series")
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert desk.records("statement.outcome")[0]["status"] == "cancelled"
+    assert "seal" in desk.records("session.end")[0]
+    assert running_statements(desk, "generate_series") == 0
+
+
+def test_a_killed_process_leaves_an_unknown_outcome_at_the_next_start(desk: Desk) -> None:
+    process = desk.start("-c", "SELECT count(*) FROM generate_series(1, 1e11::bigint)")
+    wait_for_statement(desk, "generate_series")
+    process.kill()
+    process.communicate(timeout=20)
+    assert desk.records("statement.outcome") == []
+    assert desk.exec("-c", "SELECT 1").code == 0
+    dead = desk.sessions()[-2]
+    assert [record["kind"] for record in dead] == [
+        "session.start",
+        "statement.intent",
+        "statement.outcome",
+        "session.end",
+    ]
+    assert (dead[2]["status"], dead[3]["reason"]) == ("unknown", "crashed")
+    desk.database.query(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%1e11%' AND pid <> pg_backend_pid()"
+    )
+
+
+def test_a_reader_that_goes_away_ends_the_session_properly(desk: Desk) -> None:
+    desk.configure(policy=POLICY.replace("rows: 50, ", ""))
+    process = desk.start("-c", "SELECT repeat('x', 1000) FROM generate_series(1, 100000)", "-c", "SELECT 2")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=20) == 141
+    assert err == ""
+    assert desk.records("statement.outcome")[0]["truncated"] is True
+    assert len(desk.records("statement.intent")) == 1
+    assert "seal" in desk.records("session.end")[0]
+
+
+def running_statements(desk: Desk, text: str) -> int:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        f" WHERE state = 'active' AND query LIKE '%{text}%' AND pid <> pg_backend_pid()"
+    )
+    return int(desk.database.query(query)[0][0])
+
+
+def wait_for_statement(desk: Desk, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while not running_statements(desk, text):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def reviewed(desk: Desk) -> Iterator[Any]:
+    """A desk with an approvals service; `approve(id)` is a DBA's."""
+    with running_service(load_settings().state_dir) as service:
+        desk.configure(f"approvals: {{url: '{service.url}'}}\n")
+        yield service
+
+
+UPDATE = "UPDATE payroll.pay SET amount = amount + 1 WHERE id <= 5"
+
+
+def test_4_pending_then_approved_then_run_once(desk: Desk, reviewed: Any) -> None:
+    before = desk.database.query("SELECT sum(amount) FROM payroll.pay")[0][0]
+    done = desk.exec("--format", "json", "--no-wait", "-c", UPDATE, "--reason", "raise")
+    assert done.code == 4
+    [pending] = done.json
+    assert pending["status"] == "pending"
+    assert f"--request {pending['request']}" in done.err
+    assert desk.database.query("SELECT sum(amount) FROM payroll.pay")[0][0] == before
+    assert desk.records("approval.requested")[0]["measured"] == {"payroll.pay": 5}
+
+    reviewed.client(person("dora", "dba")).decide(pending["request"], "approve", "")
+    other = desk.exec("--request", pending["request"], "-c", UPDATE.replace("+ 1", "+ 1000"))
+    assert other.code == 4
+    assert desk.database.query("SELECT sum(amount) FROM payroll.pay")[0][0] == before
+
+    done = desk.exec("--format", "json", "--request", pending["request"], "-c", UPDATE, "--reason", "raise")
+    assert (done.code, done.json[0]["status"]) == (0, "UPDATE 5")
+    assert desk.database.query("SELECT sum(amount) FROM payroll.pay")[0][0] == before + 5
+    assert desk.records("approval.redeemed")[0]["request"] == pending["request"]
+    assert desk.records("statement.intent")[0]["grant"]
+
+    again = desk.exec("--request", pending["request"], "-c", UPDATE)
+    assert again.code == 4
+    assert desk.database.query("SELECT sum(amount) FROM payroll.pay")[0][0] == before + 5
+
+
+def test_4_denied_by_a_reviewer(desk: Desk, reviewed: Any) -> None:
+    request = desk.exec("--format", "json", "-c", UPDATE).json[0]["request"]
+    reviewed.client(person("dora", "dba")).decide(request, "deny", "too much")
+    done = desk.exec("--request", request, "-c", UPDATE)
+    assert done.code == 4
+    assert done.err.startswith(f"denied: request {request} was denied")
+
+
+def test_a_run_waits_for_its_approval(desk: Desk, reviewed: Any) -> None:
+    dora = reviewed.client(person("dora", "dba"))
+    process = desk.start("--wait", "1m", "-c", "DELETE FROM payroll.employees WHERE id IN (8, 9)")
+    deadline = time.monotonic() + 20
+    while not (found := list(dora.find(limit=5, status="pending"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    dora.decide(found[0].id, "approve", "")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, ""), err
+    assert err.startswith("notice: waiting for approval of request")
+    measured = desk.records("approval.redeemed")[0]["measured"]
+    assert measured == {"payroll.employees": 2, "payroll.pay": 6}
+    assert desk.database.query("SELECT count(*) FROM payroll.employees") == [(7,)]
+
+
+def test_more_rows_than_were_approved_are_refused(desk: Desk, reviewed: Any) -> None:
+    text = "DELETE FROM payroll.pay WHERE id > 100"
+    desk.database.execute("INSERT INTO payroll.pay SELECT n, 1, 1 FROM generate_series(101, 105) n")
+    request = desk.exec("--format", "json", "-c", text).json[0]["request"]
+    reviewed.client(person("dora", "dba")).decide(request, "approve", "")
+    desk.database.execute("INSERT INTO payroll.pay SELECT n, 1, 1 FROM generate_series(106, 106) n")
+    done = desk.exec("--request", request, "-c", text)
+    assert done.code == 3
+    assert "touches 6 rows of payroll.pay now, and was approved for 5" in done.err
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE id > 100") == [(6,)]
+    desk.database.execute("DELETE FROM payroll.pay WHERE id > 100")
+
+
+def test_7_approvals_are_away_and_everything_else_works(desk: Desk) -> None:
+    desk.configure("approvals: {url: 'http://127.0.0.1:1'}\n")
+    done = desk.exec("--keep-going", "-c", UPDATE, "-c", "SELECT 1 AS n")
+    assert (done.code, done.out) == (7, "n\n1\n")
+    assert desk.records("statement.intent")[0]["decision"] == "approve"
+
+
+def test_the_person_s_identity_reaches_the_approvals_service(desk: Desk, reviewed: Any) -> None:
+    request = desk.exec("--format", "json", "-c", UPDATE).json[0]["request"]
+    view = reviewed.client(person("dora", "dba")).state(request).view
+    assert json.dumps(view).count(current_identity(load_settings()).email) >= 1
