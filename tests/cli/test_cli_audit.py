@@ -312,6 +312,10 @@ def test_an_export_that_cannot_be_written(desk: Desk) -> None:
     assert "error: cannot write /nonexistent/x.sql: No such file or directory" in ran.err
 
 
+FORKS = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+"""Python 3.12 and later warn of a fork beside the threads of the test runner."""
+
+
 def terminal(here: Installation, *arguments: str) -> Any:
     variables = {**os.environ, **environment(here), "TERM": "xterm-256color"}
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
@@ -326,6 +330,7 @@ def terminal(here: Installation, *arguments: str) -> Any:
     )
 
 
+@FORKS
 def test_stepping_through_a_session_on_a_terminal(tmp_path: Path) -> None:
     here = Installation(tmp_path)
     session = eventful(here)
@@ -344,6 +349,7 @@ def test_stepping_through_a_session_on_a_terminal(tmp_path: Path) -> None:
     assert child.exitstatus == 0
 
 
+@FORKS
 def test_ctrl_c_ends_a_replay_cleanly(tmp_path: Path) -> None:
     here = Installation(tmp_path)
     session = eventful(here)
@@ -357,6 +363,7 @@ def test_ctrl_c_ends_a_replay_cleanly(tmp_path: Path) -> None:
     assert child.exitstatus == 130
 
 
+@FORKS
 def test_a_list_fits_a_narrow_terminal(tmp_path: Path) -> None:
     here = Installation(tmp_path)
     here.session(start={"target": "a-target-with-a-very-long-name-indeed", "identity": {"email": "x" * 60}})

@@ -17,9 +17,10 @@ def ship_in_background(state_dir: Path, settings_file: Path | None = None) -> bo
     already at work (it will see our session) or nothing waits.
     """
     _forget_finished()
-    if not spool.ready(state_dir):
+    try:
+        lock = spool.try_lock(state_dir / spool.SHIP_LOCK, create=True) if spool.ready(state_dir) else None
+    except OSError:
         return False
-    lock = spool.try_lock(state_dir / spool.SHIP_LOCK, create=True)
     if lock is None:
         return False
     os.close(lock)

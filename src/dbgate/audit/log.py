@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,14 @@ class InstallationLog:
 
     def append(self, leaf: Mapping[str, Json]) -> None:
         """Add a leaf at the end."""
-        self._append([canonical(leaf)])
+        with self._writing():
+            self._write([canonical(leaf)])
 
     def ensure(self, leaves: Iterable[Mapping[str, Json]]) -> None:
         """Add those leaves that the log does not have yet: same kind, session and part."""
-        known = {_key(entry) for entry in self.entries()}
-        self._append([canonical(leaf) for leaf in leaves if _leaf_key(leaf) not in known])
+        with self._writing():
+            known = {_key(entry) for entry in self.entries()}
+            self._write([canonical(leaf) for leaf in leaves if _leaf_key(leaf) not in known])
 
     def entries(self) -> list[bytes]:
         """All leaves, oldest first."""
@@ -184,20 +187,24 @@ class InstallationLog:
                 hint="keep the directory as it is, and compare it with the log in the bucket",
             )
 
-    def _append(self, entries: Sequence[bytes]) -> None:
-        if not entries:
-            return
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the log's lock, with its last line whole."""
         try:
             spool.private_dir(self.directory)
             with self._locked():
                 self._repair()
-                descriptor = os.open(self.directory / "leaves", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                try:
-                    spool.write_all(descriptor, b"".join(entry + b"\n" for entry in entries))
-                finally:
-                    os.close(descriptor)
+                yield
         except OSError as error:
             raise _unavailable(error) from None
+
+    def _write(self, entries: Sequence[bytes]) -> None:
+        descriptor = os.open(self.directory / "leaves", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if entries:
+                spool.write_all(descriptor, b"".join(entry + b"\n" for entry in entries))
+        finally:
+            os.close(descriptor)
 
     def _repair(self) -> None:
         """Cut off a line that a crash left half written: no checkpoint covers it yet."""
@@ -221,7 +228,7 @@ class InstallationLog:
         finally:
             os.close(descriptor)
 
-    def _locked(self) -> Any:
+    def _locked(self) -> AbstractContextManager[None]:
         return spool.locked(self.directory / "lock")
 
 

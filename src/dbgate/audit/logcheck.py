@@ -156,27 +156,37 @@ def _tile(path: str, entries: Sequence[bytes], rows: Sequence[Sequence[bytes]]) 
 
 def _anchors(entries: Sequence[bytes]) -> dict[str, Anchor]:
     anchors: dict[str, Anchor] = {}
-    seen = set()
     for number, entry in enumerate(entries):
         try:
             leaf = json.loads(entry)
-            session, kind = leaf["session"], leaf["kind"]
-            if not is_session_id(session) or (kind, session, leaf.get("part")) in seen:
+            session = leaf["session"]
+            if not is_session_id(session):
                 raise ValueError(session)
-            _read_leaf(leaf, kind, anchors.setdefault(session, Anchor()))
+            _read_leaf(leaf, anchors.setdefault(session, Anchor()))
         except (ValueError, KeyError, TypeError):
-            raise Fault("tile/entries", f"entry {number} is no leaf of this log, or stands there twice") from None
-        seen.add((kind, session, leaf.get("part")))
+            raise Fault("tile/entries", f"entry {number} is no leaf of a log, or contradicts one before it") from None
     return anchors
 
 
-def _read_leaf(leaf: Mapping[str, Any], kind: str, anchor: Anchor) -> None:
+def _read_leaf(leaf: Mapping[str, Any], anchor: Anchor) -> None:
+    """Take one more leaf. A crash may leave the same leaf twice; two that differ are an attack."""
+    kind = leaf["kind"]
     if kind == LEAF_START:
-        anchor.started_at, anchor.first_digest = str(leaf["time"]), str(leaf["record"])
+        anchor.started_at = anchor.started_at or str(leaf["time"])
+        anchor.first_digest = _agreed(anchor.first_digest, str(leaf["record"]))
     elif kind == LEAF_END:
-        anchor.last_digest, anchor.records = str(leaf["record"]), int(leaf["records"])
+        anchor.last_digest = _agreed(anchor.last_digest, str(leaf["record"]))
+        anchor.records = int(leaf["records"])
     elif kind == LEAF_SHIP:
         for name, size, sha256 in leaf["objects"]:
-            anchor.objects[str(name)] = (int(size), str(sha256))
+            found = (int(size), str(sha256))
+            if anchor.objects.setdefault(str(name), found) != found:
+                raise ValueError(name)
     else:
         raise ValueError(kind)
+
+
+def _agreed(before: str, now: str) -> str:
+    if before not in ("", now):
+        raise ValueError(now)
+    return now

@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbgate.audit.record import is_session_id
@@ -184,7 +184,8 @@ def remove(directory: Path) -> None:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a flat directory."""
-    for path in directory.iterdir():
-        path.unlink(missing_ok=True)
-    directory.rmdir()
+    """Remove a flat directory. Somebody else may be removing it at the same time."""
+    with suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            path.unlink(missing_ok=True)
+        directory.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,16 @@ def test_a_leaf_is_added_once(log: InstallationLog) -> None:
     log.ensure(leaves)
     log.ensure(leaves)
     assert [json.loads(entry)["kind"] for entry in log.entries()] == ["session.start", "session.end"]
+
+
+def test_two_processes_never_add_the_same_leaf_twice(log: InstallationLog, tmp_path: Path) -> None:
+    leaves = [start_leaf(f"01jd00000000000000000000{number:02d}", b"a") for number in range(20)]
+    threads = [threading.Thread(target=InstallationLog(tmp_path).ensure, args=([leaf],)) for leaf in leaves * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(log.entries()) == len({json.loads(entry)["session"] for entry in log.entries()}) == 20
 
 
 def test_a_torn_leaf_is_cut_off(log: InstallationLog, tmp_path: Path) -> None:

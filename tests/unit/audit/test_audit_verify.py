@@ -14,10 +14,11 @@ from tests.audit.samples import Installation, overwrite
 from dbgate.audit import layout
 from dbgate.audit.bucket import open_bucket
 from dbgate.audit.keys import ensure_key, load_key, own_keys
-from dbgate.audit.log import InstallationLog, start_leaf
+from dbgate.audit.log import InstallationLog, end_leaf, start_leaf
 from dbgate.audit.record import END, digest, encode
 from dbgate.audit.seal import DOMAIN, sealed_end
 from dbgate.audit.verification import VerifyReport, verify_bucket, verify_files
+from dbgate.model import Json
 
 
 @pytest.fixture(scope="module")
@@ -401,11 +402,32 @@ def test_a_changed_torn_file_is_found(here: Installation) -> None:
     assert "not named by any record" in here.verify().intact.evidence
 
 
-def test_leaves_that_are_no_leaves_anchor_nothing(here: Installation) -> None:
-    InstallationLog(here.state_dir).append({"v": 1, "kind": "strange", "session": "01jd0000000000000000000000"})
+STRANGE: list[dict[str, Json]] = [
+    {"v": 1, "kind": "strange", "session": "01jd0000000000000000000000"},
+    {"v": 1, "kind": "session.start", "session": "../x", "time": "", "record": "0"},
+    {"v": 1, "kind": "session.start", "session": "01jd0000000000000000000000"},
+]
+
+
+@pytest.mark.parametrize("leaf", STRANGE)
+def test_leaves_that_are_no_leaves_anchor_nothing(here: Installation, leaf: dict[str, Json]) -> None:
+    InstallationLog(here.state_dir).append(leaf)
     here.session()
     here.ship()
     assert "entry 9 is no leaf" in here.verify().anchored.evidence
+
+
+def test_the_same_leaf_twice_is_harmless_and_two_that_differ_are_not(here: Installation) -> None:
+    log = InstallationLog(here.state_dir)
+    victim = sessions(here)[0]
+    first, last = transcript(here, victim)[0], transcript(here, victim)[-1]
+    log.append(start_leaf(victim, first))
+    log.append(end_leaf(victim, last, 6))
+    here.ship()
+    assert here.verify(seen=True).holds()
+    log.append(end_leaf(victim, b"another end", 6))
+    here.ship()
+    assert "entry 11 is no leaf of a log, or contradicts" in here.verify().anchored.evidence
 
 
 def test_the_report_names_persons_only_as_text(here: Installation) -> None:
