@@ -111,6 +111,8 @@ class Catalog(msgspec.Struct, frozen=True):
     `fingerprint` changes whenever anything in here may have changed.
     `system` maps the names of `pg_catalog` and `information_schema` relations to their column names
     in order: `("pg_catalog", "pg_class") -> (...)`, with the key written `schema.name`.
+    `type_names` maps the OIDs of types outside `pg_catalog`, and of their arrays, to the names that `format_type`
+    writes, qualified.
     """
 
     database: str
@@ -126,3 +128,4 @@ class Catalog(msgspec.Struct, frozen=True):
     types: tuple[CatalogType, ...] = ()
     extensions: tuple[str, ...] = ()
     system: dict[str, tuple[str, ...]] = {}
+    type_names: dict[int, str] = {}

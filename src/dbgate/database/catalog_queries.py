@@ -1,0 +1,143 @@
+"""The queries that read a catalog: a fixed number, sent in one round trip, whatever the size of the database.
+
+They run with an empty `search_path`, so that every name that PostgreSQL deparses comes out qualified, and see the
+temporary relations of this session but not those of others. Section 51 of PostgreSQL's manual describes the tables.
+"""
+
+from __future__ import annotations
+
+_OTHERS_TEMPORARY = """
+  SELECT c.oid FROM pg_class c
+  WHERE c.relpersistence = 't' AND c.relnamespace <> pg_my_temp_schema()
+"""
+
+FINGERPRINT = f"""
+WITH others AS MATERIALIZED ({_OTHERS_TEMPORARY})
+SELECT json_build_array(1, current_setting('server_version_num'),
+  (SELECT oid FROM pg_database WHERE datname = current_database()),
+  (SELECT json_build_array(oid, rolsuper) FROM pg_roles WHERE rolname = CURRENT_USER),
+  (SELECT json_build_array(count(*), sum(hash_record_extended(
+      (oid, relname, relnamespace, relkind, reltype, relnatts, relhasrules, relhastriggers, relowner, relacl), 0)))
+    FROM pg_class WHERE relkind IN ('r','p','v','m','f','S','c') AND oid NOT IN (SELECT oid FROM others)),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
+    FROM pg_attribute WHERE attnum > 0 AND attrelid NOT IN (SELECT oid FROM others)),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
+    FROM pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM others)),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
+    FROM pg_constraint WHERE conrelid NOT IN (SELECT oid FROM others)),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_type
+    WHERE typrelid = 0 AND typcategory <> 'A'),
+  (SELECT json_build_array(count(*), sum(hash_record_extended((inhrelid, inhparent), 0))) FROM pg_inherits),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_rewrite),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_proc),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_operator),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_trigger WHERE NOT tgisinternal),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_namespace
+    WHERE NOT pg_is_other_temp_schema(oid)),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_extension),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_description WHERE objoid >= 16384),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_auth_members))
+"""
+"""One value that changes with every change of definitions, privileges and comments.
+
+Vacuum, analyze and truncation do not change it: of `pg_class`, which they write to, only definitions are hashed.
+"""
+
+_RELATIONS = """
+  SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
+"""
+
+RELATIONS = """
+WITH inherited AS (
+  SELECT inhrelid, json_agg(inhparent ORDER BY inhseqno) AS parents FROM pg_inherits GROUP BY inhrelid
+), depending AS (
+  SELECT r.ev_class, json_agg(DISTINCT d.refobjid) AS depends
+  FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+  WHERE r.rulename = '_RETURN' GROUP BY r.ev_class
+), ruled AS (
+  SELECT DISTINCT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'
+), triggered AS (
+  SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal
+)
+SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
+  CASE WHEN c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')
+    THEN pg_get_viewdef(c.oid, false) END,
+  d.depends, has_table_privilege(c.oid, 'SELECT'), array_to_json(k.conkey), r.ev_class IS NOT NULL,
+  t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN inherited i ON i.inhrelid = c.oid
+LEFT JOIN depending d ON d.ev_class = c.oid
+LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+LEFT JOIN ruled r ON r.ev_class = c.oid
+LEFT JOIN triggered t ON t.tgrelid = c.oid
+LEFT JOIN pg_description o ON o.objoid = c.oid AND o.classoid = 'pg_class'::regclass AND o.objsubid = 0
+WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
+ORDER BY n.nspname, c.relname
+"""
+
+COLUMNS = f"""
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated
+FROM pg_attribute a
+WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ({_RELATIONS})
+ORDER BY a.attrelid, a.attnum
+"""
+
+COLUMN_TEXTS = f"""
+SELECT a.attrelid, a.attnum::int, 'default', pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attgenerated <> '' AND a.attrelid IN ({_RELATIONS})
+UNION ALL
+SELECT objoid, objsubid, 'comment', description FROM pg_description
+WHERE classoid = 'pg_class'::regclass AND objsubid > 0 AND objoid >= 16384
+UNION ALL
+SELECT atttypid, atttypmod, 'type', format_type(atttypid, atttypmod) FROM (
+  SELECT DISTINCT atttypid, atttypmod FROM pg_attribute WHERE attnum > 0 AND atttypmod >= 0 AND NOT attisdropped
+) AS used
+"""
+"""Texts that few columns have, and the names of types with a modifier, by type and modifier."""
+
+TYPES = """
+SELECT t.oid, n.nspname, t.typname, t.typtype, t.typcategory, t.typbasetype, format_type(t.oid, NULL),
+  COALESCE(x.extname, ''), COALESCE(c.relkind, ec.relkind, 'c') = 'c', f.functions
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_class c ON c.oid = t.typrelid
+LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+LEFT JOIN pg_class ec ON ec.oid = e.typrelid
+LEFT JOIN pg_depend m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid AND m.deptype = 'e'
+LEFT JOIN pg_extension x ON x.oid = m.refobjid
+LEFT JOIN (
+  SELECT k.contypid, json_agg(DISTINCT d.refobjid) AS functions
+  FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+    AND d.refclassid = 'pg_proc'::regclass
+  WHERE k.contypid <> 0 GROUP BY k.contypid
+) f ON f.contypid = t.oid
+WHERE NOT pg_is_other_temp_schema(n.oid) AND n.nspname <> 'pg_toast'
+"""
+
+FUNCTIONS = """
+SELECT p.oid, n.nspname, p.proname, oidvectortypes(p.proargtypes), p.prokind, l.lanname, p.prosecdef,
+  COALESCE(x.extname, ''), format_type(p.prorettype, NULL)
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+LEFT JOIN pg_depend m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid AND m.deptype = 'e'
+LEFT JOIN pg_extension x ON x.oid = m.refobjid
+WHERE n.nspname NOT IN ('pg_catalog','information_schema') AND NOT pg_is_other_temp_schema(n.oid)
+ORDER BY n.nspname, p.proname, 4
+"""
+
+FOREIGN_KEYS = """
+SELECT conname, conrelid, array_to_json(conkey), confrelid, array_to_json(confkey), confdeltype, confupdtype
+FROM pg_constraint WHERE contype = 'f' ORDER BY conrelid, conname
+"""
+
+REST = """
+SELECT 'schema', nspname::text, NULL::text, NULL::oid FROM pg_namespace
+WHERE nspname NOT LIKE 'pg\\_toast%' AND NOT pg_is_other_temp_schema(oid)
+UNION ALL
+SELECT 'extension', extname::text, NULL, NULL FROM pg_extension
+UNION ALL
+SELECT 'operator', n.nspname::text, o.oprname::text, o.oprcode::oid FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE n.nspname <> 'pg_catalog'
+ORDER BY 1, 2, 3, 4
+"""
