@@ -12,8 +12,8 @@ from dbgate.document.nodes import FALSE, TRUE, Items, Mapping, Node, Scalar, par
 from dbgate.errors import DocumentError
 from dbgate.text import printable, suggest
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+) ?([kMGT]i?B|B)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+) ?([kMGT]i?B|B)")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -85,7 +85,7 @@ class Value:
         """A whole number between the bounds."""
         node = self.node
         if not isinstance(node, Scalar) or node.kind != "integer":
-            digits = isinstance(node, Scalar) and node.text.strip("+0").replace("_", "")
+            digits = isinstance(node, Scalar) and node.text.lstrip("+0").replace("_", "")
             hint = f"write it plainly: {digits}" if digits and digits.isascii() and digits.isdigit() else ""
             raise self.wrong("a whole number", hint)
         digits = node.text

@@ -15,8 +15,8 @@ from dbgate.model import Access, Actor, ReviewClause
 from dbgate.text import suggest
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_COMPARISON = re.compile(r"(>=|<=|>|<|=) ?(0|[1-9]\d{0,14})")
-_WINDOW = re.compile(r"(\S+) (\d\d):(\d\d)-(\d\d):(\d\d) (\S+)")
+_COMPARISON = re.compile(r"(>=|<=|>|<|=) ?(0|[1-9][0-9]{0,14})")
+_WINDOW = re.compile(r"(\S+) (\d\d):(\d\d)-(\d\d):(\d\d) (\S+)", re.ASCII)
 _EXAMPLE = 'for example "Mon-Fri 08:00-18:00 Europe/Berlin"'
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 

@@ -1,0 +1,121 @@
+"""The tests in policy files, run through the real gate on an imagined catalog."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbgate.catalog import Catalog, CatalogColumn, CatalogRelation
+from dbgate.config import load_policy_file
+from dbgate.config.policies import builtin_dir
+from dbgate.gate.policy.imagined import imagine
+from dbgate.gate.policy.model import Policy
+from dbgate.gate.policy.read import read_policy
+from dbgate.gate.policy.trial import idle_globs, run_tests
+from dbgate.gate.syntax import parse_one
+
+FRAME = """\
+version: 1
+classify: [{columns: ["app.users.ssn", "*.*.email"], tag: pii.ssn}]
+mask: {"*": {method: redact}}
+rows: [{table: app.users, where: "region = 'EU'", except: {groups: [admins]}}]
+rules:
+  - {id: read, effect: allow, when: {groups: [staff, admins], access: read}}
+  - {id: write, effect: allow, when: {groups: [staff], access: write}}
+  - {id: bulk, effect: approve, when: {access: write, rows: ">10"}, reviewers: [{groups: [dba]}]}
+tests:
+"""
+
+
+def outcome(test: str) -> str:
+    """Why the test fails, or nothing."""
+    failures = run_tests(read_policy([("p.yaml", f"{FRAME}  - {{{test}}}\n")]))
+    return failures[0].reason if failures else ""
+
+
+@pytest.mark.parametrize("name", ["default", "read-only", "payroll", "webshop"])
+def test_the_policies_that_come_with_dbgate_pass_their_own_tests(name: str) -> None:
+    policy = load_policy_file(builtin_dir() / f"{name}.yaml")
+    assert len(policy.tests) >= 5
+    assert [(f.test.sql, f.reason) for f in run_tests(policy)] == []
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        'sql: "SELECT id FROM app.orders", as: {groups: [staff]}, expect: allow, rule: read',
+        'sql: "SELECT * FROM app.users", as: {groups: [admins]}, expect: mask, masked: [app.users.ssn]',
+        'sql: "SELECT u.email, o.id FROM app.users u JOIN app.orders o ON o.user_id = u.id", as: {groups: [staff]}, '
+        "expect: mask, masked: [app.users.email]",
+        'sql: "WITH x AS (SELECT id FROM app.orders) SELECT id FROM x", as: {groups: [staff]}, expect: allow',
+        'sql: "INSERT INTO app.orders (id, total) VALUES (1, 2)", as: {groups: [staff]}, rows: 1, expect: allow',
+        "sql: \"UPDATE app.orders SET note = 'x' WHERE id = :id\", parameters: {id: '5'}, as: {groups: [staff]}, rows: 11, "
+        "expect: approve, rule: bulk",
+        'sql: "DROP TABLE app.users", as: {groups: [staff]}, expect: deny',
+        'sql: "SELECT relname FROM pg_catalog.pg_class", as: {groups: [staff]}, expect: allow',
+        'sql: "SELECT 1", expect: deny',
+    ],
+)
+def test_statements_are_judged_as_if_their_tables_existed(test: str) -> None:
+    assert outcome(test) == ""
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ('sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, expect: allow', "expected allow, got mask by read"),
+        ('sql: "SELECT id FROM app.orders", expect: allow', "expected allow, got deny: no rule allows select"),
+        (
+            'sql: "SELECT id FROM app.orders", as: {groups: [staff]}, expect: allow, rule: write',
+            "expected the rule write, got read",
+        ),
+        (
+            'sql: "SELECT ssn, email FROM app.users", as: {groups: [staff]}, expect: mask, masked: [app.users.ssn]',
+            "expected app.users.ssn to be masked, got app.users.email, app.users.ssn",
+        ),
+        (
+            'sql: "UPDATE app.orders SET a = 1 WHERE id = 1", as: {groups: [staff]}, expect: allow',
+            "it hangs on the rows that the statement touches (bulk): say rows: …",
+        ),
+        ('sql: "SELECT 1; SELECT 2", as: {groups: [staff]}, expect: allow', "a test holds one statement, this one 2"),
+        ('sql: "SELEC 1", as: {groups: [staff]}, expect: deny', "syntax error"),
+    ],
+)
+def test_failures_say_what_came_instead(test: str, reason: str) -> None:
+    assert reason in outcome(test)
+
+
+def policy_of(text: str) -> Policy:
+    return read_policy([("p.yaml", f"version: 1\n{text}")])
+
+
+def imagined(sql: str) -> dict[str, tuple[str, ...]]:
+    catalog = imagine(parse_one(sql), read_policy([("p.yaml", FRAME.removesuffix("tests:\n"))]))
+    return {f"{r.schema}.{r.name}": tuple(c.name for c in r.columns) for r in catalog.relations}
+
+
+def test_what_a_statement_names_is_imagined() -> None:
+    assert imagined("SELECT o.id, total, u.name FROM app.orders o JOIN users u ON u.id = o.user_id") == {
+        "app.orders": ("id", "total", "user_id"),
+        "public.users": ("name", "id"),
+    }
+    assert imagined("MERGE INTO a.t USING b.s ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = s.v") == {
+        "a.t": ("v", "k"),
+        "b.s": ("k", "v"),
+    }
+    assert imagined("COPY app.orders (id, note) TO STDOUT") == {"app.orders": ("id", "note")}
+    assert imagined("CREATE TEMP TABLE t AS SELECT id FROM app.orders") == {"app.orders": ("id",)}
+    assert imagined("SELECT * FROM app.users") == {"app.users": ("ssn", "region")}
+    assert imagined("WITH q AS (SELECT 1 AS a) SELECT a FROM q") == {}
+
+
+def test_idle_globs_are_those_that_match_nothing() -> None:
+    text = CatalogColumn(1, "ssn", "text", 25, 25, "text", "S")
+    catalog = Catalog("d", "r", 170000, ("public",), "f", ("app",), (CatalogRelation(1, "app", "users", "r", (text,)),))
+    policy = policy_of(
+        'classify: [{columns: ["app.users.ssn", "app.user.ssn", "*.*.email"], tag: a}]\n'
+        "rows: [{table: app.gone, where: x}]\n"
+        'rules: [{id: r, effect: allow, when: {tables: ["app.*", "ap.*", "pg_temp.*"]}}]\n'
+    )
+    found = [(idle.glob, idle.ref.line) for idle in idle_globs(policy, catalog, ["p.yaml"])]
+    assert found == [("app.user.ssn", 2), ("*.*.email", 2), ("app.gone", 3), ("ap.*", 4)]
+    assert list(idle_globs(policy, catalog, ["other.yaml"])) == []
