@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,23 @@ def test_a_stop_ends_open_streams(tmp_path: Path) -> None:
         start = time.monotonic()
     assert list(stream) == []
     assert time.monotonic() - start < 4
+
+
+class SoonOver:
+    """Takes any token for Bob's, which is good for another second."""
+
+    def verify(self, token: str) -> Identity:
+        return replace(BOB, expires_at=now() + timedelta(seconds=1))
+
+
+def test_a_stream_ends_with_the_token_that_opened_it(tmp_path: Path) -> None:
+    with running_service(tmp_path, verifier=SoonOver()) as running:
+        running.client(BOB).ask(request_of(BOB))
+        start = time.monotonic()
+        seen = list(running.client(BOB).events(after=0))
+        took_s = time.monotonic() - start
+    assert [event["kind"] for event in seen] == ["requested"]
+    assert took_s < 4
 
 
 PROBLEMS: Sequence[tuple[str, str, int, str]] = [

@@ -58,8 +58,8 @@ class Feed:
     async def stream(self, viewer: Identity, after: int, request_id: str = "") -> AsyncIterator[bytes]:
         """Events that the viewer may see, as an event stream, until their token expires."""
         yield b"retry: 1000\n\n"
-        while not self.stopping and not self._is_over(viewer):
-            if not await self.wait(after, KEEP_ALIVE_S):
+        while not self.stopping and self._left_s(viewer) > 0:
+            if not await self.wait(after, min(KEEP_ALIVE_S, self._left_s(viewer))):
                 yield b": still here\n\n"
                 continue
             batch = await run_in_threadpool(self._service.visible_events, viewer, after, request_id, BATCH)
@@ -67,8 +67,9 @@ class Feed:
             for event, request in batch.events:
                 yield to_message(event, request)
 
-    def _is_over(self, viewer: Identity) -> bool:
-        return viewer.expires_at is not None and viewer.expires_at <= self._clock()
+    def _left_s(self, viewer: Identity) -> float:
+        """How long the viewer's token is still good, in seconds."""
+        return (viewer.expires_at - self._clock()).total_seconds() if viewer.expires_at else float("inf")
 
 
 def to_message(event: Event, request: StoredRequest) -> bytes:
