@@ -120,7 +120,7 @@ class MemoryDriver:
     executed: list[str] = field(default_factory=list)
     recorded: list[tuple[str, bool]] = field(default_factory=list)
     cancelled: int = 0
-    late: str = ""
+    is_late: Callable[[], str] = str
     the_catalog: Catalog = CATALOG
 
     @property
@@ -128,15 +128,18 @@ class MemoryDriver:
         return self.the_catalog
 
     def execute(self, script: str, values: Mapping[str, str | None] | None = None) -> Iterator[Finished]:
-        try:
-            sources = split(script, values)
-        except DbgateError as error:
-            self.display.message("error", error.message, error.hint)
-            yield Finished(1, 1, "error")
-            return
-        for source in sources:
-            self.executed.append(source.text)
-            yield self._one(source.text)
+        if script.strip(" ;\n") in self.answers:
+            texts = [script.strip(" ;\n")]
+        else:
+            try:
+                texts = [source.text for source in split(script, values)]
+            except DbgateError as error:
+                self.display.message("error", error.message, error.hint)
+                yield Finished(1, 1, "error")
+                return
+        for text in texts:
+            self.executed.append(text)
+            yield self._one(text)
 
     def _one(self, text: str) -> Finished:
         answer = self.answers.get(text, MemoryRows((), [], text.split()[0].upper()))
@@ -157,7 +160,7 @@ class MemoryDriver:
         return Finished(number, 0, "allow", {"status": outcome.status, "rows": outcome.rows})
 
     def overdue(self) -> str:
-        return self.late
+        return self.is_late()
 
     def cancel(self) -> None:
         self.cancelled += 1

@@ -57,10 +57,12 @@ def open_driver(
     keep_going: bool = False,
     request: str | None = None,
     settings: Settings | None = None,
+    ask_reason: Callable[[], str] | None = None,
 ) -> Iterator[SessionDriver]:
     """A session on a target; at the end it is sealed, and shipped in the background.
 
-    `door` is the command's name, for the record. For the other arguments see `SessionDriver`. Raises `UsageError`,
+    `door` is the command's name, for the record. `ask_reason` asks the person when the policy wants a reason and none
+    was given. For the other arguments see `SessionDriver`. Raises `UsageError`,
     `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
     """
     from dbgate.audit import open_session, ship_in_background
@@ -74,6 +76,8 @@ def open_driver(
     target = find_target(settings, target_name)
     policy = load_policy(target)
     identity = current_identity(settings)
+    if policy.reason_required and not reason and ask_reason is not None:
+        reason = ask_reason()
     recorder = open_session(
         state_dir=settings.state_dir,
         bucket=settings.audit.bucket,

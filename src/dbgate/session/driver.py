@@ -104,6 +104,21 @@ class SessionDriver:
         return self._recorder.session
 
     @property
+    def target(self) -> Target:
+        """The database it is a session on."""
+        return self._terms.target
+
+    @property
+    def identity(self) -> Identity:
+        """Whose session it is."""
+        return self._terms.identity
+
+    @property
+    def policy(self) -> Policy:
+        """What decides over its statements."""
+        return self._policy
+
+    @property
     def catalog(self) -> Catalog:
         """What dbgate knows of the database."""
         return self._database.catalog()

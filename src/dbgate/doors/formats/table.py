@@ -23,7 +23,7 @@ QUIET_STATUS = frozenset({"SELECT", "FETCH", "SHOW", "EXPLAIN", "VALUES", "TABLE
 class TableWriter:
     """Writes tables. `terminal_width` is None where there is no terminal: then nothing is cut and `auto` never expands.
 
-    `max_cell` cuts text cells (None: never), `null` stands for NULL.
+    `max_cell` cuts text cells (None: never), `null` stands for NULL. Without `footer` there is just the table.
     """
 
     def __init__(
@@ -35,8 +35,10 @@ class TableWriter:
         expanded: str = "off",
         null: str = "NULL",
         max_cell: int | None = None,
+        footer: bool = True,
     ) -> None:
         self._sink = sink
+        self._has_footer = footer
         self._style = style or Style(False)
         self._terminal_width = terminal_width
         self._expanded = expanded
@@ -79,7 +81,8 @@ class TableWriter:
             return
         if self._layout is None:
             self._begin_table()
-        self._footer(status, row_count, masked_names, failed=failed)
+        if self._has_footer:
+            self._footer(status, row_count, masked_names, failed=failed)
 
     def close(self) -> None:
         """Flush."""
@@ -180,8 +183,8 @@ class TableWriter:
         bar = style.faint("|")
         for row in zip(*(c.texts for c in cells), strict=True):
             self._shown_rows += 1
-            title = f"-[ RECORD {self._shown_rows} ]"
-            parts = [style.faint(title.ljust(label + 1, "-") + "+" + "-" * max(label + 12 - len(title), 8)) + "\n"]
+            title = f"-[ RECORD {self._shown_rows} ]".ljust(label + 1, "-")
+            parts = [style.faint(title + ("+" if len(title) == label + 1 else "-") + "-" * 12) + "\n"]
             for text, head, column in zip(row, labels, layout.columns, strict=True):
                 lines = [self._null] if text is None else text.split("\n")
                 for line, name in zip_longest(lines, [head], fillvalue=" " * label):

@@ -181,7 +181,7 @@ def _leave(desk: Desk, argument: str) -> None:
 def _help(desk: Desk, argument: str) -> None:
     width = max(len(command.usage) for command in COMMANDS.values())
     shown = dict.fromkeys(COMMANDS.values())
-    desk.tell(*(f"  {command.usage.ljust(width)}  {command.help}" for command in shown), "", *KEYS)
+    desk.show(*(f"  {command.usage.ljust(width)}  {command.help}" for command in shown), "", *KEYS)
 
 
 def _sql_help(desk: Desk, argument: str) -> None:
@@ -189,11 +189,11 @@ def _sql_help(desk: Desk, argument: str) -> None:
 
     words = [word for word in argument.lower().split() if word.isalnum()]
     if not words:
-        desk.tell("\\h COMMAND shows where a command is described:", "  " + " ".join(sorted(STARTERS)))
+        desk.show("\\h COMMAND shows where a command is described:", "  " + " ".join(sorted(STARTERS)))
         return
     if words[0].upper() not in STARTERS:
         raise UsageError(f"no such SQL command: {argument}", hint=suggest(words[0].upper(), STARTERS))
-    desk.tell(f"https://www.postgresql.org/docs/current/sql-{''.join(words)}.html")
+    desk.show(f"https://www.postgresql.org/docs/current/sql-{''.join(words)}.html")
 
 
 def _connection(desk: Desk, argument: str) -> None:
@@ -209,13 +209,13 @@ def _connection(desk: Desk, argument: str) -> None:
         "session": desk.driver.session,
         "transaction": str(desk.driver.transaction),
     }
-    desk.tell(*(f"{name + ':':<13}{printable(value)}" for name, value in facts.items()))
+    desk.show(*(f"{name + ':':<13}{printable(value)}" for name, value in facts.items()))
 
 
 def _history(desk: Desk, argument: str) -> None:
     count = int(argument) if argument.isdecimal() else 50
     entries = list(desk.past())[:count]
-    desk.tell(*(printable(entry, keep="\n\t") for entry in reversed(entries)))
+    desk.show(*(printable(entry, keep="\n\t") for entry in reversed(entries)))
 
 
 def _why(desk: Desk, argument: str) -> None:
@@ -224,7 +224,7 @@ def _why(desk: Desk, argument: str) -> None:
     decision = desk.driver.last_decision
     if decision is None:
         raise UsageError("nothing was decided yet", hint="run a statement first")
-    desk.tell(*explain(decision))
+    desk.show(*explain(decision))
 
 
 def _requests(desk: Desk, argument: str) -> None:

@@ -119,7 +119,7 @@ def describe_relation(catalog: Catalog, relation: CatalogRelation, labels: Label
     ]
     listing = _narrowed(("Column", "Type", "Nullable", "Label", "Default", "Comment"), rows, 2, "")
     title = f'{KINDS.get(relation.kind, "relation").capitalize()} "{printable(str_name(relation))}"'
-    notes = [*_notes(catalog, relation), ""]
+    notes = list(_notes(catalog, relation))
     return Listing(listing.columns, listing.rows, title, tuple(notes))
 
 

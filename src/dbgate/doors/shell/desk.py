@@ -83,5 +83,9 @@ class Desk:
     """How many files run one another."""
 
     def tell(self, *lines: str) -> None:
-        """Show lines that are harmless already, where results go."""
-        self.display.screen.write("".join(f"{line}\n" for line in lines))
+        """Show lines that are harmless already, where messages go."""
+        self.display.say(lines)
+
+    def show(self, *lines: str) -> None:
+        """Show lines that are harmless already, where results go; in the pager when they are many."""
+        self.display.lines(lines)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TextIO
 
-from dbgate.doors.formats import Batch, Writer, masked_names, open_writer, write_result
+from dbgate.doors.formats import Batch, Sink, Writer, masked_names, write_result
 from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.style import Style
+from dbgate.doors.formats.table import TableWriter
 from dbgate.doors.shell.options import Options
 from dbgate.doors.shell.screen import Page, Screen, use_color
 from dbgate.doors.shell.waiting import WaitingLine
@@ -35,11 +36,14 @@ class ShellDisplay:
         self._messages = stderr
         self._style = Style(use_color(stderr))
         self._waiting: WaitingLine | None = None
-        self._waited_for = ""
+        self._waited_for = ("", "")
+        self.is_line_broken = False
+        """Whether the terminal has echoed a `^C` that the next message should not follow on."""
 
     def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
         """Show the rows; when the person leaves the pager, the rest is thrown away."""
         self.settle()
+        self.is_line_broken = False
         self.masked = tuple(self._described(masked_names(rows.columns, masked)))
         page = self.screen.page()
         wanted = _WhileRead(rows, page)
@@ -61,14 +65,19 @@ class ShellDisplay:
         self.say(message_lines(level, text, hint, self._style))
 
     def waiting(self, state: RequestState, *, left_s: float | None) -> None:
-        """Show the live line; without a terminal, a notice for each change."""
-        if self._messages.isatty():
-            if self._waiting is None:
-                self._waiting = WaitingLine(self._messages, self.screen.size[0])
-            self._waiting.show(state, left_s)
-        elif self._waited_for != f"{state.id} {state.summary}":
-            self._waited_for = f"{state.id} {state.summary}"
-            self.message("notice", f"waiting for approval of request {state.id}: {state.summary}")
+        """Tell once which request is waited for; then show the live line, or without a terminal a notice a change."""
+        is_new, is_changed = state.id != self._waited_for[0], state.summary != self._waited_for[1]
+        self._waited_for = (state.id, state.summary)
+        if is_new:
+            hint = f"a reviewer may run: dbgate requests approve {state.id}"
+            self.message("notice", f"waiting for approval of request {state.id}", hint)
+        if not self._messages.isatty():
+            if is_changed:
+                self.message("notice", f"request {state.id}: {state.summary}")
+            return
+        if self._waiting is None:
+            self._waiting = WaitingLine(self._messages, self.screen.size[0])
+        self._waiting.show(state, left_s)
 
     def output(self) -> tuple[str, bool]:
         """What was shown since the last call, and whether there was more."""
@@ -79,11 +88,15 @@ class ShellDisplay:
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
+            self.is_line_broken = False
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines that are harmless already to where messages go."""
         encoding = getattr(self._messages, "encoding", None) or "utf-8"
         text = "".join(f"{line}\n" for line in lines)
+        if self.is_line_broken and self._messages.isatty():
+            text = "\n" + text
+        self.is_line_broken = False
         self._messages.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self._messages.flush()
 
@@ -91,28 +104,34 @@ class ShellDisplay:
         """Show a table of dbgate's own, titled, with notes beneath. It is no statement's result, so nothing is kept."""
         page = self.screen.page(is_kept=False)
         if title:
-            page.write((self.screen.style.heading(title) + "\n").encode())
+            page.write((self.screen.style.heading(title) + "\n").encode("utf-8", "backslashreplace"))
         if rows or not notes:
-            writer = self._writer(page, null="", expanded="off")
+            writer = TableWriter(Sink(page), style=self._table_style, max_cell=MAX_CELL, null="", footer=False)
             writer.begin([Column(name, "text") for name in columns], ())
             writer.rows(list(rows))
             writer.end("SELECT", len(rows), ())
-        page.write("".join(f"{note}\n" for note in notes).encode("utf-8", "backslashreplace"))
+        page.write(("".join(f"{note}\n" for note in notes) + "\n").encode("utf-8", "backslashreplace"))
         page.close()
 
-    def _writer(self, page: Page, **options: str) -> Writer:
-        style_on = self.screen.style.is_on and self.options.output is None
+    def lines(self, lines: Sequence[str]) -> None:
+        """Show lines of dbgate's own where results go."""
+        page = self.screen.page(is_kept=False)
+        page.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+        page.close()
+
+    @property
+    def _table_style(self) -> Style:
+        return Style(self.screen.style.is_on and self.options.output is None)
+
+    def _writer(self, page: Page) -> Writer:
         once, self.expanded_once = self.expanded_once, False
-        expanded = options.get("expanded", "on" if once else self.options.expanded)
         on_screen = self.screen.is_terminal and self.options.output is None
-        return open_writer(
-            "table",
-            page,
-            color=style_on,
-            width=self.screen.size[0] if on_screen else None,
-            is_terminal=on_screen,
-            expanded=expanded,
-            null=options.get("null", self.options.null),
+        return TableWriter(
+            Sink(page),
+            style=self._table_style,
+            terminal_width=self.screen.size[0] if on_screen else None,
+            expanded="on" if once else self.options.expanded,
+            null=self.options.null,
             max_cell=MAX_CELL if on_screen else None,
         )
 

@@ -64,6 +64,7 @@ class Interrupts:
         elif self._display.screen.waiting_for_pager:
             return
         if self._is_busy:
+            self._display.is_line_broken = number == signal.SIGINT
             self._driver.cancel()
         elif number == signal.SIGINT:
             raise KeyboardInterrupt

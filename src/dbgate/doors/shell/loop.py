@@ -11,12 +11,14 @@ from dbgate.doors.shell.desk import Desk, Directory
 from dbgate.doors.shell.display import ShellDisplay
 from dbgate.doors.shell.interface import About, Driver
 from dbgate.doors.shell.interrupts import Interrupts
-from dbgate.doors.shell.pieces import Piece, cut
+from dbgate.doors.shell.pieces import Piece, cut, is_farewell
 from dbgate.errors import EXIT_DENIED, EXIT_INTERRUPTED, EXIT_OK, DbgateError, Interrupted, UsageError
 from dbgate.model import Decision, NeedsApproval, Rewrite, TransactionStatus
 from dbgate.text import printable
 
 if TYPE_CHECKING:
+    from prompt_toolkit.output import Output
+
     from dbgate.doors.shell.prompt import Prompt
     from dbgate.session.effects import Finished
 
@@ -66,16 +68,19 @@ class Shell:
 
     def interact(self, version: str) -> int:
         """The loop at the terminal."""
+        from prompt_toolkit.application import create_app_session
+
         self.directory.begin()
-        prompt = self._open_prompt()
-        self._greet(version)
-        while not self._is_over():
-            try:
-                self._handle(self._read(prompt))
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                self.desk.is_leaving = self._may_leave()
+        with create_app_session(output=None if self._display.screen.is_terminal else _other_terminal()):
+            prompt = self._open_prompt()
+            self._greet(version)
+            while not self._is_over():
+                try:
+                    self._handle(self._read(prompt))
+                except KeyboardInterrupt:
+                    continue
+                except EOFError:
+                    self.desk.is_leaving = self._may_leave()
         self.directory.settle()
         return self._farewell()
 
@@ -87,7 +92,7 @@ class Shell:
 
     def _handle(self, text: str) -> None:
         """Run what was typed at the prompt. What is unfinished goes back to the prompt."""
-        typed = cut(text)
+        typed = cut("\\q" if is_farewell(text) else text)
         self.desk.prefill = typed.rest
         self._run(list(typed.pieces))
 
@@ -262,6 +267,13 @@ class Shell:
             self._display.message("notice", f"the session is over: {self._driver.closed}")
             return self._latest_code
         return self._ended
+
+
+def _other_terminal() -> Output:
+    """Where to prompt when standard output goes elsewhere: standard error, if that is a terminal."""
+    from prompt_toolkit.output import create_output
+
+    return create_output(always_prefer_tty=True)
 
 
 def tags_of(decision: Decision | None) -> dict[str, str]:

@@ -56,7 +56,7 @@ def cut(text: str) -> Typed:
 
 def is_complete(text: str) -> bool:
     """Whether Enter should send the text: nothing is left open, or its last line is a backslash command."""
-    if not text.strip():
+    if not text.strip() or is_farewell(text):
         return True
     typed = cut(text)
     if not typed.rest:
@@ -64,6 +64,11 @@ def is_complete(text: str) -> bool:
     last_line = text.rstrip("\n").rpartition("\n")[2]
     ends_with_command = bool(typed.pieces) and typed.pieces[-1].is_command
     return ends_with_command and typed.pieces[-1].text == last_line.strip()
+
+
+def is_farewell(text: str) -> bool:
+    """Whether the text is just `exit` or `quit`, as people expect it to work."""
+    return text.strip().rstrip(";").rstrip().lower() in {"exit", "quit"}
 
 
 class _Stream:

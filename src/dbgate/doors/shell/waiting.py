@@ -14,6 +14,8 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _PLAIN_FRAMES = "|/-\\"
 _INTERVAL_S = 0.1
 _CLEAR = "\r\x1b[K"
+_MARGIN = 4
+"""Columns left free, so that the terminal's `^C` does not break the line."""
 
 
 class WaitingLine:
@@ -39,7 +41,7 @@ class WaitingLine:
     def show(self, state: RequestState, left_s: float | None) -> None:
         """Show the state of a request; called again when it changes."""
         with self._lock:
-            self._text = f"waiting for approval {printable(state.id)}: {printable(state.summary)}"
+            self._text = printable(state.summary)
             self._ends = None if left_s is None else time.monotonic() + left_s
         if self._thread is None:
             self._started = time.monotonic()
@@ -63,14 +65,14 @@ class WaitingLine:
             text, ends = self._text, self._ends
         left = "" if ends is None else f", {_clock(max(ends - now, 0))} left"
         spinner = self._frames[frame % len(self._frames)]
-        times = f" · {_clock(now - self._started)}{left} · Ctrl-C to stop waiting"
-        room = self._columns - 3 - len(times)
-        return f"{spinner} {cut(text, max(room, 20), '…')}{times}"
+        times = f" · waiting {_clock(now - self._started)}{left} · Ctrl-C stops"
+        room = self._columns - _MARGIN - len(times)
+        return cut(f"{spinner} {cut(text, max(room, 20), '…')}{times}", self._columns - _MARGIN, "…")
 
     def _draw(self) -> None:
         frame = 0
         while True:
-            self._stream.write(_CLEAR + cut(self.line(time.monotonic(), frame), self._columns - 1, "…"))
+            self._stream.write(_CLEAR + self.line(time.monotonic(), frame))
             self._stream.flush()
             frame += 1
             if self._stopped.wait(_INTERVAL_S):

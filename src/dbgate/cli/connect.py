@@ -1,0 +1,151 @@
+"""`dbgate connect`: the shell on a target."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dbgate import __version__
+from dbgate.cli.app import new_app
+from dbgate.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from dbgate.approvals import ApprovalsClient
+    from dbgate.doors.shell import About, ShellDisplay
+    from dbgate.session.driver import SessionDriver
+    from dbgate.session.ports import RequestState
+    from dbgate.settings import Settings
+
+app = new_app()
+APPS = {"connect": app}
+
+MAX_INPUT_BYTES = 16 * 1024 * 1024
+
+
+@app.command()
+def connect(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The target to open.", envvar="DBGATE_TARGET")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", envvar="DBGATE_REASON", help="Why, for the record.")
+    ] = "",
+    vi: Annotated[bool, typer.Option("--vi", envvar="DBGATE_VI", help="Edit with vi's keys.")] = False,
+) -> int:
+    r"""Open the SQL shell on a target.
+
+    Statements end with a semicolon; \? lists the commands of the shell. Every statement is decided and recorded.
+    DBGATE_PAGER names the pager for long results (cat for none), EDITOR the editor of \e; NO_COLOR is respected.
+    """
+    from dbgate.cli.signals import Signals
+    from dbgate.cli.wiring import open_driver, settings_now
+    from dbgate.doors.shell import ShellDisplay, run_script, run_shell
+
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        raise UsageError("the shell needs a terminal", hint="dbgate exec runs statements without one")
+    settings = settings_now()
+    display = ShellDisplay(sys.stdout, sys.stderr, keep_bytes=settings.audit.output_limit_bytes)
+    on_terminal = sys.stdin.isatty()
+    with (
+        Signals() as signals,
+        open_driver(
+            target,
+            settings=settings,
+            display=display,
+            door="shell",
+            reason=reason,
+            wait_s=None if on_terminal else 0.0,
+            ask_reason=ask_reason if on_terminal else None,
+        ) as driver,
+        _about(driver, settings, vi=vi) as about,
+    ):
+        signals.forward_to(driver)
+        if on_terminal:
+            return run_shell(driver, display, about, version=__version__)
+        return run_script(driver, display, about, _statements(display, target))
+
+
+def ask_reason() -> str:
+    """Ask the person for the reason that the policy wants."""
+    from prompt_toolkit import prompt
+
+    try:
+        return prompt("The policy of this target asks for a reason: ").strip()
+    except (EOFError, KeyboardInterrupt):
+        raise Interrupted("no reason given", hint="give one with --reason TEXT") from None
+
+
+def _statements(display: ShellDisplay, target: str) -> str:
+    """What stands on standard input, when that is no terminal."""
+    display.message("notice", "standard input is not a terminal", f"dbgate exec {target} is made for scripts")
+    data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+    if len(data) > MAX_INPUT_BYTES:
+        raise UsageError(f"standard input is larger than {MAX_INPUT_BYTES // 1024 // 1024} MiB", hint="split it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1}"
+        raise UsageError(f"standard input is not UTF-8 text ({where})", hint="convert it with iconv") from None
+
+
+@contextmanager
+def _about(driver: SessionDriver, settings: Settings, *, vi: bool) -> Iterator[About]:
+    """What the shell shows of the session and may call; the approvals client is opened when first used."""
+    from dbgate.doors.shell import About
+
+    opened: list[ApprovalsClient] = []
+
+    def approvals() -> ApprovalsClient:
+        if not opened:
+            from dbgate.cli.approvals_wiring import open_approvals
+
+            opened.append(open_approvals(settings, driver.identity))
+        return opened[0]
+
+    def requests() -> Sequence[RequestState]:
+        return approvals().find(role="mine")
+
+    def withdraw(request: str) -> str:
+        return approvals().withdraw(request).status
+
+    has_approvals = bool(settings.approvals.url)
+    try:
+        yield About(
+            target=driver.target,
+            identity=driver.identity,
+            policy=policy_name(driver),
+            state_dir=settings.state_dir,
+            idle_s=driver.policy.limits.idle_s,
+            labels=_labels(driver),
+            requests=requests if has_approvals else None,
+            withdraw=withdraw if has_approvals else None,
+            targets=tuple(settings.targets.values()),
+            vi=vi,
+        )
+    finally:
+        for client in opened:
+            client.close()
+
+
+def policy_name(driver: SessionDriver) -> str:
+    """The policy's file, or that it is the built-in one."""
+    return Path(driver.target.policy).name if driver.target.policy else "built-in"
+
+
+def _labels(driver: SessionDriver) -> Callable[[int], Mapping[str, str]]:
+    """Gives the tags of a relation's columns, and whether this identity sees them in clear."""
+
+    def labels(oid: int) -> Mapping[str, str]:
+        from dbgate.gate.protection import Unmasked, protection_for
+
+        protection = protection_for(driver.catalog, driver.policy, driver.identity, Unmasked())
+        found = protection.labels.get(oid, {})
+        return {
+            name: ", ".join(sorted(f"{label.tag}{'' if label.hidden else ' (in clear)'}" for label in labels))
+            for name, labels in found.items()
+        }
+
+    return labels
