@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from tests.conftest import LiveDatabase
 
-from conftest import LiveDatabase
 from dbgate.database import connect
 from dbgate.errors import StatementError
 from dbgate.gate.decide import Context, Judgement, judge

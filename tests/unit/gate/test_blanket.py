@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.catalogs import CATALOG
 
-from catalogs import CATALOG
 from dbgate.gate.blanket import is_blanket
 from dbgate.gate.syntax import parse_one
 

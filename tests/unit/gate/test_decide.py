@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.catalogs import CATALOG, judged, policy, ref, rule
 
-from catalogs import CATALOG, judged, policy, ref, rule
 from dbgate.errors import StatementError
 from dbgate.gate.policy.model import Comparison, RowFilter
 from dbgate.model import Access, Allow, Deny, Measured, NeedsApproval, NeedsMeasure, Relation, Rewrite
