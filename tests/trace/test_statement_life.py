@@ -544,7 +544,7 @@ def test_limits_go_with_the_run_and_a_cut_result_is_told() -> None:
     trace = live(
         always(REWRITE),
         terms=replace(TERMS, limits=limits),
-        replies={Run: Outcome("SELECT 10", rows=10, truncated=True)},
+        replies={Run: Outcome("SELECT 10", rows=10, truncated=True, message="cut")},
     )
     assert (trace.run.max_rows, trace.run.max_bytes) == (10, 1000)
     assert trace.record("statement.outcome")["truncated"] is True

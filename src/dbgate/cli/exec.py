@@ -6,13 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
-import typer.core
 
 from dbgate.cli.app import new_app, quiet_stdout
+from dbgate.cli.plain import PlainCommand
 from dbgate.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from dbgate.text import suggest
 
@@ -33,7 +34,7 @@ _UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 _ORDER = "dbgate.exec.order"
 
 
-class OrderedCommand(typer.core.TyperCommand):
+class OrderedCommand(PlainCommand):
     """A command that remembers in which order -c and -f were given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -115,14 +116,13 @@ def run(
     from dbgate.cli.wiring import open_driver, settings_now
 
     settings = settings_now()
-    target_file = _open_output(output)
-    display = _display(form, target_file, settings.audit.output_limit_bytes)
     with (
+        _open_output(output) as stream,
         Signals() as signals,
         open_driver(
             target,
             settings=settings,
-            display=display,
+            display=(display := _display(form, stream, settings.audit.output_limit_bytes)),
             door="exec",
             reason=reason,
             wait_s=wait_s,
@@ -226,14 +226,14 @@ def _wait_s(wait: str, no_wait: bool) -> float | None:
     return float(match[1]) * _UNIT_S[match[2] or ""]
 
 
-def _open_output(output: str) -> BinaryIO | OutputFile:
+def _open_output(output: str) -> AbstractContextManager[BinaryIO | OutputFile]:
     if output:
         from dbgate.doors.exec import OutputFile
 
-        return OutputFile(Path(output))
+        return closing(OutputFile(Path(output)))
     if sys.stdout is None:
         raise UsageError("standard output is closed", hint="write to a file with -o")
-    return sys.stdout.buffer
+    return nullcontext(sys.stdout.buffer)
 
 
 def _display(form: str, stream: BinaryIO | OutputFile, keep_bytes: int) -> ExecDisplay:

@@ -142,7 +142,7 @@ class Attempt:
         yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run), durable=changed)
         if isinstance(ended, Outcome):
             yield Adopt(self.judgement)
-            if ended.truncated:
+            if ended.truncated and ended.message:
                 text = f"the result was cut after {ended.rows} rows"
                 yield from tell(self.number, "notice", text, _limits_hint(self.terms.limits))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
@@ -83,8 +84,7 @@ class WatchedRows:
     def close(self) -> None:
         """Throw the remaining rows away; a change is brought to its end first."""
         if not self._reads:
-            for _ in self._source:
-                self.truncated = True
+            deque(self._source, maxlen=0)
         self._rows.close()
 
     def _check(self, rows: int) -> None:

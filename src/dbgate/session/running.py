@@ -13,6 +13,9 @@ from dbgate.session.effects import Exceeded, Failed, Run
 from dbgate.session.ports import Clock, CopiesOut, Database, Display, TakesCopies
 from dbgate.session.rows import TouchesMore, WatchedRows
 
+CUT = "cut at the policy's limit"
+"""The message of an outcome whose result was cut by a limit, and not because nobody reads on."""
+
 QUERY_CANCELED = "57014"
 """SQLSTATE of a statement that was cancelled, by a person or by a timeout."""
 
@@ -100,7 +103,7 @@ class Runner:
             reads=run.reads,
         )
         outcome = self.display.result(rows, statement_id=run.statement_id, masked=run.masked)
-        return replace(outcome, truncated=outcome.truncated or rows.truncated)
+        return replace(outcome, truncated=True, message=CUT) if rows.truncated else outcome
 
     def _copy(self, run: Run, database: CopiesOut, display: TakesCopies) -> Outcome | None:
         """Let the server write the result of a query on a large table; None when that does not suit."""

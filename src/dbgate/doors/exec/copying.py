@@ -80,11 +80,15 @@ def pour(
         digest.update(taken)
         output.write(taken)
         if truncated or output.failure is not None:
-            truncated = True
             break
     close = getattr(blocks, "close", None)
     if close is not None:
         close()
     return Outcome(
-        f"SELECT {rows}", rows=rows, size_bytes=size, digest=f"sha256-csv:{digest.hexdigest()}", truncated=truncated
+        f"SELECT {rows}",
+        rows=rows,
+        size_bytes=size,
+        digest=f"sha256-csv:{digest.hexdigest()}",
+        truncated=truncated or output.failure is not None,
+        message="cut at the policy's limit" if truncated else "",
     )
