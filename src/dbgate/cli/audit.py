@@ -58,10 +58,16 @@ def ship_command(
 
 @app.command("verify")
 def verify_command(
-    path: Annotated[str, typer.Argument(help="A bucket's URL or directory, a session's folder, or one file.")] = "",
-    session: Annotated[str, typer.Option(help="Only this session.")] = "",
-    key: Annotated[list[Path] | None, typer.Option(help="Trust only this public key (may be repeated).")] = None,
-    checkpoint: Annotated[list[Path] | None, typer.Option(help="A checkpoint known from earlier.")] = None,
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="A bucket's URL or directory, a session's folder, or one file.")
+    ] = "",
+    session: Annotated[str, typer.Option(metavar="SESSION", help="Only this session.")] = "",
+    key: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Trust only this public key (may be repeated).")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A checkpoint known from earlier.")
+    ] = None,
     allow_unanchored: Annotated[bool, typer.Option("--allow-unanchored", help="Exit 0 without a log.")] = False,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> int:

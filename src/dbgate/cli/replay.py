@@ -34,12 +34,16 @@ class Exports(StrEnum):
 
 @app.command()
 def replay(
-    session: Annotated[str, typer.Argument(help="A session, or an unambiguous beginning or end of its id.")],
-    speed: Annotated[float | None, typer.Option(min=0.01, max=1000, help="2 plays twice as fast.")] = None,
-    max_idle: Annotated[float, typer.Option(min=0, help="Longest pause, in seconds.")] = 2.0,
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="A session, or an unambiguous beginning or end of its id.")
+    ],
+    speed: Annotated[float | None, typer.Option(min=0.01, max=1000, metavar="N", help="2 plays twice as fast.")] = None,
+    max_idle: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Longest pause, in seconds.")] = 2.0,
     step: Annotated[bool, typer.Option("--step", help="Wait for a key before each statement.")] = False,
     export: Annotated[Exports | None, typer.Option(help="Write the session in this form instead.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the export to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the export to this file.")
+    ] = None,
 ) -> int | None:
     """Play a recorded session at its own pace, or export it (cast: asciicast v3, html: one page)."""
     if export is not None and (step or speed is not None):

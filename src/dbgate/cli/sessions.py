@@ -53,16 +53,21 @@ def sessions(ctx: typer.Context) -> None:
 
 @app.command("list")
 def list_sessions(
-    person: Annotated[str, typer.Option(help="Part of the person's e-mail or subject.")] = "",
-    target: Annotated[str, typer.Option(help="Target name; * and ? match.")] = "",
-    since: Annotated[str, typer.Option(help="2026-01-31, 2026-01-31T08:00, or 7d, 12h, 30m ago (UTC).")] = "",
-    until: Annotated[str, typer.Option(help="As --since; a day counts to its end.")] = "",
+    person: Annotated[str, typer.Option(metavar="TEXT", help="Part of the person's e-mail or subject.")] = "",
+    target: Annotated[str, typer.Option(metavar="GLOB", help="Target name; * and ? match.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="2026-01-31, 2026-01-31T08:00, or 7d, 12h, 30m ago (UTC).")
+    ] = "",
+    until: Annotated[str, typer.Option(metavar="TIME", help="As --since; a day counts to its end.")] = "",
     outcome: Annotated[Outcomes | None, typer.Option(help="What happened in it.")] = None,
-    verb: Annotated[str, typer.Option(help="A verb of its statements, such as update.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    verb: Annotated[str, typer.Option(metavar="VERB", help="A verb of its statements, such as update.")] = "",
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, newest first.")] = 50,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> None:
-    """List sessions, newest first: those that wait in the spool and those in the bucket."""
+    """List sessions, newest first.
+
+    Those that wait in the spool and those in the bucket.
+    """
     from dbgate.audit.sessions import Filter
 
     wanted = Filter(person, target, parse_time(since), parse_time(until, end=True), outcome or "", verb)
@@ -82,10 +87,15 @@ def list_sessions(
 
 @app.command("show")
 def show(
-    session: Annotated[str, typer.Argument(help="A session, or an unambiguous beginning or end of its id.")],
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="A session, or an unambiguous beginning or end of its id.")
+    ],
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> None:
-    """Show one session: who, where, why, and every statement with its decision and outcome."""
+    """Show one session and its statements.
+
+    Who, where and why, and every statement with its decision and outcome.
+    """
     from dbgate.audit.frames import header
     from dbgate.audit.sessions import summarise
 
