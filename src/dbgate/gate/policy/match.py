@@ -33,10 +33,9 @@ def rule_applies(
     """
     when = rule.when
     fits = (
-        _who(when, identity)
+        is_meant(when, identity, environment)
         and (not when.access or touch.access in when.access)
         and (not when.verbs or touch.verb in when.verbs)
-        and (not when.environment or environment in when.environment)
         and (not when.where_missing or where_missing)
         and (not when.tables or table_matches(when.tables, touch.relation))
         and (not when.tags or any(tag_matches(when.tags, tag) for tag in tags))
@@ -48,8 +47,10 @@ def rule_applies(
     return None if measured is None else when.rows.holds(measured)
 
 
-def _who(when: When, identity: Identity) -> bool:
-    """Whether the identity is one that the rule means. Groups compare with their case."""
+def is_meant(when: When, identity: Identity, environment: str) -> bool:
+    """Whether the identity and the environment are ones that the rule means. Groups compare with their case."""
+    if when.environment and environment not in when.environment:
+        return False
     if when.actor and identity.actor not in when.actor:
         return False
     if when.groups and not any(group in identity.groups for group in when.groups):
