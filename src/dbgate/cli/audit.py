@@ -59,7 +59,7 @@ def ship_command(
 @app.command("verify")
 def verify_command(
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="A bucket's URL or directory, a session's folder, or one file.")
+        str, typer.Argument(metavar="PATH", help="A bucket's URL or directory, a session's folder, or one file.")
     ] = "",
     session: Annotated[str, typer.Option(metavar="SESSION", help="Only this session.")] = "",
     key: Annotated[
