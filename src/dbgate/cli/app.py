@@ -13,6 +13,7 @@ import typer.core
 from typer._click.exceptions import NoArgsIsHelpError
 
 from dbgate import __version__
+from dbgate.cli.plain import PlainHelp
 from dbgate.errors import EXIT_INTERRUPTED, EXIT_USAGE, DbgateError, UsageError
 from dbgate.text import printable, suggest
 
@@ -35,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command → (module, help line). A module offers a `typer.Typer` for it in its dict `APPS`."""
 
 
-class LazyGroup(typer.core.TyperGroup):
+class LazyGroup(PlainHelp, typer.core.TyperGroup):
     """A group that knows its commands by name and imports one only to run it or show its own help."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -98,6 +99,10 @@ def report(error: DbgateError) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. The one catch point of the program."""
+    if "_DBGATE_COMPLETE" in os.environ:
+        from dbgate.cli.candidates import answer
+
+        return answer(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="dbgate", standalone_mode=False)

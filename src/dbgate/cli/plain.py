@@ -19,7 +19,21 @@ class _AsGiven:
         return value
 
 
-class PlainCommand(typer.core.TyperCommand):
+def _as_given(param: Any) -> Any:
+    if param is not None:
+        setattr(param, "_runtime_param", _AsGiven())  # noqa: B010  typer keeps it in a private attribute
+    return param
+
+
+class PlainHelp:
+    """For a command or group: `--help` is a flag and needs no conversion."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help`."""
+        return _as_given(super().get_help_option(ctx))  # type: ignore[misc]
+
+
+class PlainCommand(PlainHelp, typer.core.TyperCommand):
     """A command that takes texts and lists of texts as they are; parameters of other types are converted by typer."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -27,4 +41,4 @@ class PlainCommand(typer.core.TyperCommand):
         for param in self.params:
             described = getattr(param, "type_descriptor", None)
             if described is not None and described.annotation in _WORDS and described.parameter_info.parser is None:
-                setattr(param, "_runtime_param", _AsGiven())  # noqa: B010  typer keeps it in a private attribute
+                _as_given(param)
