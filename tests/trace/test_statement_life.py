@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from dbgate.binding import binding
@@ -524,7 +525,7 @@ def test_a_grant_is_never_spent_twice() -> None:
     ],
 )
 def test_a_dry_run_records_and_runs_nothing(decision: Decision, word: str, code: int) -> None:
-    trace = live(always(decision), terms=replace(TERMS, dry_run=True))
+    trace = live(always(decision), terms=msgspec.structs.replace(TERMS, dry_run=True))
     assert {"Run", "AskApproval", "approval.requested"}.isdisjoint(trace.names)
     assert trace.record("statement.intent")["dry_run"] is True
     assert ("statement.outcome" in trace.names) == (code != 3)
@@ -533,7 +534,7 @@ def test_a_dry_run_records_and_runs_nothing(decision: Decision, word: str, code:
 
 
 def test_a_required_reason_is_asked_for_before_anything_else() -> None:
-    trace = live(always(REWRITE), terms=replace(TERMS, reason="", reason_required=True))
+    trace = live(always(REWRITE), terms=msgspec.structs.replace(TERMS, reason="", reason_required=True))
     assert trace.names == ["statement.intent", "notice", "Show"]
     assert "--reason" in trace.shown[-1][2]
     assert trace.finished.exit_code == 2
@@ -543,7 +544,7 @@ def test_limits_go_with_the_run_and_a_cut_result_is_told() -> None:
     limits = Limits(rows=10, bytes=1000)
     trace = live(
         always(REWRITE),
-        terms=replace(TERMS, limits=limits),
+        terms=msgspec.structs.replace(TERMS, limits=limits),
         replies={Run: Outcome("SELECT 10", rows=10, truncated=True, message="cut")},
     )
     assert (trace.run.max_rows, trace.run.max_bytes) == (10, 1000)

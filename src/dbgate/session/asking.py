@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+import msgspec
 
 from dbgate.errors import Interrupted, UsageError
 from dbgate.model import ApprovalRequest, Grant
@@ -15,8 +16,7 @@ POLL_S = 20.0
 """How long one call to the service waits for a change, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True):
     """How a door asks: it waits `wait_s` seconds (None: until decided), and shows the state meanwhile."""
 
     approvals: Callable[[], Approvals]

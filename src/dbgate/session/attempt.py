@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+import msgspec
 
 from dbgate.errors import (
     EXIT_AUDIT,
@@ -48,8 +49,7 @@ UNRECORDABLE = "audit unavailable"
 AUDIT_HINT = "the state directory needs free space and write access; dbgate doctor tells more"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """A statement about to run: as `run`, under `judgement`, perhaps with a grant.
 
     `recount` counts again what the grant was given for. `may_repeat` allows a second attempt when the catalog turns

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from dbgate.errors import DbgateError
 from dbgate.model import ApprovalRequest, CountQuery, Json, Outcome
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """Append a record. Reply: None. Raises `AuditUnavailable` into the core, which then runs nothing."""
 
     kind: str
@@ -25,22 +25,19 @@ class Record:
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True):
     """Count rows, read-only. Reply: `Measured`."""
 
     queries: tuple[CountQuery, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AskApproval:
+class AskApproval(msgspec.Struct, frozen=True):
     """File the request and wait as the door was told. Reply: `Grant`, or `Refused`."""
 
     request: ApprovalRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """No grant: `status` is pending, denied, withdrawn, expired."""
 
     status: str
@@ -48,8 +45,7 @@ class Refused:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """Send one statement and stream its rows to the display. Reply: `Outcome`, `Failed` or `Exceeded`.
 
     With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
@@ -68,20 +64,18 @@ class Run:
     max_bytes: int | None = None
     reads: bool = True
     recount: tuple[CountQuery, ...] = ()
-    allowed: Mapping[str, int] = field(default_factory=dict)
+    allowed: Mapping[str, int] = {}
     tables: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """A run that ended in `error`, with what is known of it: rows shown before, time taken."""
 
     error: DbgateError
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Exceeded:
+class Exceeded(msgspec.Struct, frozen=True):
     """A run that was rolled back: it touches `rows` of `relation` ("" for the whole statement), more than `allowed`."""
 
     rows: int
@@ -90,27 +84,23 @@ class Exceeded:
     duration_ms: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(msgspec.Struct, frozen=True):
     """Record what the person saw of the statement's result. Reply: None. Raises like `Record`."""
 
     statement_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(msgspec.Struct, frozen=True):
     """Read the catalog again if it changed. Reply: whether it had changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(msgspec.Struct, frozen=True):
     """The statement succeeded: follow what it changed in the session. Reply: None."""
 
     judgement: Judgement
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(msgspec.Struct, frozen=True):
     """Show a message. `level` is `error`, `denied` or `notice`. Reply: None."""
 
     level: str
@@ -121,8 +111,7 @@ class Show:
 Effect: TypeAlias = Record | Measure | AskApproval | Run | Show | Capture | Refresh | Adopt
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """How a statement's life ended; `exit_code` is the process's if it was the last.
 
     `decision` is `allow`, `rewrite`, `approve`, `deny` or `error`. `closes` says why the session cannot go on, or is empty.
@@ -131,5 +120,5 @@ class Finished:
     statement_id: int
     exit_code: int
     decision: str
-    detail: Mapping[str, Json] = field(default_factory=dict)
+    detail: Mapping[str, Json] = {}
     closes: str = ""

@@ -15,8 +15,11 @@ whoever drives it throws the errors of an effect into it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+import msgspec
+import msgspec.structs
 
 from dbgate.errors import (
     EXIT_APPROVAL,
@@ -103,8 +106,7 @@ def unrecorded(number: int, error: AuditUnavailable) -> Life:
     return Finished(number, EXIT_AUDIT, "error", closes=UNRECORDABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
+class _Statement(msgspec.Struct, frozen=True):
     """One statement on its way."""
 
     source: Source
@@ -238,7 +240,7 @@ class _Statement:
         finished: Finished | None = yield from attempt.life()
         if finished is not None:
             return finished
-        return (yield from replace(self, again=True).live())
+        return (yield from msgspec.structs.replace(self, again=True).live())
 
 
 def _misfit(grant: Grant, bound: str, measured: Mapping[str, int], terms: Terms) -> str:

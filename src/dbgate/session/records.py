@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
+
+import msgspec
 
 from dbgate.binding import binding
 from dbgate.gate.policy.model import Limits
@@ -28,15 +29,14 @@ if TYPE_CHECKING:
     from dbgate.gate.syntax import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What holds for every statement of a session. `reason` is the person's; `session` the transcript's id."""
 
     identity: Identity
     target: Target
     policy_digest: str
     session: str
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = msgspec.field(default_factory=Limits)
     reason: str = ""
     reason_required: bool = False
     dry_run: bool = False

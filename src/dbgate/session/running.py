@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from dbgate.errors import ConnectionLost, DbgateError, Interrupted, StatementError
 from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus
@@ -56,8 +58,7 @@ class Cancellation:
             self._phase = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+class Runner(msgspec.Struct, frozen=True):
     """Performs `Run` and `Measure` with the ports of a session."""
 
     database: Database
