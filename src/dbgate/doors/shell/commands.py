@@ -161,14 +161,11 @@ def _edit(desk: Desk, argument: str) -> None:
 
 
 def _output(desk: Desk, argument: str) -> None:
-    options = desk.display.options
-    if options.output is not None:
-        options.output.close()
-        options.output = None
+    desk.display.show_on_screen()
     if argument:
         path = Path(argument.strip("'")).expanduser()
         try:
-            options.output = path.open("w", encoding="utf-8", errors="backslashreplace")
+            desk.display.options.output = path.open("w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}", hint="give another file") from None
         desk.tell(f"Results go to {printable(str(path))}; \\o brings them back.")

@@ -13,7 +13,7 @@ from dbgate.doors.formats.table import TableWriter
 from dbgate.doors.shell.options import Options
 from dbgate.doors.shell.screen import Page, Screen, use_color
 from dbgate.doors.shell.waiting import WaitingLine
-from dbgate.errors import DbgateError
+from dbgate.errors import DbgateError, UsageError
 from dbgate.model import Column, Outcome
 from dbgate.session.ports import RequestState, Rows
 
@@ -82,6 +82,15 @@ class ShellDisplay:
     def output(self) -> tuple[str, bool]:
         """What was shown since the last call, and whether there was more."""
         return self.screen.seen()
+
+    def show_on_screen(self) -> None:
+        r"""Bring results back from the file of `\o`. Raises `UsageError` when the file could not be finished."""
+        output, self.options.output = self.options.output, None
+        try:
+            if output is not None:
+                output.close()
+        except OSError as error:
+            raise UsageError(f"the file of results is not complete: {error.strerror}") from None
 
     def settle(self) -> None:
         """Take the live line away."""

@@ -29,14 +29,20 @@ def run_shell(driver: Driver, display: ShellDisplay, about: About, *, version: s
     0, unless the session broke: then the code of what broke it. Errors of the session itself are raised.
     """
     with Interrupts(driver, display) as interrupts:
-        return Shell(driver, display, about, interrupts).interact(version)
+        try:
+            return Shell(driver, display, about, interrupts).interact(version)
+        finally:
+            display.show_on_screen()
 
 
 def run_script(driver: Driver, display: ShellDisplay, about: About, text: str) -> int:
     """Run statements and backslash commands without a terminal; return the exit code of the first failure."""
     with Interrupts(driver, display) as interrupts:
         shell = Shell(driver, display, about, interrupts)
-        shell.run_text(text)
+        try:
+            shell.run_text(text)
+        finally:
+            display.show_on_screen()
         return shell.exit_code
 
 

@@ -36,7 +36,7 @@ class Pager:
 
     def __init__(self, argv: list[str]) -> None:
         """Raises `OSError` when the pager cannot be started."""
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, env={**os.environ, "LESSSECURE": "1"})
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, bufsize=0, env={**os.environ, "LESSSECURE": "1"})
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed in `close`
         self._changed = threading.Condition()
         self._written = 0
@@ -75,12 +75,11 @@ class Pager:
             return
         try:
             while chunk := self._next(sent):
-                pipe.write(chunk)
-                pipe.flush()
-                sent += len(chunk)
-            pipe.close()
-        except (BrokenPipeError, OSError):
+                sent += pipe.write(chunk) or 0
+        except OSError:
             self._broken = True
+        finally:
+            pipe.close()
 
     def _next(self, sent: int) -> bytes:
         """The next piece, as soon as there is one; empty at the end."""

@@ -130,8 +130,7 @@ class Page:
         if self._write is None:
             self._begin(self._screen.write)
         if self._screen.options.output is not None:
-            self._pass("")
-            self._screen.options.output.flush()
+            self._try(self._screen.options.output.flush)
         if self._pager is not None:
             started = time.monotonic()
             self._screen.waiting_for_pager = True
@@ -147,10 +146,15 @@ class Page:
         self._pass("".join(held))
 
     def _pass(self, text: str) -> None:
-        if self._write is None or self.failure is not None:
+        write = self._write
+        if write is not None:
+            self._try(lambda: write(text))
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if self.failure is not None:
             return
         try:
-            self._write(text)
+            action()
         except OSError as error:
             self.failure = error
 
