@@ -67,7 +67,7 @@ class Tour:
     def _approval(self) -> None:
         self.heading("4. A bulk UPDATE waits for a second person, who sees what it would touch")
         update = "UPDATE payroll.employees SET notes = 'reviewed' WHERE department_id = 3"
-        command = ["exec", "payroll", "--reason", "TICKET-42", "--wait", "90", "-c", update]
+        command = ["exec", "payroll", "--format", "table", "--reason", "TICKET-42", "--wait", "90", "-c", update]
         self.show(command, "ada")
         waiting = subprocess.Popen(
             self._argv(command),
@@ -92,7 +92,6 @@ class Tour:
 
     def _evidence(self) -> None:
         self.heading("5. Every session is a sealed, hash-chained record, and can be watched again")
-        self.run("ada", ["audit", "ship"])
         self.run("ada", ["sessions", "list"])
         sessions = json.loads(self._capture("ada", ["sessions", "list", "--format", "json"]))
         last = self._with_approval(sessions)
