@@ -32,12 +32,17 @@ _SAFE = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 
 def answer(words: Sequence[str]) -> int:
     """Print the candidates for the last of `words`. Errors and long waits give none."""
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(EXIT_OK))
-    signal.alarm(TIMEOUT_S)
     arguments, typed = list(words[:-1]), words[-1] if words else ""
     if WORD_VARIABLE in os.environ:
         arguments, typed = list(words), os.environ[WORD_VARIABLE]
-    for value, about in candidates(arguments, typed):
+    before = signal.signal(signal.SIGALRM, lambda *_: os._exit(EXIT_OK))
+    signal.alarm(TIMEOUT_S)
+    try:
+        found = candidates(arguments, typed)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    for value, about in found:
         if _SAFE.fullmatch(value):
             print(f"{value}\t{' '.join(printable(about, keep=chr(10)).split())}")
     return EXIT_OK
