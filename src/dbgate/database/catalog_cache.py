@@ -35,12 +35,9 @@ class CatalogCache:
             return None
         with suppress(OSError, ValueError, msgspec.MsgspecError), self._file.open("rb") as file:
             header = json.loads(file.readline(4096))
-            if header != self._header(fingerprint, header["digest"]):
-                return None
             body = file.read()
-            if hashlib.sha256(body).hexdigest() != header["digest"]:
-                return None
-            return _decode(body)
+            if header == self._header(fingerprint, hashlib.sha256(body).hexdigest()):
+                return _decode(body)
         return None
 
     def write(self, catalog: Catalog) -> None:

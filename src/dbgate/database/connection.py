@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import DiagnosticField as Field
+from psycopg.pq import ExecStatus
 from psycopg.pq import TransactionStatus as Pq
 
-from dbgate.database.failures import notice_text, statement_error
+from dbgate.database.failures import ends_connection, field, notice_text, statement_error
 from dbgate.database.opening import Limits, Session, open_connection, set_up
 from dbgate.database.rows import Row, RowReader, StreamedRows
 from dbgate.database.typenames import BUILT_IN, with_modifier
-from dbgate.database.wire import Wire, copied
-from dbgate.errors import ConnectionLost, DbgateError, StatementError
+from dbgate.database.wire import Wire, copied, lost
+from dbgate.errors import DbgateError, StatementError, Unreachable
 from dbgate.model import Column, Target, TransactionStatus
 
 if TYPE_CHECKING:
@@ -31,11 +32,7 @@ _STATUS = {
 _COUNT = "dbgate_count"
 _BLOCK_LINES = 4096
 _MAX_NOTICES = 100
-_TYPE_NAMES = """
-SELECT t.oid, pg_catalog.format_type(t.oid, NULL) FROM pg_catalog.pg_type t
-LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem
-WHERE t.typtype OPERATOR(pg_catalog.<>) 'c' AND COALESCE(e.typtype, 'b') OPERATOR(pg_catalog.<>) 'c'
-"""
+_TYPE_NAMES = "SELECT oid, pg_catalog.format_type(oid, NULL) FROM pg_catalog.pg_type"
 
 
 def connect(
@@ -50,7 +47,14 @@ def connect(
     `limits` are enforced by the server, `state_dir` holds the cached catalog (None: no cache). Raises `UsageError`
     when the password's place holds none, and `Unreachable` with a hint, never with a password, for all else.
     """
-    return Connection(open_connection(target, application_name), limits=limits, state_dir=state_dir)
+    connection = open_connection(target, application_name)
+    try:
+        return Connection(connection, limits=limits, state_dir=state_dir)
+    except DbgateError as error:
+        connection.close()
+        if isinstance(error, StatementError):
+            raise Unreachable(f"target {target.name}: no session could be set up: {error.message}") from None
+        raise
 
 
 class Connection:
@@ -178,8 +182,9 @@ class Connection:
         self._wire.send(text, parameters)
         result = self._wire.result()
         if result is None or result.status != ExecStatus.COPY_OUT:
-            failed = self._failure(result, text) if result is not None else None
-            self._wire.drain()
+            failed = self._failure(result, text) if result and result.status == ExecStatus.FATAL_ERROR else None
+            if self._wire.is_open:
+                self._wire.drain()
             raise failed or StatementError("the statement copies nothing out", hint="write COPY (SELECT …) TO STDOUT")
         ended = False
         try:
@@ -220,7 +225,7 @@ class Connection:
             self._rows.close()
             self._rows = None
         if not self._wire.is_open:
-            raise ConnectionLost("the connection to the database was lost", hint="connect again")
+            raise lost()
 
     def _end_copy(self, text: str) -> None:
         failed: DbgateError | None = None
@@ -231,14 +236,9 @@ class Connection:
             raise failed
 
     def _failure(self, result: PGresult, text: str) -> DbgateError:
-        if self._wire.pgconn.status != ConnStatus.OK:
-            error = statement_error(result, text, english=self._english)
+        if ends_connection(result) or not self._wire.is_open:
             self._wire.close()
-            why = f" ({error.sqlstate})" if error.sqlstate else ""
-            return ConnectionLost(
-                f"the server ended the connection{why}",
-                hint="the outcome of what ran is unknown; connect again and look",
-            )
+            return lost(field(result, Field.SQLSTATE))
         return statement_error(result, text, self._known_names(), english=self._english)
 
     def _notice(self, result: PGresult) -> None:

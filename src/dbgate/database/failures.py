@@ -90,6 +90,11 @@ def statement_error(
     return StatementError(message, sqlstate=sqlstate, position=offset)
 
 
+def ends_connection(result: PGresult) -> bool:
+    """Whether the server closes the connection with this error."""
+    return field(result, Field.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC")
+
+
 def notice_text(result: PGresult, text: str = "", names: Set[str] = frozenset(), *, english: bool = True) -> str:
     """Severity and primary message of a notice that the statement `text` caused, or that its text is withheld."""
     message = field(result, Field.MESSAGE_PRIMARY)

@@ -142,9 +142,14 @@ def set_up(
         database=database,
         server_version=pgconn.server_version,
         search_path=tuple(path),
-        english=not messages or messages.startswith(("C", "POSIX", "en")),
+        english=is_english(messages),
         address=f"{host}:{pgconn.port.decode('utf-8', 'replace')}",
     )
+
+
+def is_english(lc_messages: str) -> bool:
+    """Whether a server with this setting writes its messages in English, which `scrub` can read."""
+    return lc_messages in ("", "C", "POSIX") or lc_messages.startswith(("C.", "en_", "en.", "English"))
 
 
 def _array(values: list[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.pq import ExecStatus
 
+from dbgate.database.rows import CHUNKS
 from dbgate.errors import DbgateError, Interrupted
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def ask_all(
             pgconn.send_query_params(text.encode(), None)
         pgconn.pipeline_sync()
     answers: list[list[Row]] = []
+    rows: list[Row] = []
     failed: DbgateError | None = None
     wire.flush()
     while True:
@@ -40,15 +42,15 @@ def ask_all(
             wire.cancel()
             continue
         if result is None:
+            answers.append(rows)
+            rows = []
             continue
         if result.status == ExecStatus.PIPELINE_SYNC:
             break
-        if result.status == ExecStatus.TUPLES_OK:
+        if result.status in CHUNKS:
             reader.start(result)
-            answers.append(reader.read(result))
-        elif result.status == ExecStatus.COMMAND_OK:
-            answers.append([])
-        elif result.status != ExecStatus.PIPELINE_ABORTED:
+            rows += reader.read(result)
+        elif result.status not in (ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_ABORTED):
             failed = failed or failure(result)
     with wire.losing():
         pgconn.exit_pipeline_mode()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Row = tuple[str | None, ...]
 
-_CHUNKS = frozenset({ExecStatus.TUPLES_CHUNK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_OK})
+CHUNKS = frozenset({ExecStatus.TUPLES_CHUNK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_OK})
+"""Results with rows: the last one of a statement is `TUPLES_OK`."""
 
 COPY_COLUMN = Column("copy", "copy data")
 """The one column of `COPY … TO STDOUT`: each row is a line of it, as the server wrote it."""
@@ -56,20 +57,12 @@ class RowReader:
         self._transformer.set_pgresult(result, format=Format.TEXT)
 
     def read(self, result: PGresult) -> list[Row]:
-        """The rows of `result`. Bytes that are not UTF-8 (a database in SQL_ASCII) stand as `\\xNN`."""
+        """The rows of `result`. Raises `StatementError` where the server breaks its word to send UTF-8."""
         self._transformer.set_pgresult(result, set_loaders=False)
         try:
             return self._transformer.load_rows(0, result.ntuples, tuple)
         except UnicodeDecodeError:
-            return [
-                tuple(_lenient(result, row, column) for column in range(result.nfields))
-                for row in range(result.ntuples)
-            ]
-
-
-def _lenient(result: PGresult, row: int, column: int) -> str | None:
-    value = result.get_value(row, column)
-    return None if value is None else value.decode("utf-8", "backslashreplace")
+            raise StatementError("the server sent text that is not UTF-8", sqlstate="22021") from None
 
 
 class StreamedRows:
@@ -149,7 +142,7 @@ class StreamedRows:
         """The next result with rows; None at the end, after which the connection is free for other statements."""
         try:
             result = self._wire.result()
-            if result is not None and result.status in _CHUNKS:
+            if result is not None and result.status in CHUNKS:
                 if result.status != ExecStatus.TUPLES_OK:
                     self._note(result)
                     return result

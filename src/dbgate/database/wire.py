@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.pq import ConnStatus, ExecStatus, PollingStatus, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PollingStatus, TransactionStatus
 
 from dbgate.errors import ConnectionLost, Interrupted, StatementError
 
@@ -30,7 +30,6 @@ CHUNK_ROWS = 64
 """Rows that libpq hands over at once: more is hardly faster, and wide rows take memory."""
 
 _COPYING = frozenset({ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
-_LOST_HINT = "the outcome of what ran is unknown; connect again and look"
 
 
 class Wire:
@@ -171,16 +170,33 @@ class Wire:
 
     @contextlib.contextmanager
     def losing(self) -> Iterator[None]:
-        """Turn libpq's errors into `ConnectionLost`."""
+        """Turn libpq's errors into `ConnectionLost`, with the server's last word if it said one."""
         try:
             yield
         except psycopg.Error:
+            sqlstate = self._last_word()
             self.close()
-            raise ConnectionLost("the connection to the database was lost", hint=_LOST_HINT) from None
+            raise lost(sqlstate) from None
+
+    def _last_word(self) -> str:
+        """The code of an error that came with the end of the connection."""
+        with contextlib.suppress(psycopg.Error):
+            result = self.pgconn.get_result() if not self.is_open else None
+            code = result.error_field(DiagnosticField.SQLSTATE) if result is not None else None
+            return code.decode() if code else ""
+        return ""
 
     def close(self) -> None:
         """Close the connection, whatever its state."""
         self._connection.close()
+
+
+def lost(sqlstate: str = "") -> ConnectionLost:
+    """The error for a connection that is gone; `sqlstate` is why, if the server said so."""
+    hint = "the outcome of a statement that ran is unknown; connect again and look"
+    if sqlstate:
+        return ConnectionLost(f"the server ended the connection ({sqlstate})", hint=hint)
+    return ConnectionLost("the connection to the database was lost", hint=hint)
 
 
 def copied(wire: Wire, at_most: int) -> list[memoryview]:
