@@ -231,6 +231,36 @@ def test_a_result_beyond_the_policy_s_limit_is_cut(desk: Desk) -> None:
     assert desk.records("statement.outcome")[1]["truncated"] is True
 
 
+BIG = """
+DROP TABLE IF EXISTS payroll.big;
+CREATE TABLE payroll.big AS SELECT n AS id, CASE n % 7 WHEN 0 THEN '=cmd()' WHEN 1 THEN E'two\nlines' WHEN 2 THEN NULL
+  WHEN 3 THEN '' WHEN 4 THEN 'say "no", please' WHEN 5 THEN '-1' ELSE 'plain' END AS note, '123-45-' || n AS ssn,
+  -n::numeric / 4 AS amount, n % 2 = 0 AS even, '{a,"b c"}'::text[] AS list FROM generate_series(1, 30000) n;
+ANALYZE payroll.big;
+GRANT SELECT ON payroll.big TO {app};
+"""
+
+
+def test_what_the_server_writes_is_what_we_would_write(desk: Desk) -> None:
+    desk.database.execute(BIG.replace("{app}", desk.database.app_user))
+    desk.configure(policy=POLICY.replace("rows: 50, ", "").replace("employees.ssn]", "employees.ssn, payroll.big.ssn]"))
+    query = 'SELECT *, note AS note, 1 AS "=x" FROM payroll.big WHERE id <> 77 ORDER BY id DESC -- all'
+    server = desk.exec("-c", query)
+    assert desk.records("statement.outcome")[0]["digest"].startswith("sha256-csv:")
+    ours = desk.exec("-c", query.replace("77", ":x::int"), "-p", "x=77")
+    assert desk.records("statement.outcome")[0]["digest"].startswith("sha256:")
+    assert server.out == ours.out
+    assert server.out.count("***") == 29999
+    assert desk.records("statement.outcome")[0]["rows"] == 29999
+    assert "123-45-" not in server.out
+    desk.configure(policy=POLICY.replace("rows: 50", "rows: 1000").replace("ssn]", "ssn, payroll.big.ssn]"))
+    done = desk.exec("-c", "SELECT id, note FROM payroll.big ORDER BY id", "-c", "SELECT 1 AS n")
+    assert desk.records("statement.outcome")[0]["rows"] == 1000
+    assert desk.records("statement.outcome")[0]["truncated"] is True
+    assert done.out.endswith("n\n1\n")
+    assert done.err.startswith("notice: the result was cut after 1000 rows\n")
+
+
 def test_1_the_database_refuses(desk: Desk) -> None:
     done = desk.exec("-c", "SELECT 1/0; SELECT 2")
     assert (done.code, done.out) == (1, "")
@@ -329,7 +359,7 @@ def test_6_an_unwritable_spool_runs_nothing(desk: Desk) -> None:
     done = desk.exec("-c", "UPDATE payroll.pay SET amount = 0 WHERE id = 1")
     assert (done.code, done.out) == (6, "")
     assert "hint: " in done.err
-    assert desk.database.query("SELECT amount FROM payroll.pay WHERE id = 1") == [(10,)]
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE amount = 0") == [(0,)]
 
 
 def test_6_a_full_spool_runs_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +375,7 @@ def test_6_a_full_spool_runs_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert (done.code, done.out) == (6, "")
     assert done.err.startswith("error: nothing was run, for it cannot be recorded: ")
     assert done.err.count("error:") == 1
-    assert desk.database.query("SELECT amount FROM payroll.pay WHERE id = 1") == [(10,)]
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE amount = 0") == [(0,)]
 
 
 def test_7_the_database_is_away(desk: Desk) -> None:

@@ -78,5 +78,6 @@ def test_only_text_is_defused_and_names_never_reach_the_statement() -> None:
     text = copy_text("SELECT 1, 'a' -- end", columns, max_rows=5)
     assert "DROP" not in text
     assert text.startswith("COPY (SELECT c1, CASE WHEN pg_catalog.ascii(c2::pg_catalog.text)")
-    assert text.endswith("FROM (SELECT 1, 'a' -- end\n) AS q(c1, c2) LIMIT 6) TO STDOUT (FORMAT csv)")
+    inner = "(SELECT * FROM (SELECT 1, 'a' -- end\n) AS p OFFSET 0) AS q(c1, c2) LIMIT 6"
+    assert text.endswith(f" FROM {inner}) TO STDOUT (FORMAT csv)")
     assert header(columns) == b'"x""; DROP TABLE t; --",\'=1+1\n'

@@ -18,11 +18,14 @@ _CODES = ", ".join(str(ord(char)) for char in FORMULA_STARTS)
 
 
 def copy_text(query: str, columns: Sequence[Column], *, max_rows: int | None) -> str:
-    """COPY the result of `query`, one row beyond `max_rows`, with an apostrophe before what a spreadsheet would run."""
+    """COPY the result of `query`, one row beyond `max_rows`, with an apostrophe before what a spreadsheet would run.
+
+    `OFFSET 0` keeps PostgreSQL from pulling the query up, which would compute each mask twice.
+    """
     names = [f"c{number}" for number in range(1, len(columns) + 1)]
     cells = [_defused(name) if is_text(c.type) else name for name, c in zip(names, columns, strict=True)]
     limit = "" if max_rows is None else f" LIMIT {max_rows + 1}"
-    inner = f"SELECT {', '.join(cells)} FROM ({query}\n) AS q({', '.join(names)}){limit}"
+    inner = f"SELECT {', '.join(cells)} FROM (SELECT * FROM ({query}\n) AS p OFFSET 0) AS q({', '.join(names)}){limit}"
     return f"COPY ({inner}) TO STDOUT (FORMAT csv)"
 
 
