@@ -9,7 +9,7 @@ Turns files and the environment into values; opens no connection and decides not
 
 from __future__ import annotations
 
+from dbgate.config.loading import find_target, load_settings
 from dbgate.config.policies import is_builtin, load_policy, load_policy_file
-from dbgate.config.reading import find_target, load_settings
 
 __all__ = ["find_target", "is_builtin", "load_policy", "load_policy_file", "load_settings"]

@@ -24,6 +24,16 @@ def config_file(explicit: Path | None = None) -> Path | None:
     return file if os.path.lexists(file) else None
 
 
+def read_bytes(file: Path) -> bytes:
+    """The bytes of a configuration or policy file. Raises `UsageError`."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
+
+
 def default_config_file() -> Path:
     """Where the user's own configuration file stands, or would."""
     from platformdirs import user_config_path

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dbgate.config.reading import read_text
+from dbgate.config.places import read_bytes, state_dir
 from dbgate.errors import UsageError
 from dbgate.gate.policy.model import Policy
-from dbgate.gate.policy.read import PolicyFile, join_files, parse_file
 from dbgate.model import Target
+
+if TYPE_CHECKING:
+    from dbgate.gate.policy.read import PolicyFile
 
 WITHOUT_POLICY = "read-only.yaml"
 """The built-in policy of a target that has none of its own."""
@@ -27,38 +31,65 @@ def load_policy(target: Target) -> Policy:
 
 def load_policy_file(file: Path) -> Policy:
     """The policy of a file and all that it extends. Raises `DocumentError`, `UsageError`."""
-    return join_files(policy_files(file))
+    from dbgate.config import cache
+
+    main, state = file.absolute(), state_dir()
+    known = cache.recall(state, main, Policy)
+    if known is not None:
+        return known
+    from dbgate.gate.policy.read import join_files
+
+    files = PolicyFiles(main)
+    policy = join_files(files.parsed)
+    cache.keep(state, main, policy, files.sources, files.absent)
+    return policy
 
 
-def policy_files(file: Path) -> list[PolicyFile]:
-    """The file and all that it extends, each once, what is extended before what extends it."""
-    found: dict[Path, PolicyFile] = {}
-    _collect(file.absolute(), (), found)
-    return list(found.values())
+class PolicyFiles:
+    """A policy file and all that it extends, each once, what is extended before what extends it.
 
+    `parsed` are the files, `sources` their bytes, `absent` the places where a file would have been taken, had it
+    been there. Raises `DocumentError`, `UsageError`.
+    """
 
-def _collect(file: Path, above: tuple[Path, ...], found: dict[Path, PolicyFile]) -> None:
-    """Add what `file` extends, then the file itself. `above` are the files that led here."""
-    place = file.resolve()
-    if place in found:
-        return
-    parsed = parse_file(str(file), read_text(file))
-    for name in parsed.extends:
-        wanted = _extended(file, name.text())
-        if not wanted.exists():
-            raise name.error(f"extends: there is no file {wanted}", f"built in are: {', '.join(builtin_names())}")
-        if wanted.resolve() == place or wanted.resolve() in above:
-            raise name.error(f"extends: {name.text()} extends this file in turn", "break the circle")
-        _collect(wanted, (*above, place), found)
-    found[place] = parsed
+    def __init__(self, main: Path) -> None:
+        self.sources: list[tuple[Path, bytes]] = []
+        self.absent: list[Path] = []
+        self._found: dict[Path, PolicyFile] = {}
+        self._collect(main, ())
 
+    @property
+    def parsed(self) -> list[PolicyFile]:
+        """The files in their order."""
+        return list(self._found.values())
 
-def _extended(file: Path, name: str) -> Path:
-    """What a name in `extends` means: a file beside, or a built-in policy when there is none."""
-    beside = file.parent / Path(name).expanduser()
-    built_in = builtin_dir() / name
-    # A built-in policy that extends another means the built-in one, and so does its copy beside it.
-    return built_in if not beside.exists() and name in builtin_names() else beside
+    def _collect(self, file: Path, above: tuple[Path, ...]) -> None:
+        """Add what `file` extends, then the file itself. `above` are the files that led here."""
+        from dbgate.document import decode
+        from dbgate.gate.policy.read import parse_file
+
+        place = file.resolve()
+        if place in self._found:
+            return
+        content = read_bytes(file)
+        self.sources.append((file, content))
+        parsed = parse_file(str(file), decode(content, str(file)))
+        for name in parsed.extends:
+            wanted = self._extended(file, name.text())
+            if not wanted.exists():
+                raise name.error(f"extends: there is no file {wanted}", f"built in are: {', '.join(builtin_names())}")
+            if wanted.resolve() == place or wanted.resolve() in above:
+                raise name.error(f"extends: {name.text()} extends this file in turn", "break the circle")
+            self._collect(wanted, (*above, place))
+        self._found[place] = parsed
+
+    def _extended(self, file: Path, name: str) -> Path:
+        """What a name in `extends` means: a file beside, or a built-in policy when there is none."""
+        beside = file.parent / Path(name).expanduser()
+        if os.path.lexists(beside) or name not in builtin_names():
+            return beside
+        self.absent.append(beside)
+        return builtin_dir() / name
 
 
 def builtin_dir() -> Path:

@@ -1,22 +1,16 @@
-"""From the configuration file and the environment to `Settings`."""
+"""From the text of a configuration file to `Settings`."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from dbgate.config.places import config_file, state_dir
-from dbgate.document import Reader, Value, decode, parse_document
-from dbgate.errors import DbgateError, UsageError
+from dbgate.config.urls import check_bucket, check_service
+from dbgate.document import Reader, Value, parse_document
 from dbgate.model import Actor, PasswordSource, Target
 from dbgate.settings import ApprovalsSettings, AuditSettings, IdentitySettings, Settings
-from dbgate.text import suggest
 
 ENGINES = ("postgres",)
-SCHEMES = ("file", "s3", "gs", "az")
 STORES = ("keyring", "file")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,31 +19,6 @@ _OIDC_ONLY = (
     "issuer client_id scopes audience client_secret_env groups_claim actor_claim redirect_uri prompt resource "
     "workload_token_file"
 ).split()
-
-
-def load_settings(file: Path | None = None) -> Settings:
-    """The whole configuration: file, environment, defaults, in this order of weakness.
-
-    `file`, else `DBGATE_CONFIG`, else the user's own configuration file, else built-in defaults: the local
-    user, transcripts in the state directory, no targets. `DBGATE_STATE_DIR`, `DBGATE_BUCKET` and
-    `DBGATE_APPROVALS_URL` go before what the file says. Raises `DocumentError`, `UsageError`.
-    """
-    place = config_file(file)
-    state = state_dir()
-    settings = Settings(file=None, state_dir=state)
-    if place is not None:
-        settings = read_settings(read_text(place), place, state)
-    return _with_environment(settings)
-
-
-def read_text(file: Path) -> str:
-    """The text of a configuration or policy file. Raises `DocumentError`, `UsageError`."""
-    try:
-        return decode(file.read_bytes(), str(file))
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", hint="check the path and its permissions"
-        ) from None
 
 
 def read_settings(text: str, file: Path, state: Path) -> Settings:
@@ -69,38 +38,6 @@ def read_settings(text: str, file: Path, state: Path) -> Settings:
             audit=_audit(audit) if audit else AuditSettings(),
             targets=_targets(targets, policies) if targets else {},
         )
-
-
-def find_target(settings: Settings, name: str) -> Target:
-    """The target of that name. Raises `UsageError` with the nearest one."""
-    target = settings.targets.get(name)
-    if target is not None:
-        return target
-    if settings.targets:
-        raise UsageError(f"no such target: {name}", hint=suggest(name, settings.targets))
-    if settings.file is not None:
-        raise UsageError(f"no such target: {name}", hint=f"{settings.file} has no targets: add one under targets:")
-    from dbgate.config.places import default_config_file
-
-    raise UsageError(
-        f"no such target: {name}", hint=f"there is no configuration file: describe targets in {default_config_file()}"
-    )
-
-
-def _with_environment(settings: Settings) -> Settings:
-    """The settings with what the environment says, and the bucket's default."""
-    bucket = os.environ.get("DBGATE_BUCKET", "")
-    if bucket:
-        _check_bucket(bucket, _usage)
-    bucket = bucket or settings.audit.bucket or (settings.state_dir / "bucket").as_uri()
-    url = os.environ.get("DBGATE_APPROVALS_URL", "")
-    if url:
-        _check_url(url, _usage)
-    return replace(
-        settings,
-        audit=replace(settings.audit, bucket=bucket),
-        approvals=replace(settings.approvals, url=url or settings.approvals.url),
-    )
 
 
 def _identity(value: Value, base: Path) -> IdentitySettings:
@@ -138,7 +75,7 @@ def _identity(value: Value, base: Path) -> IdentitySettings:
 def _approvals(value: Value, base: Path) -> ApprovalsSettings:
     with value.mapping() as reader:
         url = reader.required("url")
-        _check_url(url.text(), url.error)
+        check_service(url.text(), url.error)
         return ApprovalsSettings(
             url=url.text(),
             ca_file=_optional_path(reader, "ca_file", base),
@@ -150,7 +87,7 @@ def _audit(value: Value) -> AuditSettings:
     with value.mapping() as reader:
         bucket = reader.value("bucket")
         if bucket is not None:
-            _check_bucket(bucket.text(), bucket.error)
+            check_bucket(bucket.text(), bucket.error)
         return AuditSettings(
             bucket=bucket.text() if bucket else "",
             key_store=reader.choice("key_store", STORES, ""),
@@ -216,21 +153,3 @@ def _path(value: Value, base: Path) -> Path:
 def _optional_path(reader: Reader, key: str, base: Path) -> str:
     value = reader.value(key)
     return str(_path(value, base)) if value else ""
-
-
-def _usage(message: str, hint: str) -> DbgateError:
-    return UsageError(message, hint=hint)
-
-
-def _check_bucket(url: str, error: Callable[[str, str], DbgateError]) -> None:
-    scheme, found, _ = url.partition("://")
-    if found and scheme in SCHEMES:
-        return
-    if not found:
-        raise error(f"the bucket {url} is not a URL", "for example file:///var/lib/dbgate/audit or s3://name")
-    raise error(f"there is no kind of bucket {scheme}://", suggest(scheme, SCHEMES))
-
-
-def _check_url(url: str, error: Callable[[str, str], DbgateError]) -> None:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
-        raise error(f"{url} is not a URL of a web service", "for example https://approvals.example.com")
