@@ -73,6 +73,13 @@ class Terminal:
             if time.monotonic() > end or not self._read():
                 raise AssertionError(f"there is no prompt:\n{self.screen}")
 
+    def prompt_is_gone(self) -> None:
+        """Wait until a statement runs: the toolbar is not shown then."""
+        end = time.monotonic() + TIMEOUT_S
+        while "\\? for help" in self.screen:
+            if time.monotonic() > end or not self._read():
+                raise AssertionError(f"the prompt is still there:\n{self.screen}")
+
     def type(self, text: str) -> None:
         """Press keys."""
         self.child.send(text)

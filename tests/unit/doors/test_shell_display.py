@@ -62,7 +62,7 @@ def test_a_result_is_shown_and_kept_without_colours() -> None:
     ]  # fmt: skip
     assert not was_cut
     assert display.output() == ("", False)
-    assert display.masked == ("ssn (pii.ssn)",)
+    assert display.masked_columns == ("ssn",)
     assert err.getvalue() == ""
 
 

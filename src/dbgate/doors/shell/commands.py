@@ -30,7 +30,9 @@ def perform(desk: Desk, text: str) -> None:
     r"""Perform a command as typed: `\name argument`. Raises `UsageError` when there is no such command."""
     name, _, argument = text.partition(" ")
     name, semicolon, _ = name.partition(";")
-    command = COMMANDS.get(name) or (COMMANDS.get(name[:-1]) if name.endswith(("+", "S")) else None)
+    plain = name if name in COMMANDS else name.rstrip("+S")
+    desk.is_verbose = "+" in name
+    command = COMMANDS.get(plain)
     if command is None:
         near = suggest(name, COMMANDS)
         listing = near if near.startswith("did you mean") else "\\? lists the commands"
@@ -45,7 +47,8 @@ def _show(desk: Desk, listings: Sequence[Listing]) -> None:
 
 def _relations(kinds: str) -> Callable[[Desk, str], None]:
     def run(desk: Desk, argument: str) -> None:
-        _show(desk, [describe.relations(desk.directory.names(), kinds, argument, desk.about.labels or no_labels)])
+        names, labels = desk.directory.names(), desk.about.labels or no_labels
+        _show(desk, [describe.relations(names, kinds, argument, labels, verbose=desk.is_verbose)])
 
     return run
 
@@ -54,9 +57,9 @@ def _describe(desk: Desk, argument: str) -> None:
     names = desk.directory.names()
     labels = desk.about.labels or no_labels
     if argument:
-        _show(desk, describe.describe(names, argument, labels))
+        _show(desk, describe.describe(names, argument, labels, verbose=desk.is_verbose))
     else:
-        _show(desk, [describe.relations(names, "rpvmfS", "", labels)])
+        _show(desk, [describe.relations(names, "rpvmfS", "", labels, verbose=desk.is_verbose)])
 
 
 def _functions(desk: Desk, argument: str) -> None:
@@ -232,7 +235,7 @@ def _requests(desk: Desk, argument: str) -> None:
     desk.display.table(("Request", "Status", ""), rows, notes=notes)
 
 
-_DESCRIBE = Command("\\d [NAME]", "list relations, or describe the ones of that name", _describe)
+_DESCRIBE = Command("\\d [NAME]", "list relations, or describe the ones of that name; \\d+ tells more", _describe)
 _REQUESTS = Command("\\w, \\requests", "your approval requests and where they stand", _requests)
 
 COMMANDS: dict[str, Command] = {

@@ -73,8 +73,8 @@ class Pattern:
         return not pattern or re.fullmatch(pattern, text, re.DOTALL) is not None
 
 
-def relations(names: Names, kinds: str, pattern: str, labels: Labels = no_labels) -> Listing:
-    """List relations of these kinds (`pg_class.relkind` letters)."""
+def relations(names: Names, kinds: str, pattern: str, labels: Labels = no_labels, *, verbose: bool = False) -> Listing:
+    """List relations of these kinds (`pg_class.relkind` letters), `verbose` with their comments."""
     wanted = Pattern.read(pattern)
     found = [r for r in names.catalog.relations if r.kind in kinds and wanted.fits(r.schema, r.name)]
     rows = [
@@ -84,14 +84,14 @@ def relations(names: Names, kinds: str, pattern: str, labels: Labels = no_labels
             KINDS.get(r.kind, r.kind),
             f"{r.row_estimate:,}" if r.kind in "rpm" and r.row_estimate > 0 else "",
             str(len(labels(r.oid)) or ""),
-            r.comment,
+            r.comment if verbose else "",
         )
         for r in sorted(found, key=lambda r: (r.schema, r.name))
     ]
     return _narrowed(("Schema", "Name", "Kind", "Rows (about)", "Labelled columns", "Comment"), rows, 3, pattern)
 
 
-def describe(names: Names, pattern: str, labels: Labels = no_labels) -> list[Listing]:
+def describe(names: Names, pattern: str, labels: Labels = no_labels, *, verbose: bool = False) -> list[Listing]:
     r"""Describe every relation that the pattern names: `\d name`. A bare name means the search path first."""
     wanted = Pattern.read(pattern)
     found = [r for r in names.catalog.relations if wanted.fits(r.schema, r.name)]
@@ -99,12 +99,15 @@ def describe(names: Names, pattern: str, labels: Labels = no_labels) -> list[Lis
         visible = [r for r in found if names.relation("", r.name) is r]
         found = visible or found
     if found:
-        return [describe_relation(names.catalog, r, labels) for r in sorted(found, key=lambda r: (r.schema, r.name))]
+        found = sorted(found, key=lambda r: (r.schema, r.name))
+        return [describe_relation(names.catalog, r, labels, verbose=verbose) for r in found]
     return [*_describe_system(names.catalog, wanted)] or [Listing((), [], notes=(_nothing(names, pattern),))]
 
 
-def describe_relation(catalog: Catalog, relation: CatalogRelation, labels: Labels = no_labels) -> Listing:
-    """Describe one relation: columns with type, labels and comments; keys, parents, and a view's query."""
+def describe_relation(
+    catalog: Catalog, relation: CatalogRelation, labels: Labels = no_labels, *, verbose: bool = False
+) -> Listing:
+    """Describe one relation: columns with type and labels, keys, parents; `verbose` with comments and a view's query."""
     tags = labels(relation.oid)
     rows: list[tuple[str | None, ...]] = [
         (
@@ -113,13 +116,13 @@ def describe_relation(catalog: Catalog, relation: CatalogRelation, labels: Label
             "not null" if column.not_null else "",
             tags.get(column.name, ""),
             f"generated: {column.default}" if column.generated else "",
-            column.comment,
+            column.comment if verbose else "",
         )
         for column in relation.columns
     ]
     listing = _narrowed(("Column", "Type", "Nullable", "Label", "Default", "Comment"), rows, 2, "")
     title = f'{KINDS.get(relation.kind, "relation").capitalize()} "{printable(str_name(relation))}"'
-    notes = list(_notes(catalog, relation))
+    notes = [*_notes(catalog, relation), *(_more_notes(relation) if verbose else ())]
     return Listing(listing.columns, listing.rows, title, tuple(notes))
 
 
@@ -131,6 +134,7 @@ def str_name(relation: CatalogRelation) -> str:
 def _notes(catalog: Catalog, relation: CatalogRelation) -> Iterable[str]:
     by_oid = {r.oid: r for r in catalog.relations}
     names = {c.number: quoted(c.name) for c in relation.columns}
+    referring = {(key.relation, key.columns) for key in catalog.foreign_keys if key.referenced == relation.oid}
     if relation.primary_key:
         yield f"Primary key: {printable(', '.join(names.get(n, '?') for n in relation.primary_key))}"
     for key in catalog.foreign_keys:
@@ -138,6 +142,8 @@ def _notes(catalog: Catalog, relation: CatalogRelation) -> Iterable[str]:
             yield f"Foreign key: {_key(key, relation, by_oid[key.referenced])}"
         elif key.referenced == relation.oid and key.relation in by_oid:
             other = by_oid[key.relation]
+            if any((parent, key.columns) in referring for parent in other.parents):
+                continue  # a partition refers as its parent does
             yield f"Referenced by: {printable(str_name(other))} {_key(key, other, relation)}"
     for oid in relation.parents:
         if oid in by_oid:
@@ -150,6 +156,9 @@ def _notes(catalog: Catalog, relation: CatalogRelation) -> Iterable[str]:
         yield "Triggers: yes"
     if not relation.readable:
         yield f"Not readable: the role {printable(catalog.role)} may not SELECT from all of it"
+
+
+def _more_notes(relation: CatalogRelation) -> Iterable[str]:
     if relation.comment:
         yield f"Comment: {printable(relation.comment)}"
     if relation.definition:

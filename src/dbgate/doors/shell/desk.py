@@ -79,6 +79,8 @@ class Desk:
     prefill: str = ""
     """What the next prompt begins with."""
     is_leaving: bool = False
+    is_verbose: bool = False
+    """Whether the command has a `+`."""
     depth: int = 0
     """How many files run one another."""
 

@@ -27,8 +27,8 @@ class ShellDisplay:
     def __init__(self, stdout: TextIO, stderr: TextIO, *, keep_bytes: int = 1024 * 1024) -> None:
         self.options = Options()
         self.screen = Screen(stdout, self.options, keep_bytes=keep_bytes)
-        self.masked: tuple[str, ...] = ()
-        """The masked columns of the latest result, with their tags where known."""
+        self.masked_columns: tuple[str, ...] = ()
+        """The names of the latest result's masked columns."""
         self.tags: Callable[[], Mapping[str, str]] = dict
         """Gives the tags of the latest statement's masked columns, by column name."""
         self.expanded_once = False
@@ -42,14 +42,16 @@ class ShellDisplay:
 
     def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
         """Show the rows; when the person leaves the pager, the rest is thrown away."""
+        if self._waiting is not None:
+            self.message("notice", "approved")
         self.settle()
         self.is_line_broken = False
-        self.masked = tuple(self._described(masked_names(rows.columns, masked)))
+        self.masked_columns = tuple(masked_names(rows.columns, masked))
         page = self.screen.page()
         wanted = _WhileRead(rows, page)
         try:
             writer = self._writer(page)
-            outcome = write_result(wanted, writer, masked, names=self.masked)
+            outcome = write_result(wanted, writer, masked, names=list(self._described(self.masked_columns)))
             writer.close()
         except DbgateError:
             page.close()

@@ -133,7 +133,7 @@ class Shell:
     def _statement(self, piece: Piece) -> bool:
         """Run one statement (as it was cut: the gate may find several). Tells whether all went well."""
         self.directory.settle()
-        self._display.masked = ()
+        self._display.masked_columns = ()
         self._display.expanded_once = piece.expanded
         self.desk.latest = piece.text
         went_well = True
@@ -226,7 +226,7 @@ class Shell:
         from dbgate.doors.shell.prompt import SessionOver
 
         prompt.status.transaction = self._driver.transaction
-        prompt.status.masked = self._display.masked
+        prompt.status.masked = self._display.masked_columns
         prompt.status.took = self.took
         default, self.desk.prefill = self.desk.prefill, ""
         try:

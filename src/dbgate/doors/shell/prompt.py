@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prompt_toolkit import PromptSession
@@ -125,7 +125,7 @@ class Prompt:
         """Who, under which policy, what was masked, how long it took."""
         status = self.status
         parts = [self._about.who, f"policy {self._about.policy}"]
-        parts += [f"masked: {', '.join(status.masked)}"] if status.masked else []
+        parts += [f"masked: {some(status.masked)}"] if status.masked else []
         parts += [_HINTS[status.transaction]] if status.transaction in _HINTS else []
         parts += [status.took] if status.took else []
         fragments: StyleAndTextTuples = [("", printable(" " + " · ".join([*parts, "\\? for help"])))]
@@ -149,6 +149,12 @@ class Prompt:
             if left is not None and left <= WARNING_S:
                 app.invalidate()
             await asyncio.sleep(_TICK_S)
+
+
+def some(names: Sequence[str], limit: int = 4) -> str:
+    """The first few names."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def bindings() -> KeyBindings:
