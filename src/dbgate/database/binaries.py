@@ -5,29 +5,19 @@ The package itself is never imported: under root its import makes users and chan
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import pwd
 import shutil
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from dbgate.database.places import Account, open_to
 from dbgate.errors import UsageError
 
 VERSIONS = {16: "pginstall", 18: "pginstall18"}
 """PostgreSQL's major version → its folder in the package."""
 
 _INSTALL_HINT = "pip install 'dbgate[demo]' (Python 3.11 to 3.13)"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A user and group to run the server as."""
-
-    uid: int
-    gid: int
 
 
 def installation(version: int) -> Path:
@@ -60,44 +50,6 @@ def server_account() -> Account | None:
         if name in entries:
             return Account(entries[name].pw_uid, entries[name].pw_gid)
     raise UsageError("root cannot run PostgreSQL, and there is no user nobody to run it as", hint="run as a user")
-
-
-def open_to(path: Path, account: Account) -> bool:
-    """Whether `account` may pass through every folder above `path` and read it, by the permission bits."""
-    real = path.resolve()
-    for place, needed in ((real, 5 if real.is_dir() else 4), *((parent, 1) for parent in real.parents)):
-        try:
-            status = place.stat()
-        except FileNotFoundError:
-            continue
-        shift = 6 if status.st_uid == account.uid else 3 if status.st_gid == account.gid else 0
-        if (status.st_mode >> shift) & needed != needed:
-            return False
-    return True
-
-
-def place_for(directory: Path, account: Account | None) -> Path:
-    """Where the server of `directory` stands: there, or, when `account` cannot get there, in the temporary folder.
-
-    The other place is derived from the path of `directory`, belongs to root, and is found again by the next start.
-    """
-    if account is None or open_to(directory.parent, account):
-        return directory
-    name = "dbgate-" + hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - checked to be our own by `own_directory`
-        if open_to(Path(base), account):
-            return Path(base) / name
-    raise UsageError(f"{directory} is out of reach for the server's user", hint="name a folder that all may enter")
-
-
-def own_directory(place: Path, account: Account | None) -> None:
-    """Make the folder `place` unless it is there. Raises `UsageError` if it is not a folder of our own."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.mkdir(mode=0o700, exist_ok=True)
-    status = place.lstat()
-    if place.is_symlink() or not place.is_dir() or status.st_uid != os.geteuid():
-        raise UsageError(f"{place} belongs to somebody else", hint="remove it, or name another folder")
-    place.chmod(0o711 if account else 0o700)
 
 
 def usable_installation(version: int, place: Path, account: Account | None) -> Path:

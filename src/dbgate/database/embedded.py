@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from dbgate.database import binaries, holds
-from dbgate.database.binaries import Account
+from dbgate.database import binaries, holds, places
+from dbgate.database.places import Account
 from dbgate.errors import Unreachable, UsageError
 
 USER = "postgres"
@@ -108,10 +108,11 @@ def start(data_dir: Path, *, version: int = 18, ephemeral: bool = False) -> Embe
     """
     binaries.installation(version)
     account = binaries.server_account()
-    directory = binaries.place_for(data_dir.absolute(), account)
-    users = holds.hold(directory, lambda: binaries.own_directory(directory, account))
+    directory = places.place_for(data_dir.absolute(), account)
+    users = holds.hold(directory, lambda: places.own_directory(directory, account))
     try:
         with holds.starting(directory):
+            places.anchor(data_dir.absolute(), directory)
             return _find_or_start(directory, users, account, version=version, ephemeral=ephemeral)
     except BaseException:
         os.close(users)
@@ -121,10 +122,10 @@ def start(data_dir: Path, *, version: int = 18, ephemeral: bool = False) -> Embe
 def stop_server(data_dir: Path) -> bool:
     """End a server that was detached. Returns whether one was running. One that somebody uses ends with its users."""
     account = binaries.server_account()
-    directory = binaries.place_for(data_dir.absolute(), account)
+    directory = places.place_for(data_dir.absolute(), account)
     if not (directory / "data" / "postmaster.pid").exists():
         return False
-    users = holds.hold(directory, lambda: binaries.own_directory(directory, account))
+    users = holds.hold(directory, lambda: places.own_directory(directory, account))
     with holds.starting(directory):
         (directory / "detached").unlink(missing_ok=True)
         found = _running(directory)
@@ -137,7 +138,7 @@ def stop_server(data_dir: Path) -> bool:
 def remove_server(data_dir: Path) -> None:
     """End the server of `data_dir` if it runs detached, and remove its folder, wherever it stands."""
     stop_server(data_dir)
-    for directory in {data_dir.absolute(), binaries.place_for(data_dir.absolute(), binaries.server_account())}:
+    for directory in {data_dir.absolute(), places.place_for(data_dir.absolute(), binaries.server_account())}:
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -37,7 +37,7 @@ def main(order: dict[str, Any]) -> None:
     if await_last_user(users, pid) and not (directory / "detached").exists():
         stop(pid)
         if (directory / "ephemeral").exists():
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
 
 
 def await_last_user(users: int, pid: int) -> bool:
@@ -108,6 +108,13 @@ def stop(pid: int) -> None:
             if gone(pid):
                 return
             time.sleep(0.005)
+
+
+def remove(directory: Path) -> None:
+    """Remove the server's folder, and the empty one that it stands for."""
+    with contextlib.suppress(OSError):
+        Path(os.fsdecode((directory / "anchor").read_bytes())).rmdir()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def gone(pid: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbgate.database.scrub import GONE, identifiers, scrub
@@ -97,12 +97,14 @@ def test_a_value_never_stays(message: str, secret: str) -> None:
     assert "666" not in shown
 
 
+@settings(database=None, deadline=None)
 @given(st.text(min_size=4).filter(lambda value: not value.isspace() and "…" not in value))
 def test_no_value_at_the_end_of_a_message_survives(value: str) -> None:
     shown = scrub(f'invalid input syntax for type integer: "{value}"', "", NAMES)
     assert shown == 'invalid input syntax for type integer: "…"'
 
 
+@settings(database=None, deadline=None)
 @given(st.text(alphabet="ab0123456789-@\" '«»“”\n", min_size=1, max_size=30))
 def test_no_digits_survive_wherever_the_value_stands(value: str) -> None:
     shown = scrub(f'value "{value}" is out of range, near {value}', "", NAMES)
