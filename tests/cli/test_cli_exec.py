@@ -18,6 +18,7 @@ import pytest
 from tests.approvals.kit import person, running_service
 from tests.conftest import LiveDatabase
 
+from dbgate.audit import spool
 from dbgate.cli.app import run
 from dbgate.config import load_settings
 from dbgate.identity import current_identity
@@ -79,6 +80,7 @@ class Desk:
         self.home = home
         self.database = database
         self.capsys = capsys
+        self.processes: list[subprocess.Popen[str]] = []
         self.configure()
 
     def configure(self, extra: str = "", policy: str = POLICY) -> None:
@@ -97,16 +99,26 @@ class Desk:
         captured = self.capsys.readouterr()
         return Done(code, captured.out, captured.err)
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `dbgate exec` as a process of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*DBGATE, "exec", "pay", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
         )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
     def sessions(self) -> list[list[dict[str, Any]]]:
         """The records of all spooled sessions, oldest session first."""
@@ -127,10 +139,18 @@ def desk(
     dbgate_home: Path,
     world: LiveDatabase,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Desk:
-    monkeypatch.setattr("dbgate.audit.ship_in_background", lambda *_: False)
-    return Desk(dbgate_home, world, capsys)
+) -> Iterator[Desk]:
+    """A desk whose transcripts stay in the spool: the shipper's lock is taken."""
+    monkeypatch.setenv("DBGATE_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir(mode=0o700)
+    lock = spool.try_lock(tmp_path / "state" / spool.SHIP_LOCK, create=True)
+    assert lock is not None
+    made = Desk(dbgate_home, world, capsys)
+    yield made
+    made.close()
+    os.close(lock)
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +374,6 @@ def test_5_nobody_is_signed_in(desk: Desk) -> None:
 
 def test_6_an_unwritable_spool_runs_nothing(desk: Desk) -> None:
     state = load_settings().state_dir
-    state.mkdir(parents=True)
     (state / "spool").write_text("not a directory", encoding="utf-8")
     done = desk.exec("-c", "UPDATE payroll.pay SET amount = 0 WHERE id = 1")
     assert (done.code, done.out) == (6, "")
@@ -363,8 +382,6 @@ def test_6_an_unwritable_spool_runs_nothing(desk: Desk) -> None:
 
 
 def test_6_a_full_spool_runs_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dbgate.audit import spool
-
     def full(descriptor: int, content: bytes) -> None:
         if b'"statement.intent"' in content:
             raise OSError(28, "No space left on device")
