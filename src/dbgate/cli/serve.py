@@ -22,45 +22,65 @@ if TYPE_CHECKING:
 app = new_app()
 
 
+HostOption = Annotated[str, typer.Option("--host", envvar="DBGATE_SERVE_HOST", help="The address to listen on.")]
+PortOption = Annotated[
+    int, typer.Option("--port", envvar="DBGATE_SERVE_PORT", min=0, max=65535, help="The port; 0 picks a free one.")
+]
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database", envvar="DBGATE_SERVE_DATABASE", help="sqlite:///PATH; by default a file in the state directory."
+    ),
+]
+IssuerOption = Annotated[
+    str,
+    typer.Option("--issuer", envvar="DBGATE_SERVE_ISSUER", help="Whose tokens count; by default identity.issuer."),
+]
+AudienceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--audience",
+        envvar="DBGATE_SERVE_AUDIENCE",
+        help="What tokens are for; may be repeated. By default identity.client_id and identity.audience.",
+    ),
+]
+IssuerCaOption = Annotated[
+    str,
+    typer.Option("--issuer-ca", envvar="DBGATE_SERVE_ISSUER_CA", help="A PEM bundle for the issuer's certificate."),
+]
+LocalOption = Annotated[
+    bool,
+    typer.Option("--local", envvar="DBGATE_SERVE_LOCAL", help="Take this machine's own, unverified tokens instead."),
+]
+CertificateOption = Annotated[
+    str,
+    typer.Option(
+        "--certificate", envvar="DBGATE_SERVE_CERTIFICATE", help="Serve https with this PEM certificate chain."
+    ),
+]
+PrivateKeyOption = Annotated[
+    str, typer.Option("--private-key", envvar="DBGATE_SERVE_PRIVATE_KEY", help="The certificate's private key, PEM.")
+]
+ReadyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ready-file", envvar="DBGATE_SERVE_READY_FILE", help="Write the URL there once connections are accepted."
+    ),
+]
+
+
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(envvar="DBGATE_SERVE_HOST", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="DBGATE_SERVE_PORT", min=0, max=65535, help="The port; 0 picks a free one.")
-    ] = 8765,
-    database: Annotated[
-        str,
-        typer.Option(envvar="DBGATE_SERVE_DATABASE", help="sqlite:///PATH; by default a file in the state directory."),
-    ] = "",
-    issuer: Annotated[
-        str, typer.Option(envvar="DBGATE_SERVE_ISSUER", help="Whose tokens count; by default identity.issuer.")
-    ] = "",
-    audience: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="DBGATE_SERVE_AUDIENCE",
-            help="What tokens are for; may be repeated. By default identity.client_id and identity.audience.",
-        ),
-    ] = None,
-    issuer_ca: Annotated[
-        str, typer.Option(envvar="DBGATE_SERVE_ISSUER_CA", help="A PEM bundle for the issuer's certificate.")
-    ] = "",
-    local: Annotated[
-        bool,
-        typer.Option(
-            "--local", envvar="DBGATE_SERVE_LOCAL", help="Take this machine's own, unverified tokens instead."
-        ),
-    ] = False,
-    certificate: Annotated[
-        str, typer.Option(envvar="DBGATE_SERVE_CERTIFICATE", help="Serve https with this PEM certificate chain.")
-    ] = "",
-    private_key: Annotated[
-        str, typer.Option(envvar="DBGATE_SERVE_PRIVATE_KEY", help="The certificate's private key, PEM.")
-    ] = "",
-    ready_file: Annotated[
-        Path | None,
-        typer.Option(envvar="DBGATE_SERVE_READY_FILE", help="Write the URL there once connections are accepted."),
-    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8765,
+    database: DatabaseOption = "",
+    issuer: IssuerOption = "",
+    audience: AudienceOption = None,
+    issuer_ca: IssuerCaOption = "",
+    local: LocalOption = False,
+    certificate: CertificateOption = "",
+    private_key: PrivateKeyOption = "",
+    ready_file: ReadyFileOption = None,
 ) -> int:
     """Run the approvals service until it is stopped with Ctrl-C or SIGTERM."""
     _check_installed()
