@@ -19,8 +19,8 @@ from dbgate.gate.allow import functions
 from dbgate.gate.allow.functions import INFORMATION_SCHEMA, SPECIAL, TYPE_CALLS, verdict
 from dbgate.gate.allow.nodes import EXPRESSION_NODES
 from dbgate.gate.allow.settings import setting_verdict
-from dbgate.gate.allow.system import SystemVerdict, is_system, replacements, system_verdict
-from dbgate.gate.allow.verdict import NOT_REVIEWED
+from dbgate.gate.allow.system import is_system, replacements, system_verdict
+from dbgate.gate.allow.verdict import NOT_REVIEWED, Verdict
 from dbgate.gate.contents import nodes
 from dbgate.gate.names import quote, strings
 from dbgate.gate.syntax import parse_one
@@ -147,7 +147,7 @@ def world(connection: psycopg.Connection[tuple[Any, ...]]) -> psycopg.Connection
 
 
 def masked_query(
-    connection: psycopg.Connection[tuple[Any, ...]], name: str, found: SystemVerdict, hidden: list[ColumnName]
+    connection: psycopg.Connection[tuple[Any, ...]], name: str, found: Verdict, hidden: list[ColumnName]
 ) -> tuple[str, str]:
     """The query over a system relation with its columns replaced, and the one with them in clear."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"

@@ -102,9 +102,10 @@ class SqliteStore:
 
     def events(self, *, after: int = 0, request_id: str = "", limit: int = 1000) -> Sequence[Event]:
         """Events with a number above `after`, in order."""
-        text = "SELECT * FROM events WHERE number > ?1 AND (?2 = '' OR request = ?2) ORDER BY number LIMIT ?3"
+        text = "SELECT * FROM events WHERE number > :after AND (:id = '' OR request = :id) ORDER BY number LIMIT :limit"
+        values = {"after": after, "id": request_id, "limit": limit}
         with self._lock:
-            return [_event(row) for row in self._connection.execute(text, (after, request_id, limit)).fetchall()]
+            return [_event(row) for row in self._connection.execute(text, values).fetchall()]
 
     def last_event(self) -> int:
         """The number of the latest event."""
