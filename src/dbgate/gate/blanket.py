@@ -6,6 +6,7 @@ from typing import Any
 
 from dbgate.catalog import CatalogRelation
 from dbgate.gate.names import kind_of, strings
+from dbgate.gate.scope import SYSTEM_COLUMNS
 from dbgate.gate.splice import normal
 from dbgate.model import Tree
 
@@ -24,7 +25,7 @@ def is_blanket(where: Tree | None, target: CatalogRelation) -> bool:
                 return all(is_blanket(a, target) for a in args)
             if body.get("boolop") == "OR_EXPR":
                 return any(is_blanket(a, target) for a in args) or _complementary(args)
-            return not _names_columns(args)
+            return not _names_columns(args) or _is_empty(args[0])
         case "CurrentOfExpr":
             return False
         case "A_Expr" if body.get("kind") in {"AEXPR_OP", "AEXPR_NOT_DISTINCT"}:
@@ -32,12 +33,33 @@ def is_blanket(where: Tree | None, target: CatalogRelation) -> bool:
             same = normal(body.get("lexpr")) == normal(body.get("rexpr"))
             reflexive = body["kind"] == "AEXPR_NOT_DISTINCT" or name[0] in _REFLEXIVE
             return (same and reflexive) or not _names_columns([where])
+        case "A_Expr" if body.get("kind") in {"AEXPR_IN", "AEXPR_BETWEEN"} and strings(body["name"]) != ["<>"]:
+            listed = body.get("rexpr", {}).get("List", {}).get("items", ())
+            same = [normal(body.get("lexpr")) == normal(item) for item in listed]
+            every = all(same) if body["kind"] == "AEXPR_BETWEEN" else any(same)
+            return bool(same and every) or not _names_columns([where])
         case "NullTest":
             return body.get("nulltesttype") == "IS_NOT_NULL" and _never_null(body.get("arg"), target)
         case "SubLink":
             return _covers_itself(body, target)
         case _:
             return not _names_columns([where])
+
+
+def is_blanket_merge(body: Tree, target: CatalogRelation) -> bool:
+    """Whether a MERGE changes or deletes every row of `target`, seen by its shape."""
+    everywhere = is_blanket(body.get("joinCondition"), target)
+    source = body.get("sourceRelation", {}).get("RangeVar", {})
+    everywhere = everywhere or source.get("relname") == target.name
+    for node in body.get("mergeWhenClauses", ()):
+        clause = node["MergeWhenClause"]
+        if clause.get("commandType") not in {"CMD_UPDATE", "CMD_DELETE"}:
+            continue
+        if not is_blanket(clause.get("condition"), target):
+            continue
+        if everywhere or clause.get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
+            return True
+    return False
 
 
 def _complementary(args: list[Tree]) -> bool:
@@ -50,11 +72,23 @@ def _complementary(args: list[Tree]) -> bool:
     return any((a[0], a[1]) == (b[0], b[1]) and a[2] != b[2] for a in seen for b in seen)
 
 
+def _is_empty(node: Tree) -> bool:
+    """`id <> id`, `id IS NULL` and the like under a NOT: true for no row, as far as the shape tells."""
+    kind, body = kind_of(node)
+    if kind == "A_Expr" and body.get("kind") in {"AEXPR_OP", "AEXPR_DISTINCT"}:
+        name = strings(body.get("name", ()))[-1:]
+        same = normal(body.get("lexpr")) == normal(body.get("rexpr"))
+        return same and (body["kind"] == "AEXPR_DISTINCT" or name[0] in {"<>", "<", ">"})
+    return False
+
+
 def _never_null(arg: Any, target: CatalogRelation) -> bool:
     kind, body = kind_of(arg)
     if kind != "ColumnRef":
         return False
     name = strings(body["fields"])[-1:]
+    if name and name[0] in SYSTEM_COLUMNS:
+        return True
     return any(c.name == name[0] and c.not_null for c in target.columns) if name else False
 
 

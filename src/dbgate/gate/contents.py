@@ -60,6 +60,12 @@ def inspect(
                 _function(body, contents, schema, functions, search_path)
             case "A_Expr":
                 _operator(body.get("name", ()), contents, schema, functions, search_path)
+            case "CaseExpr" if body.get("arg"):
+                _operator(_EQUALS, contents, schema, functions, search_path)
+            case "JoinExpr" if body.get("usingClause") or body.get("isNatural"):
+                _operator(_EQUALS, contents, schema, functions, search_path)
+            case "TypeName":
+                _type(strings(body.get("names", ())), contents, schema, functions, search_path)
             case "SubLink" if body.get("operName"):
                 _operator(body["operName"], contents, schema, functions, search_path)
             case "SortBy" if body.get("useOp"):
@@ -107,7 +113,7 @@ def _function(
     arguments = body.get("args", ())
     own = schema.functions_named(qualifier, name, search_path)
     for function in own:
-        if not _allowed(function.oid, schema, functions):
+        if not allowed(function.oid, schema, functions):
             signature = f"{function.schema}.{function.name}({function.arguments})"
             contents.refuse(f"the function {signature} is not allowed by the policy", _ADVICE)
     if qualifier == "information_schema":
@@ -154,7 +160,8 @@ def _constant(node: Tree) -> str | None:
     return str(value) if value is not None else None
 
 
-def _allowed(oid: int, schema: Schema, functions: FunctionList) -> bool:
+def allowed(oid: int, schema: Schema, functions: FunctionList) -> bool:
+    """Whether the policy allows a function outside `pg_catalog`."""
     function = schema.functions_by_oid[oid]
     if function.extension:
         return function.extension in functions.extensions
@@ -169,12 +176,43 @@ def _operator(
     if not parts or parts[-1] not in schema.operators:
         return
     for operator in schema.catalog.operators:
+        if operator.name in _BUILT_IN and _extension(operator.function, schema):
+            continue  # which one is meant depends on types: an extension's stands for its own types
         reachable = parts[0] == operator.schema if len(parts) > 1 else operator.schema in search_path
         if operator.name == parts[-1] and reachable:
             known = schema.functions_by_oid.get(operator.function)
-            if known is not None and not _allowed(known.oid, schema, functions):
+            if known is not None and not allowed(known.oid, schema, functions):
                 contents.refuse(
                     f"the operator {operator.schema}.{operator.name} calls {known.schema}.{known.name}, "
+                    "which the policy does not allow",
+                    _ADVICE,
+                )
+
+
+_EQUALS: Sequence[Tree] = ({"String": {"sval": "="}},)
+_BUILT_IN = frozenset(
+    """= <> < > <= >= + - * / % ^ | & # ~ << >> || @@ @> <@ && -> ->> #> #>> ? ?| ?& ~~ !~~ ~~* !~~* ~ !~ ~* !~* <-> -|-
+    &< &> |>> <<| ~= @ !! ~>~ ~<~ ~>=~ ~<=~ |/ ||/ #- @? ^@ ## ?# ?- ?-| ?|| *= *<> *< *> *<= *>=""".split()
+)
+"""Operators that PostgreSQL itself has."""
+
+
+def _extension(function: int, schema: Schema) -> str:
+    known = schema.functions_by_oid.get(function)
+    return known.extension if known is not None else ""
+
+
+def _type(
+    names: Sequence[str], contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
+) -> None:
+    """A domain's checks run with every cast to it."""
+    for kept in schema.types.get(names[-1], ()) if names else ():
+        reachable = kept.schema == names[-2] if len(names) > 1 else kept.schema in (*search_path, schema.temp_schema)
+        for oid in kept.check_functions if reachable else ():
+            known = schema.functions_by_oid.get(oid)
+            if known is not None and not known.extension and not allowed(oid, schema, functions):
+                contents.refuse(
+                    f"the type {kept.schema}.{kept.name} calls {known.schema}.{known.name}, "
                     "which the policy does not allow",
                     _ADVICE,
                 )
@@ -188,7 +226,7 @@ def _called_by_dot(
     if not found.safe:
         contents.refuse(f"the function {name} is refused: {found.reason}", found.hint)
     for function in schema.functions_named("", name, search_path):
-        if not _allowed(function.oid, schema, functions):
+        if not allowed(function.oid, schema, functions):
             contents.refuse(f".{name} calls the function {function.schema}.{name}, which is not allowed", _ADVICE)
 
 

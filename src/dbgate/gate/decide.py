@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dbgate.catalog import Catalog
-from dbgate.gate.analysis import labels_met
 from dbgate.gate.contents import Contents, inspect
+from dbgate.gate.findings import labels_met
+from dbgate.gate.names import identifiers
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
 from dbgate.gate.recorded import recorded_parameters, recorded_text, without_constants
@@ -120,7 +121,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
-    sensitive = list(examined.found.sensitive.values())
+    sensitive = examined.found.masked_constants()
     sent = run.text if isinstance(run, Allow | Rewrite) else ""
     kept[key] = _Prepared(
         source,
@@ -219,8 +220,8 @@ def _fetch(
 def _sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
     """`nextval('s')` writes the sequence."""
     for name in contents.sequences:
-        schema, _, bare = name.replace('"', "").rpartition(".")
-        relation = protection.schema.lookup(schema, bare, path)
+        parts = identifiers(name)
+        relation = protection.schema.lookup(parts[-2] if len(parts) > 1 else "", parts[-1], path) if parts else None
         if relation is None or relation.kind != "S":
             contents.refuse(f"{name} is not a sequence that dbgate knows")
             return
@@ -250,7 +251,7 @@ def _judgement(source: Source, statement: Statement, decision: Decision, prepare
         decision=decision,
         tags=prepared.tags,
         recorded_text=prepared.recorded,
-        recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.sensitive.values()),
+        recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.masked_constants()),
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
         changes=changes_of(source, prepared.examined, run),
     )

@@ -7,16 +7,14 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from dbgate.errors import StatementError
-from dbgate.gate.names import kind_of, strings
+from dbgate.gate.findings import Columns, Cte, Ctes, Findings
+from dbgate.gate.names import kind_of, output_name, strings
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import NONE, Entry, Item, Labels, Out, Scope, union
 from dbgate.model import Tree
 
-if TYPE_CHECKING:
-    from dbgate.gate.analysis import Columns, Cte, Ctes, Findings
-
 _SCALAR_SETS = frozenset(
-    """generate_series generate_subscripts unnest regexp_split_to_table regexp_matches string_to_table
+    """generate_series generate_subscripts regexp_split_to_table regexp_matches string_to_table
     json_object_keys jsonb_object_keys jsonb_path_query jsonb_path_query_tz""".split()
 )
 _VALUE_SETS = frozenset(
@@ -32,6 +30,7 @@ class FromItems:
     search_path: Sequence[str]
     found: Findings
     _entries: dict[int, Entry]
+    _derived: int
 
     if TYPE_CHECKING:
 
@@ -61,7 +60,7 @@ class FromItems:
                 self._expressions((*body.get("args", ()), body.get("repeatable")), scope, ctes)
                 return item
             case "RangeTableFunc" | "JsonTable":
-                return _single(self._table_function(body, scope, ctes))
+                return _single(self._table_function(kind, body, scope, ctes))
             case _:
                 raise StatementError(f"dbgate does not know {kind or 'this'} in FROM", sqlstate="0A000")
 
@@ -91,7 +90,7 @@ class FromItems:
         if relation is None:
             raise self.no_relation(schema, name, int(body.get("location", -1)) + 1)
         labels = self.labels.get(relation.oid, {}) if relation.oid else {}
-        columns = tuple(Out(c.name, labels.get(c.name, NONE)) for c in relation.columns)
+        columns = tuple(_column(c.name, labels.get(c.name, NONE)) for c in relation.columns)
         entry = _named(body.get("alias"), name, columns)
         entry.schema = "" if body.get("alias") else relation.schema
         entry.relation = relation
@@ -116,7 +115,7 @@ class FromItems:
         left = self.from_item(body["larg"], scope, ctes)
         inner = Scope([*scope.items, left], scope.parent)
         right = self.from_item(body["rarg"], inner, ctes)
-        both = Scope([*scope.items, left, right], scope.parent)
+        both = Scope([left, right], scope.parent)  # ON does not see the items beside the join
         names = strings(body.get("usingClause", ()))
         if body.get("isNatural"):
             names = [c.name for c in left.columns or () if any(c.name == o.name for o in right.columns or ())]
@@ -125,7 +124,8 @@ class FromItems:
             pair = [c for side in (left, right) for c in side.columns or () if c.name == name]
             labels = union(c.labels for c in pair)
             self._use(labels, predicate=True)
-            merged.append(Out(name, labels))
+            self.found.derived_met |= bool(labels)
+            merged.append(Out(name, labels, all(c.plain for c in pair if c.labels)))
             for entry in (*left.entries, *right.entries):
                 if entry.find(name):
                     entry.used.add(name)
@@ -143,7 +143,7 @@ class FromItems:
                 entry.whole = True
         if body.get("alias"):
             return _single(_named(body["alias"], "", columns))
-        return Item(entries, columns)
+        return Item(entries, columns, (left, right, tuple(names)))
 
     def _function(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:
         labels = NONE
@@ -153,15 +153,15 @@ class FromItems:
             call, definitions = node["List"]["items"]
             found = self.expression(call, scope, ctes)
             labels = labels | found
-            kind, func = kind_of(call)
-            called = strings(func["funcname"])[-1] if kind == "FuncCall" else ""
-            name = name or called
+            self._use(found, predicate=False)
+            called = self._called(call)
+            name = name or called or output_name({"val": call})
             listed = definitions.get("List", {}).get("items", ()) if definitions else body.get("coldeflist", ())
             if listed:
                 made = [Out(d["ColumnDef"]["colname"], found) for d in listed]
             elif called in _VALUE_SETS:
                 made = [Out("value", found)]
-            elif called in _SCALAR_SETS and (called != "unnest" or len(func.get("args", ())) == 1):
+            elif called in _SCALAR_SETS:
                 alias = body.get("alias", {}).get("aliasname")
                 made = [Out(alias or called, found)]
             else:
@@ -179,7 +179,14 @@ class FromItems:
                 entry.columns = None
         return entry
 
-    def _table_function(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:
+    def _called(self, call: Tree) -> str:
+        """The name of a call to a function of `pg_catalog`; empty where it may be another one."""
+        kind, body = kind_of(call)
+        names = strings(body["funcname"]) if kind == "FuncCall" else []
+        own = len(names) > 2 or (len(names) == 2 and names[0] != "pg_catalog") or names[-1:] == []
+        return "" if own or names[-1] in self.schema.functions else names[-1]
+
+    def _table_function(self, kind: str, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:
         """XMLTABLE and JSON_TABLE: every column comes from the document."""
         labels = NONE
         names: list[str] = []
@@ -188,7 +195,9 @@ class FromItems:
                 names += _column_names(value)
             if key != "alias" and isinstance(value, dict | list):
                 labels = labels | self.expression(value, scope, ctes)
-        return _named(body.get("alias"), "", tuple(Out(n, labels) for n in names))
+        self._use(labels, predicate=False)
+        default = "json_table" if kind == "JsonTable" else "xmltable"
+        return _named(body.get("alias"), default, tuple(Out(n, labels) for n in names))
 
 
 def _column_names(nodes: Sequence[Tree]) -> list[str]:
@@ -202,6 +211,10 @@ def _column_names(nodes: Sequence[Tree]) -> list[str]:
     return names
 
 
+def _column(name: str, labels: Labels) -> Out:
+    return Out(name, labels, bool(labels) and all(label.exact for label in labels))
+
+
 def _single(entry: Entry) -> Item:
     return Item([entry], entry.columns)
 
@@ -212,5 +225,5 @@ def _named(alias: Tree | None, name: str, columns: Columns) -> Entry:
         return Entry(name, columns)
     given = strings(alias.get("colnames", ()))
     if columns is not None and given:
-        columns = tuple(Out(given[i] if i < len(given) else c.name, c.labels) for i, c in enumerate(columns))
+        columns = tuple(Out(given[i] if i < len(given) else c.name, c.labels, c.plain) for i, c in enumerate(columns))
     return Entry(alias["aliasname"], columns)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from dbgate.catalog import CatalogColumn, CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.analysis import Analysis
-from dbgate.gate.names import kind_of
+from dbgate.gate.names import kind_of, qualified
 from dbgate.gate.policy.model import MaskMethod
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Label, Labels
 from dbgate.gate.syntax import parse_one
-from dbgate.model import ColumnName, Tree
+from dbgate.model import ColumnName
 
 REDACT = MaskMethod("redact")
 
@@ -35,21 +35,23 @@ class TagMap:
     """The tagged columns of a database: per relation OID, by column name.
 
     `predicates` holds, for views, the tags of columns that decide which rows they show.
-    `unknown` are the views whose definition could not be followed.
+    `unknown` are the views whose definition could not be followed. `own` are the tags that the policy's globs give.
     """
 
     columns: dict[int, dict[str, Tagged]] = field(default_factory=dict)
     predicates: dict[int, frozenset[str]] = field(default_factory=dict)
     unknown: set[int] = field(default_factory=set)
+    own: dict[tuple[int, str], frozenset[str]] = field(default_factory=dict)
 
     def add(self, oid: int, name: str, tags: Iterable[str], *, exact: bool = True) -> bool:
         """Add tags to a column; tell whether that changed anything."""
         known = self.columns.get(oid, {}).get(name)
         merged = frozenset(tags) | (known.tags if known else frozenset())
-        if known is not None and merged == known.tags:
+        exact = exact and (known is None or known.exact)
+        if known is not None and merged == known.tags and exact == known.exact:
             return False
         if merged:
-            self.columns.setdefault(oid, {})[name] = Tagged(merged, exact and (known is None or known.exact))
+            self.columns.setdefault(oid, {})[name] = Tagged(merged, exact)
         return bool(merged)
 
 
@@ -61,10 +63,12 @@ def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[st
             found = classify(relation.schema, relation.name, column.name)
             if found:
                 tags.add(relation.oid, column.name, found)
+                tags.own[relation.oid, column.name] = found
     # Each round carries tags one step further; every round but the last adds a tag, so it ends.
     changed = bool(tags.columns)
     while changed:
         changed = _through_tables(schema, tags)
+        changed = _through_rows(schema, tags) or changed
         changed = _through_views(schema, tags) or changed
     return tags
 
@@ -80,6 +84,20 @@ def _through_tables(schema: Schema, tags: TagMap) -> bool:
         for key in schema.keys_to.get(oid, ()):
             changed = _through_key(schema, tags, oid, key.relation, key.referenced_columns, key.columns) or changed
         changed = _through_generated(schema.by_oid[oid], tags) or changed
+    return changed
+
+
+def _through_rows(schema: Schema, tags: TagMap) -> bool:
+    """A column of a table's row type, or an array of it, holds that table's values."""
+    tagged: dict[str, frozenset[str]] = {}
+    for oid, columns in tags.columns.items():
+        relation = schema.by_oid[oid]
+        tagged[qualified(relation.schema, relation.name)] = frozenset(t for c in columns.values() for t in c.tags)
+    changed = False
+    for relation in schema.catalog.relations:
+        for column in relation.columns:
+            if column.category in "CA" and (found := tagged.get(column.base_type.removesuffix("[]"))):
+                changed = tags.add(relation.oid, column.name, found, exact=False) or changed
     return changed
 
 
@@ -155,25 +173,22 @@ def _through_view(
     if met and not inlinable(schema, relation):
         for column in relation.columns:
             changed = tags.add(relation.oid, column.name, met, exact=False) or changed
-    plain = _plain_targets(tree["SelectStmt"])
-    for index, (column, out) in enumerate(zip(relation.columns, columns, strict=False)):
+    for column, out in zip(relation.columns, columns, strict=False):
         found = {label.tag for label in out.labels}
         if found:
-            exact = index in plain and len(out.labels) == 1
-            changed = tags.add(relation.oid, column.name, found, exact=exact) or changed
+            changed = tags.add(relation.oid, column.name, found, exact=out.plain) or changed
     return changed
 
 
 def inlinable(schema: Schema, relation: CatalogRelation) -> bool:
     """Whether a view can be replaced by its definition: it stores nothing, and the role may read what it reads."""
-    below = [schema.by_oid.get(oid) for oid in relation.depends]
-    return relation.kind == "v" and all(r is not None and r.readable for r in below)
+    below = [schema.by_oid[oid].readable for oid in relation.depends if oid in schema.by_oid]
+    own = all(oid in schema.by_oid or oid < FIRST_USER_OID for oid in relation.depends)
+    return relation.kind == "v" and own and all(below)
 
 
-def _plain_targets(select: Tree) -> set[int]:
-    """The positions of output columns that are a column reference and nothing else."""
-    targets = select.get("targetList", ())
-    return {i for i, t in enumerate(targets) if kind_of(t["ResTarget"].get("val"))[0] == "ColumnRef"}
+FIRST_USER_OID = 16384
+"""Smaller ones belong to the system catalogs (PostgreSQL source, access/transam.h)."""
 
 
 def as_labels(schema: Schema, tags: TagMap) -> dict[int, dict[str, Labels]]:
@@ -181,7 +196,8 @@ def as_labels(schema: Schema, tags: TagMap) -> dict[int, dict[str, Labels]]:
     return {
         oid: {
             name: frozenset(
-                Label(ColumnName(relation.schema, relation.name, name), t, REDACT, True) for t in found.tags
+                Label(ColumnName(relation.schema, relation.name, name), t, REDACT, True, found.exact)
+                for t in found.tags
             )
             for name, found in columns.items()
         }

@@ -96,6 +96,11 @@ class Tokens:
             return index
         raise LookupError(start)
 
+    def index_after(self, start: int) -> int:
+        """The index of the first token that ends behind `start`."""
+        index = bisect_left(self._starts, start)
+        return index - 1 if index and self.list[index - 1].end > start else index
+
     def matching(self, index: int) -> int:
         """The index of the closing parenthesis for the opening one at `index`."""
         depth = 0

@@ -7,6 +7,8 @@ Keyed masks read the key from the setting `dbgate.key`, which dbgate sets per se
 
 from __future__ import annotations
 
+import re
+
 from dbgate.catalog import CatalogColumn
 from dbgate.gate.names import literal
 from dbgate.gate.policy.model import MaskMethod
@@ -16,18 +18,33 @@ _JOIN = "OPERATOR(pg_catalog.||)"
 _KEY = "pg_catalog.current_setting('dbgate.key')"
 
 
+_TEXT = "pg_catalog.text"
+_STRINGS = frozenset({"text", "character varying", "character", "bpchar", "name"})
+_GRAMMAR = re.compile(
+    r"(smallint|integer|bigint|real|double precision|numeric|boolean|bit|character|time|timestamp|interval)\b"
+)
+"""Types that the grammar itself knows; every other unqualified name would be looked for on the search path."""
+
+
+def type_name(written: str) -> str:
+    """A type as `format_type` writes it, so that nothing on the search path, a temporary type first, stands for it."""
+    if written == "character":
+        return "pg_catalog.bpchar"
+    if _GRAMMAR.match(written) or re.match(r'("(?:[^"]|"")*"|[^".(\[]+)\.', written):
+        return written
+    return f"pg_catalog.{written}"
+
+
 def mask(method: MaskMethod, column: CatalogColumn, value: str, *, exact: bool = True) -> str:
     """The SQL expression that stands for `value`, a reference to `column`.
 
     With `exact` false the column was only derived from labelled ones: nothing of it is shown.
     """
     # A domain's constraints could fail on a mask: the mask has the type under the domain.
-    declared = column.type if column.type_oid == column.base_oid else column.base_type
-    if declared == "character":
-        declared = "bpchar"
+    declared = type_name(column.type if column.type_oid == column.base_oid else column.base_type)
     name = method.method if exact else "redact"
-    base = "text" if column.category == "S" else column.base_type
-    expression = _expression(name, method, base, value, value if column.type == "text" else f"{value}::text")
+    base = "text" if column.base_type in _STRINGS or column.base_type.endswith("citext") else column.base_type
+    expression = _expression(name, method, base, value, value if column.type == "text" else f"{value}::{_TEXT}")
     return f"({expression})::{declared}" if expression else f"NULL::{declared}"
 
 

@@ -39,6 +39,21 @@ def qualified(schema: str, name: str) -> str:
     return f"{quote(schema)}.{quote(name)}"
 
 
+_PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([A-Za-z_][A-Za-z0-9_$]*))\s*(\.|\Z)')
+
+
+def identifiers(text: str) -> list[str]:
+    """The parts of a dotted name in a string, as `regclass` reads them; empty when it is none."""
+    parts: list[str] = []
+    position = 0
+    while (match := _PART.match(text, position)) is not None:
+        parts.append(match[1].replace('""', '"') if match[1] else match[2].lower())
+        position = match.end()
+        if match[3] != ".":
+            return parts if len(parts) < 3 else []
+    return []
+
+
 def literal(text: str) -> str:
     """A string constant (`standard_conforming_strings` is on)."""
     return "'" + text.replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from dbgate.gate.policy.match import Classifier, tag_matches
 from dbgate.gate.policy.model import MaskMethod, Policy, RowFilter
 from dbgate.gate.relations import Schema, schema_of
 from dbgate.gate.scope import Label, Labels
+from dbgate.gate.stored import StoredQueries
 from dbgate.model import ColumnName, Identity
 
 
@@ -47,11 +48,12 @@ class Protection:
         self._filter_cache: dict[int, tuple[RowFilter, ...]] = {}
         self._reaches: dict[int, bool] = {}
         self.inlined: dict[int, str] = {}
+        self.stored = StoredQueries(schema, policy.functions)
         self.prepared: dict[object, Any] = {}
 
     def _labels(self, relation: CatalogRelation, name: str, tagged: Tagged) -> Labels:
         column = ColumnName(relation.schema, relation.name, name)
-        return frozenset(Label(column, tag, self.method(tag), self.hides(tag)) for tag in tagged.tags)
+        return frozenset(Label(column, tag, self.method(tag), self.hides(tag), tagged.exact) for tag in tagged.tags)
 
     def hides(self, tag: str) -> bool:
         """Whether this identity sees only masks of columns with the tag."""
@@ -67,14 +69,18 @@ class Protection:
         return next((m for glob, m in self.policy.mask if matches(glob, tag)), REDACT)
 
     def hidden(self, relation: CatalogRelation, name: str) -> Label | None:
-        """The label that hides a column from this identity, or None."""
-        labels = self.labels.get(relation.oid, {}).get(name, ())
-        return next((label for label in sorted(labels, key=lambda x: x.tag) if label.hidden), None)
+        """The label that hides a column from this identity, or None. Of several, the one that shows least."""
+        labels = [x for x in self.labels.get(relation.oid, {}).get(name, ()) if x.hidden]
+        return min(labels, key=lambda x: (_SHOWS.get(x.method.method, 0), x.tag)) if labels else None
 
     def hidden_columns(self, relation: CatalogRelation) -> dict[str, Label]:
         """The columns of a relation that this identity sees masked."""
         names = self.labels.get(relation.oid, {})
         return {name: label for name in names if (label := self.hidden(relation, name)) is not None}
+
+    def own_hidden(self, relation: CatalogRelation, name: str) -> bool:
+        """Whether the policy's globs themselves hide a column, whatever feeds it."""
+        return any(self.hides(tag) for tag in self.tags.own.get((relation.oid, name), ()))
 
     @cached_property
     def hidden_everywhere(self) -> tuple[ColumnName, ...]:
@@ -109,6 +115,7 @@ class Protection:
                 self.hidden_columns(relation)
                 or self.filters(relation)
                 or self.filtered_part(relation)
+                or (relation.kind in "vm" and self.stored.guarded(relation))
                 or any(self.hides(tag) for tag in self.tags.predicates.get(oid, ()))
                 or any(self.shields(self.schema.by_oid[d]) for d in relation.depends if d in self.schema.by_oid)
             )
@@ -169,6 +176,9 @@ class Protection:
         condition = self.condition(relation)
         return f"{text} WHERE {condition} OFFSET 0" if condition else text
 
+
+_SHOWS = {"null": 0, "redact": 0, "hash": 1, "token": 1, "email": 2, "partial": 2}
+"""How much of a value the mask methods show."""
 
 _tag_maps: list[tuple[Catalog, str, TagMap]] = []
 _protections: dict[tuple[int, str, str, tuple[str, ...], tuple[str, ...]], tuple[Catalog, Protection]] = {}

@@ -17,16 +17,23 @@ def recorded_text(text: str, sensitive: Iterable[Tree]) -> str:
         return text
     offsets = Offsets(text)
     starts = {offsets.to_chars(int(b["location"])) for b in bodies if not b.get("isnull")}
-    found = Tokens(text).list
+    found = Tokens(text)
     pieces: list[str] = []
     position = 0
-    for index, token in enumerate(found):
-        # A negative number's constant begins at its sign.
-        number = token.text in {"-", "+"} and index + 1 < len(found)
-        if token.start in starts and token.start >= position:
-            last = found[index + 1] if number else token
-            pieces += [text[position : token.start], f"'{MASKED}'"]
-            position = last.end
+    for start in sorted(starts):
+        index = found.index_after(start)
+        # A sign may be the start of a constant, and stick to an operator before it.
+        while index < len(found.list) and found.list[index].kind == "operator":
+            index += 1
+        if index == len(found.list) or start < position:
+            continue
+        last = found.list[index]
+        # A string may go on after a line break.
+        while last.kind == "string" and index + 1 < len(found.list) and found.list[index + 1].kind == "string":
+            index += 1
+            last = found.list[index]
+        pieces += [text[position:start], f"'{MASKED}'"]
+        position = last.end
     return "".join(pieces) + text[position:]
 
 

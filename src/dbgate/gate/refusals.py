@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dbgate.gate.labels import column_named
 from dbgate.gate.protection import Protection
 from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Label
@@ -84,6 +85,8 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
 
 def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
     """A definition may not take labels off, nor be built from values that this identity may not see."""
+    if examined.kind == "AlterDomainStmt" and examined.body.get("subtype") in _CHECKS_VALUES:
+        return _checks_values(protection)
     if examined.kind not in _READS_OR_MOVES:
         return None
     for touch in examined.touches:
@@ -91,10 +94,31 @@ def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
         if relation is None:
             continue
         hidden = protection.hidden_columns(relation)
+        if protection.filters(relation) or protection.filtered_part(relation):
+            return Deny(
+                f"{relation.schema}.{relation.name} has a row filter for you",
+                hint="such a definition could take the filter off, or show what it was built from",
+            )
         if hidden:
             return Deny(
                 f"{relation.schema}.{relation.name} has columns that you see only masked: {', '.join(sorted(hidden))}",
                 hint="such a definition could take the labels off, or show what it was built from",
+            )
+    return None
+
+
+_CHECKS_VALUES = frozenset({"C", "V", "O"})
+"""ALTER DOMAIN … ADD CONSTRAINT, VALIDATE CONSTRAINT, SET NOT NULL: they look at every stored value of the domain."""
+
+
+def _checks_values(protection: Protection) -> Deny | None:
+    for column in protection.hidden_everywhere:
+        relation = protection.schema.by_name[column.schema, column.table]
+        kept = column_named(relation, column.column)
+        if kept.type_oid != kept.base_oid or kept.category in "AC":
+            return Deny(
+                f"{column} may hold values of the domain, which you see only masked",
+                hint="whether a constraint holds would tell about its values",
             )
     return None
 

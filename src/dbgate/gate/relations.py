@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, ForeignKey
+from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, CatalogType, ForeignKey
 
 SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
 
@@ -31,6 +31,9 @@ class Schema:
         for key in catalog.foreign_keys:
             self.keys_to.setdefault(key.referenced, []).append(key)
         self.temp_schema = next((s for s in catalog.schemas if s.startswith("pg_temp_")), "")
+        self.types: dict[str, list[CatalogType]] = {}
+        for kept in catalog.types:
+            self.types.setdefault(kept.name, []).append(kept)
         self.operators = {o.name for o in catalog.operators}
 
     def lookup(self, schema: str, name: str, search_path: Sequence[str]) -> CatalogRelation | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dbgate.gate.allow.system import is_system, system_verdict
 from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote, strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.scope import Label
-from dbgate.gate.splice import RewriteError
+from dbgate.gate.splice import Refusal, RewriteError
 from dbgate.gate.statement import Examined
 from dbgate.gate.substitute import Substitution
 from dbgate.gate.syntax import Source, parse_one
@@ -21,6 +22,7 @@ def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow
     if not examined.inner_kind:
         return Allow(source.text)
     if examined.kind == "ViewStmt":
+        _refuse_system(examined, protection)
         return Allow(source.text)
     result = Substitution(source.text, source.tree, found, protection).run()
     masked = _masked(found.outputs | found.predicates | found.write_reads | found.cte_reads)
@@ -37,6 +39,19 @@ def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow
     )
 
 
+def _refuse_system(examined: Examined, protection: Protection) -> None:
+    """A view over a system relation of which something is hidden would show it to others, or later."""
+    for entry in examined.found.reads:
+        relation = entry.relation
+        if relation is None or relation.schema == protection.schema.temp_schema:
+            continue
+        if is_system(relation.schema, relation.name) and not system_verdict(relation.schema, relation.name).safe:
+            raise Refusal(f"{relation.schema}.{relation.name} may not be read by a view: {_WHY}")
+
+
+_WHY = "it holds samples of rows, texts of statements or passwords"
+
+
 def _masked(labels: set[Label]) -> tuple[MaskedColumn, ...]:
     hidden = sorted({(x.column, x.tag, x.method.method) for x in labels if x.hidden})
     return tuple(MaskedColumn(*fields) for fields in hidden)
@@ -48,6 +63,8 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
     if entry is None or entry.relation is None or entry.body is None:
         raise RewriteError("the table of COPY could not be found")
     relation = entry.relation
+    if is_system(relation.schema, relation.name) and not system_verdict(relation.schema, relation.name).safe:
+        raise Refusal(f"{relation.schema}.{relation.name} is not copied: {_WHY}")
     tokens = Tokens(source.text)
     try:
         first = tokens.index_at(Offsets(source.text).to_chars(int(entry.body["location"])))
@@ -62,7 +79,9 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
     if relation.kind not in "rpf":
         raise RewriteError(f"COPY reads tables: write COPY (SELECT … FROM {relation.name}) TO STDOUT")
     names = strings(examined.body.get("attlist", ())) or [c.name for c in relation.columns if not c.generated]
-    query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({protection.source(relation)}) AS copied"
+    only = "ONLY " if relation.kind == "r" else ""  # COPY leaves out the rows of inheriting tables
+    made_of = protection.source(relation, only=only, columns=names)
+    query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({made_of}) AS copied"
     start, stop = tokens.list[first].start, tokens.list[end - 1].end
     text = f"{source.text[:start]}({query}){source.text[stop:]}"
     made = parse_one(text).get("CopyStmt", {})
@@ -71,4 +90,5 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         raise RewriteError("COPY could not be rewritten")
     hidden = _masked(examined.found.outputs)
     filtered = (Relation(relation.schema, relation.name, relation.oid, relation.kind),)
-    return Rewrite(text, masked=hidden, filtered=filtered if protection.filters(relation) else ())
+    output = tuple(i for i, c in enumerate(examined.found.columns or ()) if any(x.hidden for x in c.labels))
+    return Rewrite(text, masked=hidden, output=output, filtered=filtered if protection.filters(relation) else ())

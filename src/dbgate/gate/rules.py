@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dbgate.gate.analysis import labels_met
+from dbgate.gate.findings import labels_met
 from dbgate.gate.measure import count_queries
 from dbgate.gate.policy.match import rule_applies
 from dbgate.gate.policy.model import Rule

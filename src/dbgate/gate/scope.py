@@ -15,12 +15,16 @@ SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A labelled column. `hidden` tells that this identity sees only the mask."""
+    """A labelled column. `hidden` tells that this identity sees only the mask.
+
+    `exact` is false for a column that holds something made from labelled values rather than one of them.
+    """
 
     column: ColumnName
     tag: str
     method: MaskMethod
     hidden: bool
+    exact: bool = True
 
 
 Labels: TypeAlias = frozenset[Label]
@@ -29,10 +33,14 @@ NONE: Labels = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """An output column of a query or a FROM item, and the labelled columns that feed it."""
+    """An output column of a query or a FROM item, and the labelled columns that feed it.
+
+    `plain` tells that it holds the value of a labelled column as it is, not something made from it.
+    """
 
     name: str
     labels: Labels = NONE
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -70,10 +78,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Item:
-    """One element of a FROM list: the entries that can be named, and the columns that `*` gives."""
+    """One element of a FROM list: the entries that can be named, and the columns that `*` gives.
+
+    `join` holds the two sides of a join without an alias, and the names that USING or NATURAL merged.
+    """
 
     entries: list[Entry]
     columns: tuple[Out, ...] | None
+    join: tuple[Item, Item, tuple[str, ...]] | None = None
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ from typing import Any
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.statements import statement_kind
-from dbgate.gate.analysis import Analysis, Findings
-from dbgate.gate.blanket import is_blanket
+from dbgate.gate.analysis import Analysis
+from dbgate.gate.blanket import is_blanket, is_blanket_merge
+from dbgate.gate.findings import Findings
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.scope import Entry
@@ -22,6 +23,7 @@ from dbgate.model import Access, Relation, Touch, Tree
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _WRAPPERS = frozenset({"ExplainStmt", "DeclareCursorStmt", "PrepareStmt", "CopyStmt", "CreateTableAsStmt", "ViewStmt"})
+_MAKES = frozenset({"CreateStmt", "CreateSeqStmt"})
 _OFF = frozenset({"false", "off", "0"})
 
 
@@ -68,7 +70,7 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
         _examine_copy(result, analysis)
     elif result.handling == "ddl":
         _examine_ddl(result, analysis)
-    _touch(result)
+    _touch(result, search_path)
     _strongest(result)
     return result
 
@@ -77,9 +79,7 @@ def _find_inner(result: Examined) -> None:
     kind, body = result.kind, result.body
     if kind in QUERIES:
         result.inner_kind, result.inner = kind, body
-        into = body.get("intoClause")
-        if into:
-            result.made = into["rel"]
+        result.made = _into(body)
     elif kind in _WRAPPERS and body.get("query"):
         result.inner_kind, result.inner = kind_of(body["query"])
         if kind == "CreateTableAsStmt":
@@ -90,10 +90,25 @@ def _find_inner(result: Examined) -> None:
             if result.inner_kind == "CreateTableAsStmt":
                 result.made = result.inner["into"]["rel"]
             result.inner_kind, result.inner = kind_of(result.inner["query"])
+            if result.inner_kind == "ExecuteStmt":
+                result.refusal = "the new table would hold what a prepared statement returns: write its query"
+        into = _into(result.inner)
+        if into is not None:
+            result.made = result.made or into
+            if kind != "ExplainStmt":
+                result.refusal = f"{result.verb.upper()} of SELECT INTO"
         if result.inner_kind == "ExecuteStmt":
             result.inner_kind, result.inner = "", {}
         elif result.inner_kind not in QUERIES:
             result.refusal = f"{result.verb.upper()} of {result.inner_kind.removesuffix('Stmt').upper()}"
+
+
+def _into(select: Tree) -> Tree | None:
+    """The relation that a query makes: INTO stands in the first SELECT of a set operation."""
+    while "larg" in select:
+        select = select["larg"]
+    into = select.get("intoClause")
+    return into["rel"] if into else None
 
 
 def is_temporary(relation: Tree) -> bool:
@@ -107,7 +122,8 @@ def is_analyze(body: Tree) -> bool:
         option = node["DefElem"]
         if option["defname"].lower() == "analyze":
             value = next(iter(next(iter(option["arg"].values())).values()), "") if option.get("arg") else "on"
-            return str(value).lower() not in _OFF
+            if str(value).lower() not in _OFF:  # given twice, the last one would count
+                return True
     return False
 
 
@@ -119,7 +135,9 @@ def _examine_copy(result: Examined, analysis: Analysis) -> None:
     entry = analysis.relation_entry(body["relation"])
     result.copied = entry
     result.found.reads.append(entry)
-    names = strings(body.get("attlist", ())) or [c.name for c in entry.columns or ()]
+    names = strings(body.get("attlist", ()))
+    if not names and entry.relation is not None:
+        names = [c.name for c in entry.relation.columns if not c.generated]
     columns = [c for n in names if (c := entry.find(n)) is not None]
     result.found.columns = tuple(columns)
     for column in columns:
@@ -128,7 +146,11 @@ def _examine_copy(result: Examined, analysis: Analysis) -> None:
 
 def _examine_ddl(result: Examined, analysis: Analysis) -> None:
     """Relations that a definition statement names; those that do not exist yet have OID 0."""
+    made = result.body.get({"CreateSeqStmt": "sequence"}.get(result.kind, "relation"))
     for body in relation_bodies(result.body):
+        if body is made and result.kind in _MAKES:
+            result.touches.append(Touch(result.verb, result.access, _made_relation(body, analysis.search_path)))
+            continue
         result.touches.append(Touch(result.verb, result.access, _relation_of(body, analysis)))
     for names in dropped_names(result.kind, result.body):
         schema = names[-2] if len(names) > 1 else ""
@@ -184,7 +206,7 @@ def dropped_names(kind: str, body: Tree) -> Iterator[list[str]]:
             yield names
 
 
-def _touch(result: Examined) -> None:
+def _touch(result: Examined, search_path: Sequence[str]) -> None:
     found = result.found
     for entry in found.reads:
         if entry.relation is not None:
@@ -198,30 +220,25 @@ def _touch(result: Examined) -> None:
             result.touches.append(Touch("select", Access.READ, relation))
             continue
         result.touches.append(Touch(verb, Access.WRITE, relation))
-        for other in _further_verbs(result.inner, verb):
-            result.touches.append(Touch(other, Access.WRITE, relation))
+    for verb, entry in () if planned_only else found.further:
+        if entry.relation is not None:
+            result.touches.append(Touch(verb, Access.WRITE, relation_value(entry.relation)))
     for entry in found.locks:
         if entry.relation is not None and not planned_only:
             result.touches.append(Touch("update", Access.WRITE, relation_value(entry.relation)))
     if result.made is not None and not planned_only and result.handling != "ddl":
-        result.touches.append(Touch("create", Access.DDL, _made_relation(result.made)))
+        result.touches.append(Touch("create", Access.DDL, _made_relation(result.made, search_path)))
     for kind, body, entry in found.filters:
         if kind == "where" and entry.relation is not None and not planned_only:
             result.blanket = result.blanket or is_blanket(body.get("whereClause"), entry.relation)
+        elif kind == "MERGE" and entry.relation is not None and not planned_only:
+            result.blanket = result.blanket or is_blanket_merge(body, entry.relation)
 
 
-def _made_relation(body: Tree) -> Relation:
-    return Relation("pg_temp" if is_temporary(body) else body.get("schemaname", ""), body["relname"])
-
-
-def _further_verbs(body: Tree, verb: str) -> list[str]:
-    """What MERGE and ON CONFLICT do beside their own verb."""
-    if verb == "merge":
-        commands = {n["MergeWhenClause"].get("commandType", "") for n in body.get("mergeWhenClauses", ())}
-        return [c.removeprefix("CMD_").lower() for c in sorted(commands) if c != "CMD_NOTHING"]
-    if verb == "insert" and body.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE":
-        return ["update"]
-    return []
+def _made_relation(body: Tree, search_path: Sequence[str]) -> Relation:
+    """A relation to be made: without a schema, in the first one of the path."""
+    schema = body.get("schemaname") or next(iter(search_path), "public")
+    return Relation("pg_temp" if is_temporary(body) else schema, body["relname"])
 
 
 def _strongest(result: Examined) -> None:

@@ -6,19 +6,21 @@ spliced qualified, so that the server resolves them as the gate did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.system import is_system, replacements, system_verdict
-from dbgate.gate.analysis import Analysis, Findings, Reference
+from dbgate.gate.analysis import Analysis
+from dbgate.gate.clauses import Clauses
+from dbgate.gate.findings import Columns, Findings
 from dbgate.gate.labels import inlinable
 from dbgate.gate.lexer import Offsets, Tokens
-from dbgate.gate.names import qualified, quote, strings
+from dbgate.gate.names import qualified, quote
 from dbgate.gate.protection import Protection
-from dbgate.gate.scope import Entry, Scope
-from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices, expression_tree, targets_tree
+from dbgate.gate.returning import ColumnSplices
+from dbgate.gate.scope import Entry
+from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Relation, Tree
 
@@ -34,7 +36,7 @@ class Substituted:
     filtered: list[Relation] = field(default_factory=list)
 
 
-class Substitution:
+class Substitution(ColumnSplices, Clauses):
     """The splices of one statement. Raises `RewriteError` for forms that cannot be rewritten safely."""
 
     def __init__(self, text: str, tree: Tree, found: Findings, protection: Protection, *, depth: int = 0) -> None:
@@ -47,6 +49,7 @@ class Substitution:
         self.offsets = Offsets(text)
         self.splices = Splices()
         self.result = Substituted(text)
+        self.filtered = self.result.filtered
         self._shielded: set[int] = set()
 
     def run(self) -> Substituted:
@@ -59,8 +62,8 @@ class Substitution:
             self._filter_write(kind, body, entry)
         for reference in self.found.long_names:
             self._shorten(reference)
-        for body, entries in _once(self.found.stars):
-            self._expand_star(body, entries)
+        for star in {id(s.body): s for s in self.found.stars}.values():
+            self._expand_star(star)
         self._mask_returning()
         for body, scope in self.found.groups:
             self._extend_group(body, scope)
@@ -82,6 +85,8 @@ class Substitution:
         relation = entry.relation
         if relation is None:
             return
+        if relation.oid and relation.kind in "vm" and (reason := self.protection.stored.refusal(relation)):
+            raise Refusal(reason)
         if self._is_system(relation):
             self._read_system(entry, relation)
         elif self.protection.shields(relation):
@@ -115,6 +120,8 @@ class Substitution:
         inlined = self._inline(relation) if relation.kind == "v" else ""
         if relation.kind == "m":
             self._refuse_filtered(relation)
+            if self.protection.stored.guarded(relation):
+                raise Refusal(f"{relation.schema}.{relation.name} stores what system catalogs show")
         self._replace(entry, inlined)
 
     def _refuse_filtered(self, relation: CatalogRelation) -> None:
@@ -133,6 +140,8 @@ class Substitution:
         text = self._definition(relation) if inlinable(protection.schema, relation) else ""
         if not text:
             self._refuse_filtered(relation)
+            if self.protection.stored.guarded(relation):
+                raise Refusal(f"{relation.schema}.{relation.name} reads system catalogs that hold samples or texts")
         protection.inlined[relation.oid] = text
         return text
 
@@ -141,11 +150,27 @@ class Substitution:
         try:
             tree = parse_one(definition)
             analysis = Analysis(self.protection.schema, self.protection.labels, ())
-            analysis.query(tree["SelectStmt"], None, None)
+            columns = analysis.query(tree["SelectStmt"], None, None)
             inner = Substitution(definition, tree, analysis.found, self.protection, depth=self.depth + 1)
-            return inner.run().text
+            return self._own_masks(relation, columns, inner.run().text)
         except (StatementError, KeyError):
             return ""
+
+    def _own_masks(self, relation: CatalogRelation, columns: Columns, text: str) -> str:
+        """A view's definition with masks on the columns that the policy labels on the view alone."""
+        hidden = {
+            column.name
+            for column, out in zip(relation.columns, columns or (), strict=False)
+            if self.protection.own_hidden(relation, column.name) and not any(x.hidden for x in out.labels)
+        }
+        if not hidden:
+            return text
+        names = [quote(c.name) for c in relation.columns]
+        items = [
+            f"{self.protection.column_expression(relation, c.name, n)} AS {n}" if c.name in hidden else n
+            for c, n in zip(relation.columns, names, strict=True)
+        ]
+        return f"SELECT {', '.join(items)} FROM ({text}) AS {quote(relation.name)}"
 
     def _replace(self, entry: Entry, source: str) -> None:
         """Put a sub-select where a relation stands in FROM; an empty `source` means the relation's own."""
@@ -212,151 +237,3 @@ class Substitution:
             self.splices.bodies[id(body)] = replaced
         else:
             self.splices.nodes[id(body)] = {"RangeVar": replaced}
-
-    # -- columns ---------------------------------------------------------------------------------------------
-
-    def _shorten(self, reference: Reference) -> None:
-        """`schema.table.column` cannot name a sub-select: keep `table.column`."""
-        if id(reference.entry) not in self._shielded or id(reference.body) in self.splices.nodes:
-            return
-        first = self._at(reference.body)
-        keep = first + 2 * (reference.parts - 2)
-        tokens = self.tokens.list
-        self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
-        fields = reference.body["fields"][reference.parts - 2 :]
-        self.splices.nodes[id(reference.body)] = {"ColumnRef": {"fields": fields}}
-
-    def _expand_star(self, body: Tree, entries: Sequence[Entry]) -> None:
-        """Write a `*` out where it would show system columns or the hidden columns of a changed table."""
-        if not any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in entries):
-            return
-        if body.get("location", -1) < 0 or any(e.columns is None for e in entries):
-            raise RewriteError("`*` cannot be written out here: list the columns")
-        text = ", ".join(
-            f"{self._target_column(e, c.name) or f'{quote(e.name)}.{quote(c.name)}'}"
-            for e in entries
-            for c in e.columns or ()
-        )
-        first = self._at(body)
-        end = first if not strings(body["fields"]) else self.tokens.name_end(first) - 1
-        tokens = self.tokens.list
-        self.splices.edits.append(Edit(tokens[first].start, tokens[end].end, text))
-        target = self.found.targets_of.get(id(body))
-        if target is None:
-            raise RewriteError("`*` stands inside an expression: list the columns")
-        self.splices.nodes[id(target)] = targets_tree(text)
-
-    def _hides_target(self, entry: Entry) -> bool:
-        return bool(entry.target and entry.relation and self.protection.hidden_columns(entry.relation))
-
-    def _target_column(self, entry: Entry, name: str) -> str:
-        """`mask AS name` for a hidden column of a changed table; empty for any other column."""
-        if not self._hides_target(entry) or entry.relation is None:
-            return ""
-        reference = f"{quote(entry.name)}.{quote(name)}"
-        masked = self.protection.column_expression(entry.relation, name, reference)
-        return f"{masked} AS {quote(name)}" if masked else ""
-
-    def _mask_returning(self) -> None:
-        """Mask hidden columns of the changed table in RETURNING, in place."""
-        for reference in self.found.returning:
-            entry = reference.entry
-            if not self._hides_target(entry) or entry.relation is None or id(reference.body) in self.splices.nodes:
-                continue
-            if not reference.column:
-                raise RewriteError(
-                    f"RETURNING names whole rows of {entry.relation.schema}.{entry.relation.name}: list the columns"
-                )
-            name = f"{quote(entry.name)}.{quote(reference.column)}"
-            masked = self.protection.column_expression(entry.relation, reference.column, name)
-            if masked is None:
-                continue
-            first = self._at(reference.body)
-            tokens = self.tokens.list
-            end = tokens[self.tokens.name_end(first) - 1].end
-            target = self.found.targets_of.get(id(reference.body))
-            node = expression_tree(f"({masked})")
-            if target is not None and not target.get("name"):
-                alias = f" AS {quote(reference.column)}"
-                self.splices.nodes[id(target)] = {"ResTarget": {"name": reference.column, "val": node}}
-            else:
-                alias = ""
-            self.splices.nodes[id(reference.body)] = node
-            self.splices.edits.append(Edit(tokens[first].start, end, f"({masked}){alias}"))
-
-    # -- clauses ---------------------------------------------------------------------------------------------
-
-    def _filter_write(self, kind: str, body: Tree, entry: Entry) -> None:
-        """UPDATE and DELETE on a table with a row filter see the visible rows only."""
-        relation = entry.relation
-        condition = self.protection.condition(relation) if relation else ""
-        if not condition or relation is None:
-            return
-        if kind != "where":
-            raise RewriteError(f"{kind} into {relation.schema}.{relation.name}, which has a row filter")
-        self.result.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
-        row = quote(entry.name)
-        visible = f"(SELECT {condition} FROM (SELECT {row}.*) AS {quote(relation.name)})"
-        start = self._at(entry.body or {})
-        where = self._clause(start, "where")
-        end_index = self._clause(start, "returning")
-        end = self.tokens.list[end_index].start if end_index is not None else self._end_of_statement(start)
-        original = body.get("whereClause")
-        if original is None or where is None:
-            self.splices.edits.append(Edit(end, end, f" WHERE {visible} "))
-            statement = {**body, "whereClause": expression_tree(visible)}
-        else:
-            after = self.tokens.list[where].end
-            self.splices.edits.append(Edit(after, after, f" CASE WHEN {visible} THEN ("))
-            self.splices.edits.append(Edit(end, end, ") ELSE false END "))
-            node = expression_tree(f"CASE WHEN {visible} THEN true ELSE false END")
-            node["CaseExpr"]["args"][0]["CaseWhen"]["result"] = original
-            statement = {**body, "whereClause": node}
-        self.splices.nodes[id(body)] = {"UpdateStmt" if "targetList" in body else "DeleteStmt": statement}
-
-    def _clause(self, start: int, word: str) -> int | None:
-        """The index of a keyword at the same nesting as the token at `start`, behind it."""
-        depth = 0
-        for index in range(start, len(self.tokens.list)):
-            token = self.tokens.list[index]
-            depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
-            if depth < 0:
-                return None
-            if depth == 0 and token.word == word:
-                return index
-        return None
-
-    def _end_of_statement(self, start: int) -> int:
-        depth = 0
-        for token in self.tokens.list[start:]:
-            depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
-            if depth < 0:
-                return token.start
-        return self.tokens.list[-1].end
-
-    def _extend_group(self, body: Tree, scope: Scope) -> None:
-        """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""
-        missing: list[str] = []
-        keys = [strings(n["ColumnRef"]["fields"]) for n in body["groupClause"] if "ColumnRef" in n]
-        for entry in scope.entries():
-            relation = entry.relation
-            if relation is None or id(entry) not in self._shielded or not relation.primary_key:
-                continue
-            grouped = {k[-1] for k in keys if len(k) == 1 or (k[-2] == entry.name)}
-            names = {c.number: c.name for c in relation.columns}
-            if all(names[n] in grouped for n in relation.primary_key):
-                missing += [f"{quote(entry.name)}.{quote(n)}" for n in sorted(entry.used - grouped)]
-        if not missing:
-            return
-        kind, first = next(iter(body["groupClause"][0].items()))
-        index = self._at(first)
-        while index > 0 and self.tokens.list[index - 1].text == "(":
-            index -= 1
-        start = self.tokens.list[index].start
-        self.splices.edits.append(Edit(start, start, ", ".join(missing) + ", "))
-        added = [expression_tree(name) for name in missing]
-        self.splices.nodes[id(first)] = [*added, {kind: dict(first)}]
-
-
-def _once(stars: Sequence[tuple[Tree, tuple[Entry, ...]]]) -> list[tuple[Tree, tuple[Entry, ...]]]:
-    return list({id(body): (body, entries) for body, entries in stars}.values())

@@ -9,7 +9,7 @@ from dbgate.model import Access, Allow, Deny, Measured, NeedsApproval, NeedsMeas
 
 MASKED_SSN = (
     "(CASE WHEN ssn IS NULL THEN NULL WHEN pg_catalog.length(ssn) OPERATOR(pg_catalog.>) 4 THEN '***' "
-    "OPERATOR(pg_catalog.||) pg_catalog.right(ssn, 4) ELSE '***' END)::text AS ssn"
+    "OPERATOR(pg_catalog.||) pg_catalog.right(ssn, 4) ELSE '***' END)::pg_catalog.text AS ssn"
 )
 
 
@@ -40,12 +40,12 @@ def reason_of(sql: str, **more: object) -> str:
         ),
         (
             "TABLE payroll.pay",
-            "SELECT * FROM (SELECT id, employee_id, ('***')::text AS iban FROM payroll.pay) AS pay",
+            "SELECT * FROM (SELECT id, employee_id, ('***')::pg_catalog.text AS iban FROM payroll.pay) AS pay",
         ),
         (
             "SELECT pay.ctid, * FROM payroll.pay",
             "SELECT pay.ctid, pay.id, pay.employee_id, pay.iban FROM "
-            "(SELECT ctid, id, employee_id, ('***')::text AS iban FROM payroll.pay) AS pay",
+            "(SELECT ctid, id, employee_id, ('***')::pg_catalog.text AS iban FROM payroll.pay) AS pay",
         ),
         (
             "SELECT payroll.pay.id FROM payroll.pay",
@@ -63,11 +63,11 @@ def reason_of(sql: str, **more: object) -> str:
         ),
         (
             "DELETE FROM payroll.pay WHERE id = 1 RETURNING iban, id",
-            "DELETE FROM payroll.pay WHERE id = 1 RETURNING (('***')::text) AS iban, id",
+            "DELETE FROM payroll.pay WHERE id = 1 RETURNING (('***')::pg_catalog.text) AS iban, id",
         ),
         (
             "COPY payroll.pay (id, iban) TO STDOUT",
-            "COPY (SELECT id, iban FROM (SELECT id, employee_id, ('***')::text AS iban FROM payroll.pay) AS copied) "
+            "COPY (SELECT id, iban FROM (SELECT id, ('***')::pg_catalog.text AS iban FROM ONLY payroll.pay) AS copied) "
             "TO STDOUT",
         ),
     ],

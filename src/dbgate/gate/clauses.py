@@ -1,0 +1,123 @@
+"""Splices for clauses: row filters in writes, and GROUP BY a primary key."""
+
+from __future__ import annotations
+
+from dbgate.gate.findings import Findings
+from dbgate.gate.lexer import Tokens
+from dbgate.gate.names import kind_of, output_name, quote, strings
+from dbgate.gate.protection import Protection
+from dbgate.gate.scope import Entry, Scope
+from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree
+from dbgate.model import Relation, Tree
+
+_NO_GROUPS = frozenset("json xml point box circle lseg line path polygon txid_snapshot pg_snapshot".split())
+"""Types that GROUP BY cannot compare."""
+
+
+class Clauses:
+    """The part of the substitution that extends clauses. Mixed into `Substitution`."""
+
+    found: Findings
+    protection: Protection
+    tokens: Tokens
+    splices: Splices
+    filtered: list[Relation]
+    _shielded: set[int]
+
+    def _at(self, body: Tree) -> int:
+        raise NotImplementedError
+
+    def _filter_write(self, kind: str, body: Tree, entry: Entry) -> None:
+        """UPDATE and DELETE on a table with a row filter see the visible rows only."""
+        relation = entry.relation
+        if relation is None:
+            return
+        if self.protection.filtered_part(relation):
+            raise RewriteError(f"a part of {relation.schema}.{relation.name} has a row filter of its own")
+        condition = self.protection.condition(relation)
+        if not condition:
+            return
+        if kind != "where":
+            raise RewriteError(f"{kind} into {relation.schema}.{relation.name}, which has a row filter")
+        self.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
+        row = quote(entry.name)
+        visible = f"(SELECT {condition} FROM (SELECT {row}.*) AS {quote(relation.name)})"
+        start = self._at(entry.body or {})
+        where = self._clause(start, "where")
+        end_index = self._clause(start, "returning")
+        end = self.tokens.list[end_index].start if end_index is not None else self._end_of_statement(start)
+        original = body.get("whereClause")
+        if original is None or where is None:
+            self.splices.edits.append(Edit(end, end, f" WHERE {visible} "))
+            statement = {**body, "whereClause": expression_tree(visible)}
+        else:
+            after = self.tokens.list[where].end
+            self.splices.edits.append(Edit(after, after, f" CASE WHEN {visible} THEN ("))
+            self.splices.edits.append(Edit(end, end, ") ELSE false END "))
+            node = expression_tree(f"CASE WHEN {visible} THEN true ELSE false END")
+            node["CaseExpr"]["args"][0]["CaseWhen"]["result"] = original
+            statement = {**body, "whereClause": node}
+        self.splices.nodes[id(body)] = {"UpdateStmt" if "targetList" in body else "DeleteStmt": statement}
+
+    def _clause(self, start: int, word: str) -> int | None:
+        """The index of a keyword at the same nesting as the token at `start`, behind it."""
+        depth = 0
+        for index in range(start, len(self.tokens.list)):
+            token = self.tokens.list[index]
+            depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
+            if depth < 0:
+                return None
+            if depth == 0 and token.word == word:
+                return index
+        return None
+
+    def _end_of_statement(self, start: int) -> int:
+        depth = 0
+        for token in self.tokens.list[start:]:
+            depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
+            if depth < 0:
+                return token.start
+        return self.tokens.list[-1].end
+
+    def _extend_group(self, body: Tree, scope: Scope) -> None:
+        """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""
+        missing: list[str] = []
+        keys = [name for node in body["groupClause"] if (name := _group_key(node, body))]
+        for entry in scope.entries():
+            relation = entry.relation
+            if relation is None or id(entry) not in self._shielded or not relation.primary_key:
+                continue
+            grouped = {k[-1] for k in keys if len(k) == 1 or (k[-2] == entry.name)}
+            names = {c.number: c.name for c in relation.columns}
+            if all(names.get(n) in grouped for n in relation.primary_key):
+                wanted = [c for c in relation.columns if entry.whole or c.name in entry.used]
+                missing += [
+                    f"{quote(entry.name)}.{quote(c.name)}"
+                    for c in wanted
+                    if c.name not in grouped and c.base_type not in _NO_GROUPS
+                ]
+        if not missing:
+            return
+        kind, first = next(iter(body["groupClause"][0].items()))
+        index = self._at(first)
+        while index > 0 and self.tokens.list[index - 1].text == "(":
+            index -= 1
+        start = self.tokens.list[index].start
+        self.splices.edits.append(Edit(start, start, ", ".join(missing) + ", "))
+        added = [expression_tree(name) for name in missing]
+        self.splices.nodes[id(first)] = [*added, {kind: dict(first)}]
+
+
+def _group_key(node: Tree, body: Tree) -> list[str]:
+    """The column that a key of GROUP BY names: itself, by the position or by the name of an output column."""
+    kind, inner = kind_of(node)
+    targets = [target["ResTarget"] for target in body.get("targetList", ())]
+    if kind == "A_Const" and "ival" in inner:
+        position = inner["ival"].get("ival", 0)
+        kind, inner = kind_of(targets[position - 1].get("val")) if 0 < position <= len(targets) else ("", {})
+    elif kind == "ColumnRef" and len(inner["fields"]) == 1:
+        name = strings(inner["fields"])
+        named = next((t for t in targets if t.get("name") and [output_name(t)] == name), None)
+        if named is not None:
+            kind, inner = kind_of(named.get("val"))
+    return strings(inner["fields"]) if kind == "ColumnRef" else []

@@ -1,0 +1,163 @@
+"""What the names of columns mean: bare and qualified ones, `*`, whole rows, `(row).column`.
+
+The names are found as the server finds them, level by level. Where the columns of a FROM item cannot be known, a name may
+stand for one of them or for a column outside: both are noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dbgate.errors import StatementError
+from dbgate.gate.findings import Columns, Ctes, Findings, Reference, Star
+from dbgate.gate.names import kind_of, strings
+from dbgate.gate.scope import NONE, SYSTEM_COLUMNS, Entry, Labels, Scope, union
+from dbgate.model import Tree
+
+
+class ColumnNames:
+    """The part of the analysis that resolves columns. Mixed into `Analysis`."""
+
+    found: Findings
+    _returning: int
+    _derived: int
+    _target: Tree | None
+
+    if TYPE_CHECKING:
+
+        def expression(self, node: Any, scope: Scope, ctes: Ctes | None) -> Labels: ...
+        def _expressions(self, nodes: Iterable[Any], scope: Scope, ctes: Ctes | None) -> Labels: ...
+
+    def _star(self, body: Tree, scope: Scope) -> Columns:
+        """The columns of `*` or `name.*`."""
+        names = strings(body["fields"])
+        if not names:
+            self.found.stars.append(Star(body, tuple(scope.items)))
+            for entry in scope.entries():
+                if not entry.implicit:
+                    entry.whole = True
+                    self._note_target(body, entry, "", 0)
+            if any(item.columns is None for item in scope.items):
+                return None
+            return tuple(c for item in scope.items for c in item.columns or ())
+        entry = self._entry(names, scope, body)
+        entry.whole = True
+        self._note_target(body, entry, "", 0)
+        self.found.stars.append(Star(body, (), entry))
+        if len(names) > 1:
+            self.found.long_names.append(Reference(body, entry, "", len(names) + 1))
+        return entry.columns
+
+    def _indirection(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Labels:
+        """`(row).column`, `(row).*`, `array[1]`."""
+        first = body["indirection"][0]
+        kind, column = kind_of(body.get("arg"))
+        if kind == "ColumnRef" and "String" in first:
+            names = strings(column["fields"])
+            entry = scope.entry(names[-1]) if len(names) == 1 and not scope.columns_named(names[0]) else None
+            if entry is not None:
+                entry.whole = True
+                self._note_target(column, entry, "", 1)
+                names = strings(body["indirection"])
+                found = entry.find(names[0])
+                self.found.dotted += names if found is None else names[1:]
+                return found.labels if found else entry.labels
+        self.found.dotted += [n["String"]["sval"] for n in body["indirection"] if "String" in n]
+        labels = self.expression(body.get("arg"), scope, ctes)
+        return labels | self._expressions([n for n in body["indirection"] if "A_Indices" in n], scope, ctes)
+
+    def _column(self, body: Tree, scope: Scope) -> Labels:
+        fields = body["fields"]
+        names = strings(fields)
+        if "A_Star" in fields[-1]:
+            columns = self._star(body, scope)
+            return union(c.labels for c in columns or ())
+        if len(names) == 1:
+            return self._bare_column(body, names[0], scope)
+        entry = self._entry(names[:-1], scope, body)
+        name = names[-1]
+        if len(names) > 2:
+            self.found.long_names.append(Reference(body, entry, name, len(names)))
+        return self._column_of(body, entry, name, len(names))
+
+    def _column_of(self, body: Tree, entry: Entry, name: str, parts: int) -> Labels:
+        if name in SYSTEM_COLUMNS and entry.relation is not None and entry.find(name) is None:
+            entry.system.add(name)
+            return NONE
+        self._derived += entry.relation is None
+        found = entry.find(name)
+        if found is None:  # `row.function`, or a column that nobody knows
+            self.found.dotted.append(name)
+            entry.whole = True
+            self._note_target(body, entry, "", parts)
+            return entry.labels
+        entry.used.add(name)
+        self._note_target(body, entry, name, parts)
+        return found.labels
+
+    def _bare_column(self, body: Tree, name: str, scope: Scope) -> Labels:
+        unknown = NONE
+        for level in scope.levels():
+            hits = [(e, c) for e in level.entries() if (c := e.find(name)) is not None]
+            merged = [c for item in level.items for c in item.columns or () if c.name == name]
+            if hits or merged:
+                labels = unknown | union(c.labels for c in merged)
+                for entry, column in hits:
+                    entry.used.add(name)
+                    self._derived += entry.relation is None
+                    self._note_target(body, entry, name, 1)
+                    labels = labels | column.labels
+                return labels
+            if name in SYSTEM_COLUMNS:
+                owner = next((e for e in level.entries() if e.relation is not None), None)
+                if owner is not None:
+                    owner.system.add(name)
+                    return NONE
+            unknown = unknown | union(e.extra for e in level.entries() if e.columns is None)
+        row = scope.entry(name)
+        for entry in [row] if row is not None else [e for level in scope.levels() for e in level.entries()]:
+            entry.whole = True
+        self._derived += 1
+        if row is not None:
+            self._note_target(body, row, "", 1)
+            return row.labels | unknown
+        return scope.unknown
+
+    def _entry(self, names: Sequence[str], scope: Scope, body: Tree) -> Entry:
+        entry = scope.entry(names[-1], names[-2] if len(names) > 1 else "")
+        if entry is None:
+            raise StatementError(
+                f'missing FROM-clause entry for table "{names[-1]}"',
+                sqlstate="42P01",
+                position=int(body.get("location", -1)) + 1,
+            )
+        return entry
+
+    def _note_target(self, body: Tree, entry: Entry, column: str, parts: int) -> None:
+        """Note a reference to the changed relation, whose values stand there in clear.
+
+        In RETURNING it is masked in place; anywhere else the write reads it.
+        """
+        if not entry.target:
+            return
+        if self._returning:
+            if parts:  # a star is written out instead
+                self.found.returning.append(Reference(body, entry, column, parts, self._target))
+            return
+        found = entry.find(column) if column else None
+        self.found.write_reads |= found.labels if found is not None else entry.labels
+
+
+def plain_column(node: Any, scope: Scope) -> bool:
+    """Whether an expression is a column that holds a labelled value as it is."""
+    kind, body = kind_of(node)
+    if kind != "ColumnRef" or "A_Star" in body["fields"][-1]:
+        return False
+    names = strings(body["fields"])
+    if len(names) == 1:
+        found = scope.columns_named(names[0]) or []
+        return len(found) == 1 and found[0].plain
+    entry = scope.entry(names[-2], names[-3] if len(names) > 2 else "")
+    column = entry.find(names[-1]) if entry is not None else None
+    return column is not None and column.plain

@@ -1,0 +1,132 @@
+"""Splices for columns: names behind a sub-select, `*` written out, and masks in place in RETURNING."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dbgate.gate.findings import Findings, Reference, Star
+from dbgate.gate.lexer import Tokens
+from dbgate.gate.names import UNNAMED, output_name, quote, strings
+from dbgate.gate.protection import Protection
+from dbgate.gate.scope import Entry, Item
+from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree, targets_tree
+from dbgate.model import Tree
+
+
+class ColumnSplices:
+    """The part of the substitution that replaces columns. Mixed into `Substitution`."""
+
+    found: Findings
+    protection: Protection
+    tokens: Tokens
+    splices: Splices
+    _shielded: set[int]
+
+    def _at(self, body: Tree) -> int:
+        raise NotImplementedError
+
+    def _shorten(self, reference: Reference) -> None:
+        """`schema.table.column` cannot name a sub-select: keep `table.column`."""
+        if id(reference.entry) not in self._shielded or id(reference.body) in self.splices.nodes:
+            return
+        first = self._at(reference.body)
+        keep = first + 2 * (reference.parts - 2)
+        tokens = self.tokens.list
+        self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
+        fields = reference.body["fields"][reference.parts - 2 :]
+        self.splices.nodes[id(reference.body)] = {"ColumnRef": {"fields": fields}}
+
+    def _expand_star(self, star: Star) -> None:
+        """Write a `*` out where it would show system columns or the hidden columns of a changed table."""
+        body = star.body
+        if not any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in star.entries()):
+            return
+        items = star.items if star.entry is None else (Item([star.entry], star.entry.columns),)
+        names = [name for item in items for name in self._names(item)]
+        if body.get("location", -1) < 0:
+            raise RewriteError("`*` cannot be written out here: list the columns")
+        text = ", ".join(names)
+        first = self._at(body)
+        end = first if not strings(body["fields"]) else self.tokens.name_end(first) - 1
+        tokens = self.tokens.list
+        self.splices.edits.append(Edit(tokens[first].start, tokens[end].end, text))
+        target = self.found.targets_of.get(id(body))
+        if target is None:
+            raise RewriteError("`*` stands inside an expression: list the columns")
+        self.splices.nodes[id(target)] = targets_tree(text)
+
+    def _names(self, item: Item) -> Iterator[str]:
+        """What `*` gives of one FROM item, written out: merged columns of a join first, by their bare name."""
+        if item.join is not None:
+            left, right, merged = item.join
+            yield from (quote(name) for name in merged)
+            for side in (left, right):
+                bare = {f".{quote(name)}" for name in merged}
+                yield from (
+                    n for n in self._names(side) if n[n.find(".") :] not in bare and n not in map(quote, merged)
+                )
+            return
+        entry = item.entries[0]
+        if entry.implicit:
+            return
+        if entry.columns is None or not entry.name:
+            raise RewriteError("`*` cannot be written out here: list the columns")
+        for column in entry.columns:
+            yield self._target_column(entry, column.name) or f"{quote(entry.name)}.{quote(column.name)}"
+
+    def _hides_target(self, entry: Entry) -> bool:
+        return bool(entry.target and entry.relation and self.protection.hidden_columns(entry.relation))
+
+    def _target_column(self, entry: Entry, name: str) -> str:
+        """`mask AS name` for a hidden column of a changed table; empty for any other column."""
+        if not self._hides_target(entry) or entry.relation is None:
+            return ""
+        reference = f"{quote(entry.name)}.{quote(name)}"
+        masked = self.protection.column_expression(entry.relation, name, reference)
+        return f"{masked} AS {quote(name)}" if masked else ""
+
+    def _mask_returning(self) -> None:
+        """Mask hidden columns of the changed table in RETURNING, in place."""
+        named: dict[int, tuple[Tree, Reference]] = {}
+        for reference in self.found.returning:
+            entry = reference.entry
+            if not self._hides_target(entry) or entry.relation is None or id(reference.body) in self.splices.nodes:
+                continue
+            if not reference.column:
+                raise RewriteError(
+                    f"RETURNING names whole rows of {entry.relation.schema}.{entry.relation.name}: list the columns"
+                )
+            name = f"{quote(entry.name)}.{quote(reference.column)}"
+            masked = self.protection.column_expression(entry.relation, reference.column, name)
+            if masked is None:
+                continue
+            first = self._at(reference.body)
+            tokens = self.tokens.list
+            end = tokens[self.tokens.name_end(first) - 1].end
+            self.splices.nodes[id(reference.body)] = expression_tree(f"({masked})")
+            self.splices.edits.append(Edit(tokens[first].start, end, f"({masked})"))
+            if reference.target is not None:
+                named.setdefault(id(reference.target), (reference.target, reference))
+        for target, reference in named.values():
+            self._keep_name(target, reference)
+
+    def _keep_name(self, target: Tree, reference: Reference) -> None:
+        """Give an item of RETURNING the name that it had before a mask stood in it."""
+        name = output_name(target)
+        if target.get("name") or name == UNNAMED:
+            return
+        end = self._end_of_item(self._at(target))
+        place = self.tokens.list[end - 1].end
+        self.splices.edits.append(Edit(place, place, f" AS {quote(name)}"))
+        self.splices.nodes[id(target)] = {"ResTarget": {"name": name, **target}}
+
+    def _end_of_item(self, start: int) -> int:
+        """The index behind an item of a RETURNING list, the last clause of its statement."""
+        depth = 0
+        for index in range(start, len(self.tokens.list)):
+            token = self.tokens.list[index]
+            text = token.text if token.kind == "mark" else ""
+            if depth == 0 and text in {",", ")", ";"}:
+                return index
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text, 0)
+        return len(self.tokens.list)
