@@ -119,6 +119,15 @@ def test_a_paste_of_several_statements_runs_them_one_by_one(tmp_path: Path) -> N
         assert "***4321" not in screen
 
 
+def test_what_is_pasted_shows_what_it_is(tmp_path: Path) -> None:
+    with shell(tmp_path) as terminal:
+        terminal.prompt()
+        terminal.type("\x1b[200~select 'ab\u202ecd\u2066' \x07;\x1b[201~")
+        screen = terminal.see("select 'ab\ufffdcd\ufffd' ^G;")
+        assert "\u202e".encode() not in terminal.raw
+        assert "\u202e" not in screen
+
+
 def test_completion(tmp_path: Path) -> None:
     with shell(tmp_path) as terminal:
         terminal.prompt()

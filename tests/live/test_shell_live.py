@@ -130,10 +130,11 @@ def test_ctrl_c_cancels_the_statement_and_keeps_the_session(home: dict[str, str]
 def test_names_of_the_database_are_proposed(home: dict[str, str]) -> None:
     with connect(home) as terminal:
         terminal.prompt()
-        terminal.type("select * from hr.peo\t")
-        terminal.see("hr.people")
-        terminal.type(" where na\t")
-        terminal.see("where name")
+        terminal.type("select * from hr.peo")
+        terminal.see("people  table")
+        terminal.type("\t where na")
+        terminal.see("hr.people where na")
+        terminal.see("text · people")
 
 
 def test_statements_from_a_pipe(home: dict[str, str]) -> None:

@@ -295,6 +295,18 @@ def test_long_text_is_cut_to_the_terminal_and_numbers_never() -> None:
     assert "x" * 500 in written("table", columns, rows, expanded="on", width=80)
 
 
+def test_a_huge_value_is_clipped_on_the_screen_only() -> None:
+    columns = [Column("t", "text")]
+    rows: Batch = [("\x1b" + "é" * 3_000_000,)]
+    for expanded in ("on", "auto"):
+        text = written("table", columns, rows, expanded=expanded, width=80, max_cell=2000)
+        assert len(text) < 110_000
+        assert (
+            text.splitlines()[-2] == "(1 row; values are cut after 100,000 characters, dbgate exec writes them whole)"
+        )
+    assert "é" * 3_000_000 in written("table", columns, rows)
+
+
 def test_headings_are_never_cut() -> None:
     columns = [Column("a_rather_long_heading_that_needs_its_room", "text"), Column("b", "text")]
     rows: Batch = [("x", "y" * 300)]
@@ -314,6 +326,15 @@ def test_rows_beyond_the_measured_ones_stream_with_the_same_widths() -> None:
     assert begun.count("\n") == 1002
     writer.rows([("12345", "much longer")])
     assert stream.getvalue() == begun + " 12345 | much longer\n"
+
+
+def test_few_huge_rows_are_not_held_back() -> None:
+    stream = io.StringIO()
+    writer = open_writer("table", stream)
+    writer.begin([Column("t", "text")], [])
+    for _ in range(3):
+        writer.rows([("x" * 2_000_000,)])
+    assert stream.getvalue().count("x") == 6_000_000
 
 
 def test_an_ascii_stream_gets_ascii_marks() -> None:

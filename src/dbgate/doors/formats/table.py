@@ -16,6 +16,12 @@ from dbgate.text import printable
 MEASURED_ROWS = 1000
 """Rows that are looked at to find the widths; later rows are shown with these."""
 
+MEASURED_CHARS = 4_000_000
+"""Fewer rows are held back when they are as long as this."""
+
+MAX_SHOWN_CHARS = 100_000
+"""Where cells are cut at all, no value shows more than this, expanded or not."""
+
 QUIET_STATUS = frozenset({"SELECT", "FETCH", "SHOW", "EXPLAIN", "VALUES", "TABLE"})
 """Command tags that say no more than the number of rows does."""
 
@@ -51,9 +57,11 @@ class TableWriter:
         self._columns = columns
         self._masked = frozenset(masked)
         self._waiting: Batch = []
+        self._waiting_chars = 0
         self._layout: Layout | None = None
         self._shown_rows = 0
         self._was_cut = False
+        self._was_clipped = False
 
     def begin(self, columns: Sequence[Column], masked: Sequence[int]) -> None:
         """Start a result; nothing is written before the widths are known."""
@@ -62,14 +70,27 @@ class TableWriter:
     def rows(self, batch: Batch) -> None:
         """Take rows: the first 1,000 are held back for the widths."""
         if not self._columns:
-            self._shown_rows += len(batch)
             return
+        if self._max_cell is not None:
+            batch = self._clipped(batch)
         if self._layout is not None:
             self._write(batch, self._layout)
             return
         self._waiting += batch
-        if len(self._waiting) >= MEASURED_ROWS:
+        self._waiting_chars += sum(len(cell) for row in batch for cell in row if cell is not None)
+        if len(self._waiting) >= MEASURED_ROWS or self._waiting_chars >= MEASURED_CHARS:
             self._begin_table()
+
+    def _clipped(self, batch: Batch) -> Batch:
+        """On a screen, the beginning of a value that is far too long for it has to do."""
+        if not any(len(cell) > MAX_SHOWN_CHARS for row in batch for cell in row if cell is not None):
+            return batch
+        self._was_clipped = True
+        dots = self._dots
+        return [
+            tuple(c if c is None or len(c) <= MAX_SHOWN_CHARS else c[:MAX_SHOWN_CHARS] + dots for c in row)
+            for row in batch
+        ]
 
     def end(self, status: str, row_count: int, masked_names: Sequence[str]) -> None:
         """Write what was held back and the footer; for a statement without rows its status."""
@@ -195,6 +216,8 @@ class TableWriter:
         faint = self._style.faint
         rows = f"{row_count} row{'' if row_count == 1 else 's'}{' before the error' if failed else ''}"
         hint = "; long values are cut, \\x shows them whole" if self._was_cut else ""
+        if self._was_clipped:
+            hint = f"; values are cut after {MAX_SHOWN_CHARS:,} characters, dbgate exec writes them whole"
         lines = [faint(f"({rows}{hint})")]
         if masked_names:
             lines.append(faint(f"masked: {', '.join(map(printable, masked_names))}"))

@@ -15,6 +15,7 @@ from dbgate.catalog import CatalogRelation
 from dbgate.doors.shell.names import KINDS, Names, folded, quoted
 from dbgate.doors.shell.place import Place, TableRef, Wants, place_of
 from dbgate.doors.shell.words import FUNCTIONS, KEYWORDS, SETTINGS, STARTERS, TYPES
+from dbgate.text import printable
 
 LIMIT = 100
 """More proposals than this are not shown: typing on narrows them down."""
@@ -55,7 +56,7 @@ class SqlCompleter(Completer):
         if len(proposals) == 1 and proposals[0].text == place.prefix and not complete_event.completion_requested:
             return
         for proposal in proposals:
-            yield Completion(proposal.text, start_position=-len(place.prefix), display_meta=proposal.kind)
+            yield Completion(proposal.text, start_position=-len(place.prefix), display_meta=printable(proposal.kind))
 
     def _command(self, line: str, event: CompleteEvent) -> Iterator[Completion]:
         name, space, argument = line.partition(" ")
@@ -73,7 +74,7 @@ class SqlCompleter(Completer):
             words = _relation_names(self._names()) if name.startswith("\\d") else []
         last = argument.rpartition(" ")[2]
         for proposal in best(words, last):
-            yield Completion(proposal.text, start_position=-len(last), display_meta=proposal.kind)
+            yield Completion(proposal.text, start_position=-len(last), display_meta=printable(proposal.kind))
 
 
 def _arguments(name: str, argument: str) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
@@ -15,7 +16,12 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import fragment_list_width
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout.processors import HighlightMatchingBracketProcessor
+from prompt_toolkit.layout.processors import (
+    HighlightMatchingBracketProcessor,
+    Processor,
+    Transformation,
+    TransformationInput,
+)
 from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
@@ -29,6 +35,9 @@ from dbgate.text import printable
 
 WARNING_S = 60.0
 """The toolbar counts down for so long before the session ends for idleness."""
+
+MAX_MARKED_CHARS = 20_000
+"""In longer texts further lines are not told what is open."""
 
 _TICK_S = 1.0
 _STATES = {TransactionStatus.OPEN: "*", TransactionStatus.FAILED: "!", TransactionStatus.UNKNOWN: "?"}
@@ -90,7 +99,7 @@ class Prompt:
             style=_STYLE,
             color_depth=None if use_color else ColorDepth.DEPTH_1_BIT,
             editing_mode=EditingMode.VI if about.vi else EditingMode.EMACS,
-            input_processors=[HighlightMatchingBracketProcessor(chars="[](){}")],
+            input_processors=[HighlightMatchingBracketProcessor(chars="[](){}"), Visible()],
             enable_open_in_editor=True,
             tempfile_suffix=".sql",
             enable_suspend=True,
@@ -116,8 +125,7 @@ class Prompt:
         """The margin of further lines, with what is still open before them: a quote, a comment, a parenthesis."""
         if wrap_count:
             return [("", " " * width)]
-        lines = get_app().current_buffer.text.split("\n")[:line_number]
-        mark = cut("\n".join(lines)).opened or "-"
+        mark = open_mark("\n".join(get_app().current_buffer.text.split("\n")[:line_number]))
         width = max(fragment_list_width(self.message()), 3)
         return [("class:continuation", f"{mark}> ".rjust(width))]
 
@@ -149,6 +157,31 @@ class Prompt:
             if left is not None and left <= WARNING_S:
                 app.invalidate()
             await asyncio.sleep(_TICK_S)
+
+
+@lru_cache(maxsize=256)
+def open_mark(text: str) -> str:
+    """What is open at the end of `text`; for a very long one just `-`, so that typing stays quick."""
+    return "-" if len(text) > MAX_MARKED_CHARS else cut(text).opened or "-"
+
+
+class Visible(Processor):
+    """Shows invisible characters of the text (bidirectional controls and the like) as a mark: what runs is what is seen."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        """Replace them one for one, so that the cursor stays where it is."""
+        fragments = transformation_input.fragments
+        if all(fragment[1].isascii() for fragment in fragments):
+            return Transformation(fragments)
+        shown: StyleAndTextTuples = []
+        for style, text, *_ in fragments:
+            shown += [("class:warning", "\ufffd") if is_invisible(char) else (style, char) for char in text]
+        return Transformation(shown)
+
+
+def is_invisible(char: str) -> bool:
+    """Whether a character would not be seen. Control characters are not meant: prompt-toolkit shows those."""
+    return ord(char) > 0xA0 and printable(char) != char
 
 
 def some(names: Sequence[str], limit: int = 4) -> str:
