@@ -566,3 +566,15 @@ def test_the_person_s_identity_reaches_the_approvals_service(desk: Desk, reviewe
     request = desk.exec("--format", "json", "-c", UPDATE).json[0]["request"]
     view = reviewed.client(person("dora", "dba")).state(request).view
     assert json.dumps(view).count(current_identity(load_settings()).email) >= 1
+
+
+HEAVY = ("pydantic", "rich", "sqlglot", "keyring", "msal", "obstore", "requests", "prompt_toolkit", "uvicorn", "jwt")
+
+
+def test_a_plain_run_imports_nothing_heavy(desk: Desk) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dbgate", "exec", "pay", "-c", "SELECT 1 AS n"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert done.stdout == "n\n1\n"
+    assert "psycopg" in imported
+    assert imported.isdisjoint(HEAVY)
