@@ -18,6 +18,7 @@ import pytest
 from dbgate.database import Connection, StatementLimits, connect
 from dbgate.errors import ConnectionLost, Interrupted, StatementError, Unreachable
 from dbgate.model import Target, TransactionStatus
+from dbgate.session.ports import Database, Rows
 
 if TYPE_CHECKING:
     from tests.conftest import LiveDatabase
@@ -448,9 +449,11 @@ class TestLoss:
 
     def test_while_a_statement_runs(self, module_database: LiveDatabase) -> None:
         with connected(module_database) as connection:
-            threading.Timer(0.2, self.end, (module_database, connection)).start()
+            timer = threading.Timer(0.2, self.end, (module_database, connection))
+            timer.start()
             with pytest.raises(ConnectionLost, match="57P01"):
                 rows(connection, "SELECT pg_sleep(30)")
+            timer.join()
 
     def test_while_rows_stream(self, module_database: LiveDatabase) -> None:
         with connected(module_database) as connection:
@@ -533,6 +536,12 @@ class TestSession:
         assert caught.value.hint
         assert password not in caught.value.message + caught.value.hint
         assert "wrong" not in caught.value.message + caught.value.hint
+
+
+def test_it_is_the_port_that_sessions_need(db: Connection) -> None:
+    port: Database = db
+    result: Rows = port.run("SELECT 1")
+    assert list(result.batches()) == [[("1",)]]
 
 
 def test_connecting_imports_little(module_database: LiveDatabase) -> None:

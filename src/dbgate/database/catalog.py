@@ -24,6 +24,7 @@ from dbgate.catalog import (
 from dbgate.database import catalog_queries as queries
 from dbgate.database.catalog_cache import CatalogCache
 from dbgate.database.typenames import BUILT_IN
+from dbgate.errors import StatementError
 from dbgate.model import TransactionStatus
 
 if TYPE_CHECKING:
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
 _ALONE = "SELECT set_config('search_path', '', true)"
 _SAVEPOINT = "dbgate_catalog"
-_OTHERS_TEMPORARY = ("pg_temp_", "pg_toast_temp_")
+_TEMPORARY = "pg_temp_"
+_DROPPED_MEANWHILE = frozenset({"XX000", "42P01", "42704", "42883"})
+_QUERIES = [
+    queries.FINGERPRINT,
+    queries.RELATIONS,
+    queries.COLUMNS,
+    queries.TYPES,
+    queries.COLUMN_TEXTS,
+    queries.FOREIGN_KEYS,
+    queries.FUNCTIONS,
+    queries.REST,
+]
 
 
 def current_catalog(connection: Connection, known: Catalog | None, state_dir: Path | None) -> Catalog:
@@ -51,7 +63,7 @@ def current_catalog(connection: Connection, known: Catalog | None, state_dir: Pa
     catalog = cache.read(now)
     if catalog is None:
         catalog = load(connection)
-        if not any(schema.startswith(_OTHERS_TEMPORARY) for schema in catalog.schemas):
+        if not any(schema.startswith(_TEMPORARY) for schema in catalog.schemas):
             cache.write(catalog)
     return msgspec.structs.replace(catalog, search_path=session.search_path)
 
@@ -62,20 +74,16 @@ def fingerprint(connection: Connection) -> str:
 
 
 def load(connection: Connection) -> Catalog:
-    """Read the whole catalog, in one round trip. Raises like `Connection.run`."""
-    answers = _ask(
-        connection,
-        [
-            queries.FINGERPRINT,
-            queries.RELATIONS,
-            queries.COLUMNS,
-            queries.TYPES,
-            queries.COLUMN_TEXTS,
-            queries.FOREIGN_KEYS,
-            queries.FUNCTIONS,
-            queries.REST,
-        ],
-    )
+    """Read the whole catalog, in one round trip. Raises like `Connection.run`.
+
+    What is dropped by others in the middle of it makes the server stumble over its own names: then once more.
+    """
+    try:
+        answers = _ask(connection, _QUERIES)
+    except StatementError as error:
+        if error.sqlstate not in _DROPPED_MEANWHILE:
+            raise
+        answers = _ask(connection, _QUERIES)
     with _without_collector():
         return _assemble(connection, *answers)
 

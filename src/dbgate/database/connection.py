@@ -10,7 +10,6 @@ from psycopg.pq import DiagnosticField as Field
 from psycopg.pq import ExecStatus
 from psycopg.pq import TransactionStatus as Pq
 
-from dbgate.database.failures import ends_connection, field, notice_text, statement_error
 from dbgate.database.opening import Limits, Session, open_connection, set_up
 from dbgate.database.rows import Row, RowReader, StreamedRows
 from dbgate.database.typenames import BUILT_IN, with_modifier
@@ -236,12 +235,16 @@ class Connection:
             raise failed
 
     def _failure(self, result: PGresult, text: str) -> DbgateError:
+        from dbgate.database.failures import ends_connection, field, statement_error
+
         if ends_connection(result) or not self._wire.is_open:
             self._wire.close()
             return lost(field(result, Field.SQLSTATE))
         return statement_error(result, text, self._known_names(), english=self._english)
 
     def _notice(self, result: PGresult) -> None:
+        from dbgate.database.failures import notice_text
+
         if len(self._notices) < _MAX_NOTICES:
             self._notices.append(notice_text(result, self._sent, self._known_names(), english=self._english))
 

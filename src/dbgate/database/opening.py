@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 15
 """How long to wait for each of a target's hosts, where the DSN does not say."""
-OLDEST = 130000
-"""PostgreSQL 13, the oldest server that dbgate speaks to."""
+OLDEST = 140000
+"""PostgreSQL 14, the oldest server that dbgate speaks to (`hash_record_extended`)."""
 
 
 class Limits(Protocol):
@@ -116,7 +116,7 @@ def open_connection(target: Target, application_name: str) -> psycopg.Connection
     if connection.info.server_version < OLDEST:
         version = connection.info.server_version // 10000
         connection.close()
-        raise Unreachable(f"target {target.name}: PostgreSQL {version} is too old", hint="dbgate needs 13 or newer")
+        raise Unreachable(f"target {target.name}: PostgreSQL {version} is too old", hint="dbgate needs 14 or newer")
     return connection
 
 
