@@ -1,9 +1,9 @@
 """Files that were read before, kept ready in the state directory: reading them again costs no YAML.
 
 What is kept is found by the bytes of every file that it was made from, so a change of one byte makes it worthless.
-It can weaken nothing: it is believed only where it is this user's own, closed to others, and made from files that this
-user could have changed as well. On a bastion whose policies people cannot write, it is not used. It is never needed;
-whatever is wrong with it, the files are read instead.
+It can weaken nothing: it is believed only where it is this user's own, closed to others, and made of a file that this
+user could have rewritten as well. On a bastion whose policies people cannot write, it is not used. It is never needed;
+whatever is wrong with it, the file is read instead.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
 
 def recall(state: Path, file: Path, kind: type[T]) -> T | None:
     """What was made of `file` before, if it and all that it drew on is unchanged; else None."""
+    if not os.access(file, os.W_OK):
+        return None
     place = _place(state, file, kind)
     try:
         content = _own_file(place)
@@ -51,7 +53,7 @@ def recall(state: Path, file: Path, kind: type[T]) -> T | None:
 
 def keep(state: Path, file: Path, value: object, sources: Iterable[tuple[Path, bytes]], absent: Iterable[Path]) -> None:
     """Keep what was made of `file`. `sources` are all files that were read, with their bytes."""
-    if not _is_private(state):
+    if not _is_private(state) or not os.access(file, os.W_OK):
         return
     place = _place(state, file, type(value))
     kept = Kept(
@@ -98,9 +100,7 @@ def _own_file(place: Path) -> bytes | None:
 
 
 def _is_unchanged(path: str, digest: str) -> bool:
-    """Whether a file still has these bytes, and is one that this user could change."""
-    if not os.access(path, os.W_OK):
-        return False
+    """Whether a file still has these bytes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
 
 
