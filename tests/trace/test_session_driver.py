@@ -223,7 +223,18 @@ class FakeApprovals:
             raise UsageError("the request is for another statement")
         expires = datetime(2030, 1, 1, tzinfo=UTC)
         return Grant(
-            "g1", "r1", ALICE.key, "payroll", binding, "sha256:p", ("bob",), expires, 1, dict(self.measured), "token"
+            id="g1",
+            request="r1",
+            identity=ALICE.key,
+            target="payroll",
+            binding=binding,
+            policy_digest="sha256:p",
+            approved_by=("bob",),
+            expires_at=expires,
+            uses=1,
+            measured=dict(self.measured),
+            token="token",
+            clauses=(ReviewClause(("dba",)),),
         )
 
     def withdraw(self, request_id: str) -> RequestState:

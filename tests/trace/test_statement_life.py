@@ -317,6 +317,7 @@ def grant(**changes: Any) -> Grant:
         "expires_at": datetime(2030, 1, 1, tzinfo=UTC),
         "uses": 1,
         "measured": {"payroll.employees": 120, "payroll.pay": 240},
+        "clauses": (ReviewClause(("dba",)),),
     }
     return Grant(**(values | changes))
 
@@ -378,6 +379,8 @@ def test_an_approved_statement_runs_within_what_was_approved() -> None:
         ({"measured": {"payroll.employees": 119, "payroll.pay": 240}}, "touches 120 rows of payroll.employees now"),
         ({"measured": {"payroll.employees": 120}}, "touches 240 rows of payroll.pay now"),
         ({"measured": {}}, "touches 120 rows"),
+        ({"clauses": ()}, "lacks reviewers: dba (1)"),
+        ({"clauses": (ReviewClause(("friends",)),)}, "lacks reviewers: dba (1)"),
     ],
 )
 def test_a_grant_that_does_not_fit_runs_nothing(changes: dict[str, Any], why: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
-from dbgate.errors import Interrupted, UsageError
+from dbgate.errors import EXIT_APPROVAL, EXIT_USAGE, DbgateError, Interrupted
 from dbgate.model import ApprovalRequest, Grant
 from dbgate.session.effects import Refused
 from dbgate.session.ports import Approvals, Clock, Display, RequestState
@@ -43,7 +43,9 @@ class Asking(msgspec.Struct, frozen=True):
             return Refused(state.status, state.id, state.summary)
         try:
             return approvals.redeem(state.id, binding=request.binding)
-        except UsageError as error:
+        except DbgateError as error:
+            if error.exit_code not in {EXIT_USAGE, EXIT_APPROVAL}:
+                raise
             return Refused("refused", state.id, error.message)
 
     def _wait(self, approvals: Approvals, state: RequestState) -> RequestState:

@@ -14,7 +14,7 @@ whoever drives it throws the errors of an effect into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
@@ -34,6 +34,7 @@ from dbgate.errors import (
 )
 from dbgate.model import (
     Allow,
+    ApprovalRequest,
     CountQuery,
     Deny,
     Grant,
@@ -191,7 +192,7 @@ class _Statement(msgspec.Struct, frozen=True):
             return (yield from self._refuse(judgement, reply))
         grant: Grant = reply
         yield Record("approval.redeemed", grant_fields(self.number, grant))
-        misfit = _misfit(grant, request.binding, request.measured, self.terms)
+        misfit = _misfit(grant, request, self.terms)
         if misfit:
             unfit = Deny(misfit, decision.rules, hint="ask for a new approval by running the statement again")
             return (yield from self._deny(replace(judgement, decision=unfit), unfit))
@@ -243,14 +244,21 @@ class _Statement(msgspec.Struct, frozen=True):
         return (yield from msgspec.structs.replace(self, again=True).live())
 
 
-def _misfit(grant: Grant, bound: str, measured: Mapping[str, int], terms: Terms) -> str:
-    """Why a grant does not fit this statement; empty when it does. `approvals` has verified signature and expiry."""
+def _misfit(grant: Grant, request: ApprovalRequest, terms: Terms) -> str:
+    """Why a grant does not fit this statement; empty when it does. `approvals` has verified signature and expiry.
+
+    The reviewers that the policy asks for now must have been asked: a request may have been filed by hand with others.
+    """
+    bound = request.binding
     if grant.binding != bound or grant.target != terms.target.name or grant.policy_digest != terms.policy_digest:
         return f"the grant {grant.id} was given for something else"
     if grant.identity and grant.identity != terms.identity.key:
         return f"the grant {grant.id} was given to somebody else"
+    missing = [clause for clause in request.clauses if clause not in grant.clauses]
+    if missing:
+        return f"the grant {grant.id} lacks reviewers: {', '.join(missing[0].groups)} ({missing[0].count})"
     allowed = grant.measured
-    for relation, rows in measured.items():
+    for relation, rows in request.measured.items():
         if rows > allowed.get(relation, 0):
             return f"it touches {rows} rows of {relation} now, and was approved for {allowed.get(relation, 0)}"
     return ""
