@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from tests.conftest import LiveDatabase
 from tests.shell.terminal import ROOT, Terminal
 
@@ -65,9 +68,16 @@ def connect(home: dict[str, str], *arguments: str) -> Terminal:
 
 
 def recorded(home: dict[str, str]) -> str:
-    """Everything that the session left on disk, but for what the person typed (the history)."""
-    kept = [p for folder in ("state", "audit") for p in (Path(home["HOME"]) / folder).rglob("*") if p.is_file()]
-    return "\n".join(p.read_bytes().decode("latin-1") for p in kept if p.suffix != ".history")
+    """Everything that the session left on disk but for the history: the spool, and the bucket once it was shipped."""
+    files = [p for folder in ("state", "audit") for p in (Path(home["HOME"]) / folder).rglob("*") if p.is_file()]
+    texts = []
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # shipped meanwhile
+            data = path.read_bytes()
+            if path.suffix == ".zst":
+                data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            texts.append(data.decode("latin-1") if path.suffix != ".history" else "")
+    return "\n".join(texts)
 
 
 def test_from_the_prompt_to_the_transcript(home: dict[str, str]) -> None:
@@ -91,7 +101,9 @@ def test_from_the_prompt_to_the_transcript(home: dict[str, str]) -> None:
         terminal.see('error: syntax error at or near "selec"')
         terminal.line("\\q")
         assert terminal.end() == 0
-    everything = recorded(home)
+    end = time.monotonic() + 20
+    while "session.end" not in (everything := recorded(home)) and time.monotonic() < end:
+        time.sleep(0.1)
     assert "***8144" in everything
     assert "no-destruction" in everything
     assert SSN not in everything
