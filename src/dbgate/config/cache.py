@@ -53,7 +53,8 @@ def recall(state: Path, file: Path, kind: type[T]) -> T | None:
 
 def keep(state: Path, file: Path, value: object, sources: Iterable[tuple[Path, bytes]], absent: Iterable[Path]) -> None:
     """Keep what was made of `file`. `sources` are all files that were read, with their bytes."""
-    if not _is_private(state) or not os.access(file, os.W_OK):
+    sources = list(sources)
+    if not _is_private(state) or not os.access(file, os.W_OK) or not all(path.is_file() for path, _ in sources):
         return
     place = _place(state, file, type(value))
     kept = Kept(
@@ -100,8 +101,8 @@ def _own_file(place: Path) -> bytes | None:
 
 
 def _is_unchanged(path: str, digest: str) -> bool:
-    """Whether a file still has these bytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
+    """Whether a file still has these bytes. A pipe is not looked at: what is read of it is gone."""
+    return Path(path).is_file() and hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
 
 
 def _made_by() -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from dbgate.errors import UsageError
 
 CONFIG_NAME = "config.yaml"
+ENOUGH_BYTES = 2 * 1024 * 1024
+"""More than a document may have: an endless file is not read to its end."""
 
 
 def config_file(explicit: Path | None = None) -> Path | None:
@@ -27,7 +29,8 @@ def config_file(explicit: Path | None = None) -> Path | None:
 def read_bytes(file: Path) -> bytes:
     """The bytes of a configuration or policy file. Raises `UsageError`."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            return stream.read(ENOUGH_BYTES)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", hint="check the path and its permissions"

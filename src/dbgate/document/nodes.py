@@ -19,8 +19,8 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
-TRUE = frozenset({"true", "True", "TRUE"})
-FALSE = frozenset({"false", "False", "FALSE"})
+_TRUE = frozenset({"true", "True", "TRUE"})
+_FALSE = frozenset({"false", "False", "FALSE"})
 _BOOLEAN_1_1 = frozenset(w for word in ("yes", "no", "on", "off", "y", "n") for w in (word, word.title(), word.upper()))
 _QUOTED = ("'", '"', "|", ">")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -43,7 +43,7 @@ class Scalar:
             return "text"
         if self.text in _NULL:
             return "nothing"
-        if self.text in TRUE or self.text in FALSE or self.text in _BOOLEAN_1_1:
+        if self.text in _TRUE or self.text in _FALSE or self.text in _BOOLEAN_1_1:
             return "boolean"
         if _INTEGER.fullmatch(self.text):
             return "integer"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from dbgate.document.nodes import FALSE, TRUE, Items, Mapping, Node, Scalar, parse_nodes, shown
+from dbgate.document.nodes import Items, Mapping, Node, Scalar, parse_nodes, shown
 from dbgate.errors import DocumentError
 from dbgate.text import printable, suggest
 
@@ -93,13 +93,6 @@ class Value:
         if not minimum <= number <= maximum:
             raise self.error(f"{self.name}: expected a number from {minimum} to {maximum}, found {digits[:40]}")
         return number
-
-    def flag(self) -> bool:
-        """`true` or `false`."""
-        node = self.node
-        if isinstance(node, Scalar) and not node.quoted and node.text in TRUE | FALSE:
-            return node.text in TRUE
-        raise self.wrong("true or false")
 
     def duration(self) -> float:
         """A time span such as `30s`, `15m` or `1h30m`, above zero, in seconds."""
@@ -210,8 +203,8 @@ class Reader:
         value = self.value(key)
         if value is not None:
             return value
-        for other in self.node.items.keys() - self.asked:
-            if suggest(other, [key]).startswith("did you mean"):
+        for other in self.node.items:
+            if other not in self.asked and suggest(other, [key]).startswith("did you mean"):
                 raise self._unknown(other)
         what = f"{self.name}: " if self.name else ""
         raise self.error(f"{what}the key {key} is missing", f"add {key}: …")
@@ -239,10 +232,6 @@ class Reader:
             return default
         return self.required(key).integer(minimum=minimum, maximum=maximum)
 
-    def duration(self, key: str, default: float | None = None) -> float:
-        """The duration of `key` in seconds; required without a default."""
-        return self.required(key).duration() if default is None or self.has(key) else default
-
     def size(self, key: str, default: int | None = None) -> int:
         """The size of `key` in bytes; required without a default."""
         return self.required(key).size() if default is None or self.has(key) else default
@@ -250,10 +239,6 @@ class Reader:
     def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
         """The word of `key`; required without a default."""
         return self.required(key).choice(options) if default is None or self.has(key) else default
-
-    def mapping(self, key: str) -> Reader:
-        """The mapping of `key`, which has to be there."""
-        return self.required(key).mapping()
 
     def sequence(self, key: str) -> tuple[Value, ...]:
         """The values of the list of `key`; none when it is not there."""

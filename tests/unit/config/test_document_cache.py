@@ -141,6 +141,23 @@ def test_what_is_not_plainly_ours_and_whole_is_not_believed(home: Path, spoil: C
     assert load_policy_file(home / "p.yaml") == expected
 
 
+def test_a_configuration_from_a_pipe_is_read_each_time(home: Path) -> None:
+    pipe = home / "pipe"
+    os.mkfifo(pipe)
+    for _ in range(2):
+        writer = subprocess.Popen(["sh", "-c", f'printf "identity: {{groups: [x]}}" > "{pipe}"'])
+        assert load_settings(pipe).identity.groups == ("x",)
+        assert writer.wait(timeout=10) == 0
+    assert kept(home) == []
+
+
+def test_an_endless_file_is_refused() -> None:
+    from dbgate.errors import DocumentError
+
+    with pytest.raises(DocumentError):
+        load_settings(Path("/dev/zero"))
+
+
 def test_nothing_is_kept_where_others_could_write(home: Path) -> None:
     (home / "st").chmod(0o770)
     load_policy_file(home / "p.yaml")

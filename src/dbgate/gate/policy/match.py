@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from dbgate.gate.policy.globs import is_glob, matches, matches_parts, pattern
 from dbgate.gate.policy.model import Classify, Rule, When, Window
-from dbgate.model import ColumnName, Identity, Relation, Touch
+from dbgate.model import Identity, Relation, Touch
 
 NONE: frozenset[str] = frozenset()
 
@@ -141,10 +141,3 @@ class Classifier:
 
 def _alternatives(globs: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern(glob)})" for glob in globs), re.DOTALL)
-
-
-def labels_for(entries: Sequence[Classify], columns: Iterable[ColumnName]) -> Mapping[ColumnName, frozenset[str]]:
-    """The tags of all columns that carry any."""
-    classifier = Classifier(entries)
-    found = ((column, classifier.tags(column.schema, column.table, column.column)) for column in columns)
-    return {column: tags for column, tags in found if tags}
