@@ -7,10 +7,11 @@ Times are aware `datetime`s in UTC; durations are seconds in fields that end in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
+
+import msgspec
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """What JSON can hold."""
@@ -34,8 +35,7 @@ class Assurance(StrEnum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who acts.
 
     `issuer` and `subject` together name a person or a service for ever; `email` is for people to read.
@@ -78,8 +78,7 @@ class Identity:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordSource:
+class PasswordSource(msgspec.Struct, frozen=True):
     """Where a target's password comes from: `libpq`, `keyring`, `env` (a name) or `command` (an argv)."""
 
     kind: str = "libpq"
@@ -87,14 +86,13 @@ class PasswordSource:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A named database. `policy` is an absolute path, or empty for the built-in default policy."""
 
     name: str
     engine: str
     dsn: str
-    password: PasswordSource = field(default_factory=PasswordSource)
+    password: PasswordSource = msgspec.field(default_factory=PasswordSource)
     environment: str = ""
     policy: str = ""
 
@@ -115,8 +113,7 @@ class Access(StrEnum):
         return tuple(Access).index(self)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Relation:
+class Relation(msgspec.Struct, frozen=True, order=True):
     """A table, view or the like, resolved. `oid` is 0 for a relation that does not exist yet."""
 
     schema: str
@@ -128,8 +125,7 @@ class Relation:
         return f"{self.schema}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ColumnName:
+class ColumnName(msgspec.Struct, frozen=True, order=True):
     """A column of a relation. `str()` gives `schema.table.column`, the form of policy globs."""
 
     schema: str
@@ -140,8 +136,7 @@ class ColumnName:
         return f"{self.schema}.{self.table}.{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True):
     """One verb on one relation within a statement. `relation` is None for a statement without one."""
 
     verb: str
@@ -149,8 +144,7 @@ class Touch:
     relation: Relation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """One SQL statement, parsed and resolved.
 
     `text` is exactly what the person typed, trimmed; `parameters` are the bound values, text form, in
@@ -179,8 +173,7 @@ class Statement:
         return tuple(t.relation for t in self.touches if t.relation and t.access is not Access.READ)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleRef:
+class RuleRef(msgspec.Struct, frozen=True):
     """A policy rule, by id and place, for people to find."""
 
     id: str
@@ -191,8 +184,7 @@ class RuleRef:
         return f"{self.id} ({self.file}:{self.line})" if self.file else self.id
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewClause:
+class ReviewClause(msgspec.Struct, frozen=True):
     """`count` distinct people, each in one of `groups`, must approve."""
 
     groups: tuple[str, ...]
@@ -203,8 +195,7 @@ class ReviewClause:
         return {"groups": list(self.groups), "count": self.count}
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedColumn:
+class MaskedColumn(msgspec.Struct, frozen=True):
     """A labelled column that a result or a predicate meets as its mask."""
 
     column: ColumnName
@@ -212,16 +203,14 @@ class MaskedColumn:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(msgspec.Struct, frozen=True):
     """The statement runs as typed. `text` differs from the person's only by qualified names."""
 
     text: str
     rules: tuple[RuleRef, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(msgspec.Struct, frozen=True):
     """The statement runs as `text`, in which labelled columns are masks and rows are filtered.
 
     `masked` are the labelled columns behind masks; `output` the names of result columns that carry one,
@@ -238,8 +227,7 @@ class Rewrite:
     lineage_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class CountQuery:
+class CountQuery(msgspec.Struct, frozen=True):
     """A read-only query that counts the rows of `relation` that a statement would touch.
 
     `parameters` are the values of its own `$1…`, which differ from the statement's.
@@ -251,16 +239,14 @@ class CountQuery:
     parameters: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsMeasure:
+class NeedsMeasure(msgspec.Struct, frozen=True):
     """A rule asks for the number of rows: run `queries` read-only, then decide again."""
 
     queries: tuple[CountQuery, ...]
     rules: tuple[RuleRef, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsApproval:
+class NeedsApproval(msgspec.Struct, frozen=True):
     """People have to agree first. `run` is what happens once a grant was redeemed."""
 
     clauses: tuple[ReviewClause, ...]
@@ -271,8 +257,7 @@ class NeedsApproval:
     measured: Measured | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True):
     """The statement does not run. `reason` is one line; `hint` says what to do instead."""
 
     reason: str
@@ -284,8 +269,7 @@ Decision: TypeAlias = Allow | Rewrite | NeedsMeasure | NeedsApproval | Deny
 """What the gate says of one statement: a closed union."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True):
     """Rows that a statement would touch: per relation, and in all."""
 
     counts: tuple[tuple[Relation, int], ...]
@@ -300,8 +284,7 @@ class Measured:
         return {str(relation): count for relation, count in self.counts}
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRequest:
+class ApprovalRequest(msgspec.Struct, frozen=True):
     """What reviewers are asked. `parameters` and `statement` are exact; `digest` binds them (see `binding`)."""
 
     target: str
@@ -316,14 +299,13 @@ class ApprovalRequest:
     rules: tuple[str, ...]
     reason: str = ""
     message: str = ""
-    measured: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, int] = msgspec.field(default_factory=dict)
     masked: tuple[str, ...] = ()
     session: str = ""
     expires_s: int = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A verified, signed approval. `binding` ties it to one statement (see `approvals.grants`).
 
     `clauses` are the reviewers that were asked for: they have to be those that the policy asks for now.
@@ -338,7 +320,7 @@ class Grant:
     approved_by: tuple[str, ...]
     expires_at: datetime
     uses: int
-    measured: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, int] = msgspec.field(default_factory=dict)
     token: str = ""
     clauses: tuple[ReviewClause, ...] = ()
 
@@ -352,8 +334,7 @@ class TransactionStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A result column: name and PostgreSQL type name as `format_type` writes it."""
 
     name: str
@@ -362,8 +343,7 @@ class Column:
     masked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a statement ended. `status` is the command tag, `error`, `cancelled`, `rolled back`,
     `not run` or `unknown`."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from dbgate.model import Target
 
 
-@dataclass(frozen=True, slots=True)
-class IdentitySettings:
+class IdentitySettings(msgspec.Struct, frozen=True):
     """How people and services sign in.
 
     `provider` is `oidc` or `local`. `token_store` is `keyring` or `file` (0600 under the state directory).
@@ -44,8 +44,7 @@ class IdentitySettings:
     workload_token_file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalsSettings:
+class ApprovalsSettings(msgspec.Struct, frozen=True):
     """Where the approvals service is, and the key that signs its grants (a pinned public key file or empty)."""
 
     url: str = ""
@@ -53,8 +52,7 @@ class ApprovalsSettings:
     public_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSettings:
+class AuditSettings(msgspec.Struct, frozen=True):
     """Where transcripts go. `key_store` is `keyring` or `file`; empty picks the keyring when there is one."""
 
     bucket: str = ""
@@ -62,13 +60,12 @@ class AuditSettings:
     output_limit_bytes: int = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The whole configuration. `file` is where it was read from, or None for built-in defaults."""
 
     file: Path | None
     state_dir: Path
-    identity: IdentitySettings = field(default_factory=IdentitySettings)
-    approvals: ApprovalsSettings = field(default_factory=ApprovalsSettings)
-    audit: AuditSettings = field(default_factory=AuditSettings)
-    targets: Mapping[str, Target] = field(default_factory=dict)
+    identity: IdentitySettings = msgspec.field(default_factory=IdentitySettings)
+    approvals: ApprovalsSettings = msgspec.field(default_factory=ApprovalsSettings)
+    audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
+    targets: Mapping[str, Target] = msgspec.field(default_factory=dict)

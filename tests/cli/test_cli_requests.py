@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 import requests as http
+from msgspec.structs import replace
 from tests.approvals.kit import ALICE, CARA, DBA, OWNERS, Running, request_of, running_service
 
 from dbgate.cli.app import run

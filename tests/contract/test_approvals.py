@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import msgspec
 import pytest
 import requests
 import trustme
+from msgspec.structs import replace
 from tests.approvals.kit import (
     ALICE,
     BOB,
@@ -112,7 +112,7 @@ def test_from_request_to_grant(running: Running) -> None:
 def test_what_a_reviewer_sees(running: Running) -> None:
     name = running.client(ALICE).ask(ASKED).id
     view = running.client(BOB).state(name).view
-    assert msgspec.convert({field: view[field] for field in ASKED.__dataclass_fields__}, type(ASKED)) == ASKED
+    assert msgspec.convert({field: view[field] for field in ASKED.__struct_fields__}, type(ASKED)) == ASKED
     assert view["requester"] == ALICE.to_json() | {"assurance": "local"}
     assert view["may"] == ["approve", "deny"]
     mine = running.client(ALICE).state(name).view

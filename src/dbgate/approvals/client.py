@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from dbgate.approvals.refusals import GrantRefused
 from dbgate.binding import binding as compute_binding
@@ -28,15 +29,14 @@ POLL_S = 20.0
 _RETRY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStatus:
+class RequestStatus(msgspec.Struct, frozen=True):
     """Where a request stands, as the service said. `view` is its whole answer."""
 
     id: str
     status: str
     summary: str
     version: int = 0
-    view: Mapping[str, Any] = field(default_factory=dict)
+    view: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class ApprovalsClient:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +48,7 @@ class _Claims(msgspec.Struct, frozen=True):
     exp: int
 
 
-@dataclass(frozen=True, slots=True)
-class GrantSigner:
+class GrantSigner(msgspec.Struct, frozen=True):
     """Signs grants with the service's key."""
 
     key: Ed25519PrivateKey
@@ -83,8 +81,7 @@ class GrantSigner:
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers=header)
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What a grant has to be for. `policy_digest` and `clauses` are checked when they are known."""
 
     identity: str

@@ -7,10 +7,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import msgspec
 import uvicorn
 
 from dbgate.approvals.transport import is_loopback
@@ -23,8 +23,7 @@ GRACE_S = 5
 """How long open answers may take once a stop was asked for, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """PEM files of the certificate chain and its private key."""
 
     certificate: str

@@ -87,7 +87,7 @@ class LocalVerifier:
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from dbgate.approvals.times import moment
 

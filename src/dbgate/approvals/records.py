@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from dbgate.approvals.reviewers import open_places
 from dbgate.approvals.states import LIVE, Status
 from dbgate.model import ApprovalRequest, Identity, Json, ReviewClause
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(msgspec.Struct, frozen=True):
     """One person's agreement, with the groups they were in at that moment."""
 
     by: Identity
@@ -19,8 +19,7 @@ class Approval:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One line of the append-only history. `by` is None for what the clock did."""
 
     number: int
@@ -42,8 +41,7 @@ class Event:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
+class StoredRequest(msgspec.Struct, frozen=True):
     """A request and where it stands.
 
     `deadline` is when a pending request expires or, once approved, when the grant does.

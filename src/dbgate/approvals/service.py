@@ -8,8 +8,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.records import Approval, Event, StoredRequest
@@ -38,8 +40,7 @@ MAX_LIVE_REQUESTS = 200
 """How many requests one identity may have open at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventBatch:
+class EventBatch(msgspec.Struct, frozen=True):
     """Events that somebody may see, and the number of the last one looked at."""
 
     last: int

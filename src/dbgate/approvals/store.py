@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.states import Status
 from dbgate.model import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """Which requests to find, newest first.
 
     `viewer` sees their own requests, those of agents that act for them, those their groups may decide, and

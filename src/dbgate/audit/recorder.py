@@ -10,9 +10,11 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
+from msgspec.structs import replace
 
 from dbgate.audit import spool
 from dbgate.audit.keys import ensure_key, load_key
@@ -37,8 +39,7 @@ from dbgate.model import Json
 HINT = "free some space or make {path} writable; nothing runs unrecorded"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where the transcript stands: replaced as one, so that Ctrl-C never leaves half a step."""
 
     seq: int = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from dbgate.config.places import config_file, default_config_file, read_bytes, state_dir
 from dbgate.config.urls import check_bucket, check_service

@@ -8,8 +8,9 @@ their text: what type one has is for its reader to ask, since YAML 1.1 and 1.2 d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, NoReturn
+
+import msgspec
 
 from dbgate.errors import DocumentError
 from dbgate.text import printable
@@ -28,8 +29,7 @@ _NUMBER_LIKE = re.compile(r"[-+]?(\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """A single value as written. `quoted` tells that it is text whatever it looks like."""
 
     text: str
@@ -50,16 +50,14 @@ class Scalar:
         return "number" if _NUMBER_LIKE.fullmatch(self.text) else "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(msgspec.Struct, frozen=True):
     """A list."""
 
     items: list[Node]
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True):
     """A mapping, in the order of the file. Keys are text and unique; `lines` holds the line of each."""
 
     items: dict[str, Node]

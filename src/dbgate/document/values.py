@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from dbgate.document.nodes import Items, Mapping, Node, Scalar, parse_nodes, shown
 from dbgate.errors import DocumentError
@@ -24,8 +25,7 @@ def parse_document(text: str, file: str) -> Value:
     return Value(parse_nodes(text, file), file)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """A node to be read as one type. `name` is the key that it stands under, for messages."""
 
     node: Node
@@ -161,14 +161,13 @@ class Value:
         return Reader(self.node, self.file, self.name)
 
 
-@dataclass(slots=True)
-class Reader:
+class Reader(msgspec.Struct):
     """A mapping, read key by key. `finish`, or leaving its `with` block, refuses keys that nobody asked for."""
 
     node: Mapping
     file: str
     name: str = ""
-    asked: set[str] = field(default_factory=set)
+    asked: set[str] = msgspec.field(default_factory=set)
 
     def __enter__(self) -> Self:
         return self

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dbgate.gate.allow.functions import SAMPLE_METHODS, call_by_dot, verdict
 from dbgate.gate.allow.nodes import DEFINITION_NODES, EXPRESSION_NODES
@@ -17,13 +18,12 @@ from dbgate.model import Tree
 _ADVICE = "functions: {allow: [schema.name(types)]} in the policy allows a function of your own"
 
 
-@dataclass(slots=True)
-class Contents:
+class Contents(msgspec.Struct):
     """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there."""
 
-    functions: list[str] = field(default_factory=list)
-    settings: list[str] = field(default_factory=list)
-    sequences: list[str] = field(default_factory=list)
+    functions: list[str] = msgspec.field(default_factory=list)
+    settings: list[str] = msgspec.field(default_factory=list)
+    sequences: list[str] = msgspec.field(default_factory=list)
     refusal: str = ""
     hint: str = ""
 

@@ -9,8 +9,10 @@ understood or rewritten safely is a denial that says what stood in the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
 from dbgate.gate.contents import Contents, inspect
@@ -41,8 +43,7 @@ from dbgate.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Everything that a decision depends on beside the statement."""
 
     identity: Identity
@@ -52,8 +53,8 @@ class Context:
     now: datetime
     search_path: tuple[str, ...] | None = None
     measured: Measured | None = None
-    objects: SessionObjects = field(default_factory=SessionObjects)
-    unmasked: Unmasked = field(default_factory=Unmasked)
+    objects: SessionObjects = msgspec.field(default_factory=SessionObjects)
+    unmasked: Unmasked = msgspec.field(default_factory=Unmasked)
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -61,8 +62,7 @@ class Context:
         return self.catalog.search_path if self.search_path is None else self.search_path
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """A statement, the decision on it, and what to record of it."""
 
     statement: Statement
@@ -71,7 +71,7 @@ class Judgement:
     recorded_text: str = ""
     recorded_parameters: tuple[str | None, ...] = ()
     recorded_rewritten: str = ""
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes = msgspec.field(default_factory=Changes)
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -85,8 +85,7 @@ def judge(source: Source, context: Context) -> Judgement:
         return _unexamined(source, "the statement nests too deeply", "write it flatter")
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(msgspec.Struct, frozen=True):
     """What does not depend on rules, time or the session: it is kept per statement text."""
 
     source: Source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from dbgate.gate.scope import Entry, Item, Label, Out, Scope
 from dbgate.model import Tree
@@ -40,8 +40,7 @@ class Ctes:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A node that names columns of an entry: one `column`, or all of them (`column` empty).
 
     `parts` is the number of name parts; `target` the item of a RETURNING list that it stands in.
@@ -54,8 +53,7 @@ class Reference:
     target: Tree | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Star:
+class Star(msgspec.Struct, frozen=True):
     """A `*` or `name.*`: the FROM items that it stands for, or the one entry."""
 
     body: Tree
@@ -69,33 +67,32 @@ class Star:
         return [e for item in self.items for e in item.entries if not e.implicit]
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(msgspec.Struct):
     """What the analysis of one statement found.
 
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
     `write_reads` are labelled columns whose real or masked values decide what a write does.
     """
 
-    reads: list[Entry] = field(default_factory=list)
-    targets: list[tuple[str, Entry]] = field(default_factory=list)
-    further: list[tuple[str, Entry]] = field(default_factory=list)
-    locks: list[Entry] = field(default_factory=list)
-    predicates: set[Label] = field(default_factory=set)
-    outputs: set[Label] = field(default_factory=set)
-    write_reads: set[Label] = field(default_factory=set)
-    cte_reads: set[Label] = field(default_factory=set)
-    assigned: set[Label] = field(default_factory=set)
-    sensitive: dict[int, Tree] = field(default_factory=dict)
-    carried: list[Tree] = field(default_factory=list)
+    reads: list[Entry] = msgspec.field(default_factory=list)
+    targets: list[tuple[str, Entry]] = msgspec.field(default_factory=list)
+    further: list[tuple[str, Entry]] = msgspec.field(default_factory=list)
+    locks: list[Entry] = msgspec.field(default_factory=list)
+    predicates: set[Label] = msgspec.field(default_factory=set)
+    outputs: set[Label] = msgspec.field(default_factory=set)
+    write_reads: set[Label] = msgspec.field(default_factory=set)
+    cte_reads: set[Label] = msgspec.field(default_factory=set)
+    assigned: set[Label] = msgspec.field(default_factory=set)
+    sensitive: dict[int, Tree] = msgspec.field(default_factory=dict)
+    carried: list[Tree] = msgspec.field(default_factory=list)
     derived_met: bool = False
-    returning: list[Reference] = field(default_factory=list)
-    long_names: list[Reference] = field(default_factory=list)
-    targets_of: dict[int, Tree] = field(default_factory=dict)
-    stars: list[Star] = field(default_factory=list)
-    groups: list[tuple[Tree, Scope]] = field(default_factory=list)
-    filters: list[tuple[str, Tree, Entry]] = field(default_factory=list)
-    dotted: list[str] = field(default_factory=list)
+    returning: list[Reference] = msgspec.field(default_factory=list)
+    long_names: list[Reference] = msgspec.field(default_factory=list)
+    targets_of: dict[int, Tree] = msgspec.field(default_factory=dict)
+    stars: list[Star] = msgspec.field(default_factory=list)
+    groups: list[tuple[Tree, Scope]] = msgspec.field(default_factory=list)
+    filters: list[tuple[str, Tree, Entry]] = msgspec.field(default_factory=list)
+    dotted: list[str] = msgspec.field(default_factory=list)
     columns: Columns = ()
 
     def masked_constants(self) -> list[Tree]:

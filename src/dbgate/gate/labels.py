@@ -7,7 +7,8 @@ definitions of views and materialized views. Where a definition cannot be follow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dbgate.catalog import CatalogColumn, CatalogRelation
 from dbgate.errors import StatementError
@@ -22,26 +23,24 @@ from dbgate.model import ColumnName
 REDACT = MaskMethod("redact")
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
+class Tagged(msgspec.Struct, frozen=True):
     """The tags of a column. `exact` tells that it holds the value itself, not something made from it."""
 
     tags: frozenset[str]
     exact: bool = True
 
 
-@dataclass(slots=True)
-class TagMap:
+class TagMap(msgspec.Struct):
     """The tagged columns of a database: per relation OID, by column name.
 
     `predicates` holds, for views, the tags of columns that decide which rows they show.
     `unknown` are the views whose definition could not be followed. `own` are the tags that the policy's globs give.
     """
 
-    columns: dict[int, dict[str, Tagged]] = field(default_factory=dict)
-    predicates: dict[int, frozenset[str]] = field(default_factory=dict)
-    unknown: set[int] = field(default_factory=set)
-    own: dict[tuple[int, str], frozenset[str]] = field(default_factory=dict)
+    columns: dict[int, dict[str, Tagged]] = msgspec.field(default_factory=dict)
+    predicates: dict[int, frozenset[str]] = msgspec.field(default_factory=dict)
+    unknown: set[int] = msgspec.field(default_factory=set)
+    own: dict[tuple[int, str], frozenset[str]] = msgspec.field(default_factory=dict)
 
     def add(self, oid: int, name: str, tags: Iterable[str], *, exact: bool = True) -> bool:
         """Add tags to a column; tell whether that changed anything."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
+
+import msgspec
 
 from dbgate.errors import StatementError
 
-_SCAN = re.compile(
-    r"""
+_SCAN = r"""
       (?P<space>\s+|--[^\r\n]*)
     | (?P<comment>/\*)
     | (?P<string>
@@ -31,14 +32,19 @@ _SCAN = re.compile(
     | (?P<mark>[(){}\[\],;.:])
     | (?P<operator>[-+*/<>=~!@\#%^&|`?]+?(?=--|/\*)|[-+*/<>=~!@\#%^&|`?]+)
     | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
+"""The scanner, compiled when a text first has to be scanned: most short statements never are."""
+
+
+@cache
+def _scanner() -> re.Pattern[str]:
+    return re.compile(_SCAN, re.VERBOSE | re.DOTALL)
+
+
 _BLOCK = re.compile(r"/\*|\*/")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """A token: `kind` is a group name of the scanner, `start` and `end` are character offsets."""
 
     kind: str
@@ -66,8 +72,9 @@ def tokens(text: str) -> Iterator[Token]:
     """Yield the tokens of `text`, without white space and comments."""
     position = 0
     length = len(text)
+    scan = _scanner().match
     while position < length:
-        match = _SCAN.match(text, position)
+        match = scan(text, position)
         if match is None:  # cannot happen: `other` takes any character
             raise ValueError(position)
         kind = match.lastgroup or "other"
@@ -86,8 +93,15 @@ class Tokens:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.list = list(tokens(text))
-        self._starts = [token.start for token in self.list]
+
+    @cached_property
+    def list(self) -> list[Token]:
+        """All tokens, in order."""
+        return [*tokens(self.text)]
+
+    @cached_property
+    def _starts(self) -> Sequence[int]:
+        return [token.start for token in self.list]
 
     def index_at(self, start: int) -> int:
         """The index of the token that starts at `start`. Raises `LookupError` when none does."""

@@ -8,7 +8,8 @@ own conditions, node for node; a statement that cannot be counted gives None, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dbgate.catalog import CatalogRelation, ForeignKey
 from dbgate.errors import StatementError
@@ -23,8 +24,7 @@ from dbgate.model import CountQuery, Relation, Tree
 _MAX_CASCADE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(msgspec.Struct, frozen=True):
     """A query that gives the whole rows of a relation that are touched."""
 
     relation: CatalogRelation

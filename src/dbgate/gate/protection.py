@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from dbgate.catalog import Catalog, CatalogRelation
 from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, tag_columns
@@ -20,8 +21,7 @@ from dbgate.gate.stored import StoredQueries
 from dbgate.model import ColumnName, Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Unmasked:
+class Unmasked(msgspec.Struct, frozen=True):
     """Tags that a redeemed grant lets an identity see, as globs."""
 
     tags: tuple[str, ...] = ()

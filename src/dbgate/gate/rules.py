@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from dbgate.gate.findings import labels_met
 from dbgate.gate.measure import count_queries
@@ -33,15 +35,14 @@ if TYPE_CHECKING:
 _FREE = frozenset({Access.TRANSACTION, Access.SESSION})
 
 
-@dataclass(slots=True)
-class _Matches:
+class _Matches(msgspec.Struct):
     """The rules that match, by effect, over all touches."""
 
-    deny: list[Rule] = field(default_factory=list)
-    approve: list[Rule] = field(default_factory=list)
-    allow: list[Rule] = field(default_factory=list)
-    open: list[Rule] = field(default_factory=list)
-    uncovered: list[Touch] = field(default_factory=list)
+    deny: list[Rule] = msgspec.field(default_factory=list)
+    approve: list[Rule] = msgspec.field(default_factory=list)
+    allow: list[Rule] = msgspec.field(default_factory=list)
+    open: list[Rule] = msgspec.field(default_factory=list)
+    uncovered: list[Touch] = msgspec.field(default_factory=list)
 
 
 def judge_rules(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from dbgate.catalog import CatalogRelation
 from dbgate.gate.policy.model import MaskMethod
@@ -13,8 +14,7 @@ from dbgate.model import ColumnName, Tree
 SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(msgspec.Struct, frozen=True):
     """A labelled column. `hidden` tells that this identity sees only the mask.
 
     `exact` is false for a column that holds something made from labelled values rather than one of them.
@@ -31,8 +31,7 @@ Labels: TypeAlias = frozenset[Label]
 NONE: Labels = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
+class Out(msgspec.Struct, frozen=True):
     """An output column of a query or a FROM item, and the labelled columns that feed it.
 
     `plain` tells that it holds the value of a labelled column as it is, not something made from it.
@@ -43,8 +42,7 @@ class Out:
     plain: bool = False
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct):
     """A named FROM item. `columns` is None where they cannot be known (some functions' results); `extra`
     are the labelled columns behind unknown ones.
 
@@ -62,8 +60,8 @@ class Entry:
     implicit: bool = False
     sample: Tree | None = None
     extra: Labels = NONE
-    system: set[str] = field(default_factory=set)
-    used: set[str] = field(default_factory=set)
+    system: set[str] = msgspec.field(default_factory=set)
+    used: set[str] = msgspec.field(default_factory=set)
     whole: bool = False
 
     def find(self, name: str) -> Out | None:
@@ -76,8 +74,7 @@ class Entry:
         return self.extra | union(c.labels for c in self.columns or ())
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct):
     """One element of a FROM list: the entries that can be named, and the columns that `*` gives.
 
     `join` holds the two sides of a join without an alias, and the names that USING or NATURAL merged.
@@ -88,11 +85,10 @@ class Item:
     join: tuple[Item, Item, tuple[str, ...]] | None = None
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct):
     """What can be named at one query level. `parent` is the level outside."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[Item] = msgspec.field(default_factory=list)
     parent: Scope | None = None
 
     def entries(self) -> Iterator[Entry]:

@@ -7,8 +7,9 @@ new text has to parse to the original tree with exactly the intended nodes repla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dbgate.errors import StatementError
 from dbgate.gate.syntax import parse_one
@@ -25,8 +26,7 @@ class Refusal(RewriteError):
     """The statement names what nobody may read. `str()` is the whole reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(msgspec.Struct, frozen=True):
     """Replace the characters from `start` to `end` by `text`."""
 
     start: int
@@ -34,8 +34,7 @@ class Edit:
     text: str
 
 
-@dataclass(slots=True)
-class Splices:
+class Splices(msgspec.Struct):
     """Edits of one text, and the nodes that they replace.
 
     `nodes` maps the `id()` of a node's body to what stands in its place: a wrapped node, or a list of them where
@@ -43,9 +42,9 @@ class Splices:
     A replacement that holds the original node holds a shallow copy of its body, so that it is not replaced again.
     """
 
-    edits: list[Edit] = field(default_factory=list)
-    nodes: dict[int, Any] = field(default_factory=dict)
-    bodies: dict[int, Any] = field(default_factory=dict)
+    edits: list[Edit] = msgspec.field(default_factory=list)
+    nodes: dict[int, Any] = msgspec.field(default_factory=dict)
+    bodies: dict[int, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, text: str) -> str:
         """The text with all edits made. Raises `RewriteError` when two of them overlap."""

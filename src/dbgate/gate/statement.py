@@ -7,8 +7,9 @@ The verb is the strongest thing anywhere in the tree: `WITH d AS (DELETE …) SE
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
@@ -27,8 +28,7 @@ _MAKES = frozenset({"CreateStmt", "CreateSeqStmt"})
 _OFF = frozenset({"false", "off", "0"})
 
 
-@dataclass(slots=True)
-class Examined:
+class Examined(msgspec.Struct):
     """A statement, taken apart. `inner` is the query or data-changing statement in it, if any."""
 
     kind: str
@@ -38,9 +38,9 @@ class Examined:
     handling: str
     refusal: str = ""
     inner_kind: str = ""
-    inner: Tree = field(default_factory=dict)
-    touches: list[Touch] = field(default_factory=list)
-    found: Findings = field(default_factory=Findings)
+    inner: Tree = msgspec.field(default_factory=dict)
+    touches: list[Touch] = msgspec.field(default_factory=list)
+    found: Findings = msgspec.field(default_factory=Findings)
     blanket: bool = False
     copied: Entry | None = None
     made: Tree | None = None

@@ -6,7 +6,7 @@ spliced qualified, so that the server resolves them as the gate did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
@@ -27,13 +27,12 @@ from dbgate.model import Relation, Tree
 _MAX_VIEW_DEPTH = 30
 
 
-@dataclass(slots=True)
-class Substituted:
+class Substituted(msgspec.Struct):
     """The rewritten text, and whether any relation was replaced or filtered rather than only qualified."""
 
     text: str
-    shielded: list[CatalogRelation] = field(default_factory=list)
-    filtered: list[Relation] = field(default_factory=list)
+    shielded: list[CatalogRelation] = msgspec.field(default_factory=list)
+    filtered: list[Relation] = msgspec.field(default_factory=list)
 
 
 class Substitution(ColumnSplices, Clauses):

@@ -7,9 +7,9 @@ deeper than the interpreter's recursion limit raise `RecursionError`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pgparse
 
 from dbgate.errors import StatementError
@@ -21,8 +21,7 @@ SYNTAX_ERROR = "42601"
 TOO_COMPLEX = "54001"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One statement as it was typed.
 
     `text` is the statement without surrounding white space and semicolon, with `:name` placeholders

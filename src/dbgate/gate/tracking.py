@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dbgate.gate.syntax import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A prepared statement or cursor: what was typed, and the text that was sent."""
 
     source: Source
@@ -17,16 +18,14 @@ class Prepared:
     masked: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionObjects:
+class SessionObjects(msgspec.Struct, frozen=True):
     """The prepared statements and cursors of a session, by name."""
 
-    prepared: Mapping[str, Prepared] = field(default_factory=dict)
-    cursors: Mapping[str, Prepared] = field(default_factory=dict)
+    prepared: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
+    cursors: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """What a statement changes of the tracked state when it succeeds.
 
     `catalog` asks for a fresh catalog, `search_path` for the effective search path to be read again (it may have

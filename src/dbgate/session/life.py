@@ -15,11 +15,11 @@ whoever drives it throws the errors of an effect into it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 import msgspec
 import msgspec.structs
+from msgspec.structs import replace
 
 from dbgate.errors import (
     EXIT_APPROVAL,

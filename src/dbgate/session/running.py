@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dbgate.errors import ConnectionLost, DbgateError, Interrupted, StatementError
 from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus

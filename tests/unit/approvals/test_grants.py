@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, DBA, OWNERS, START, request_of
 
 from dbgate.approvals import keys

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, START, HandClock
 
 from dbgate.approvals import keys

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, CARA, DAN, DBA, EVE, OWNERS, person
 
 from dbgate.approvals.reviewers import (

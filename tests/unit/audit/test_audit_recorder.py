@@ -22,7 +22,7 @@ from dbgate.audit.recorder import open_session
 from dbgate.audit.transcript import Segment, check_transcript
 from dbgate.errors import EXIT_AUDIT, AuditUnavailable
 
-HEAVY = ("obstore", "zstandard", "keyring", "rich", "requests", "msgspec")
+HEAVY = ("obstore", "zstandard", "keyring", "rich", "requests")
 
 
 @pytest.fixture

@@ -280,7 +280,7 @@ def test_only_what_is_needed_is_imported(tmp_path: Path) -> None:
     code = (
         "import json, sys\nfrom pathlib import Path\n"
         "from dbgate.identity import current_identity\nfrom dbgate.settings import IdentitySettings, Settings\n"
-        "heavy = {'msal', 'keyring', 'requests', 'jwt', 'cryptography', 'msgspec', 'rich', 'typer'}\n"
+        "heavy = {'msal', 'keyring', 'requests', 'jwt', 'cryptography', 'rich', 'typer'}\n"
         "current_identity(Settings(file=None, state_dir=Path(sys.argv[1])))\n"
         "local = sorted(heavy & set(sys.modules))\n"
         "identity = IdentitySettings(provider='oidc', issuer=sys.argv[2], client_id='dbgate', token_store='file')\n"
@@ -295,4 +295,4 @@ def test_only_what_is_needed_is_imported(tmp_path: Path) -> None:
     )
     local, oidc = json.loads(done.stdout)
     assert local == []
-    assert oidc == ["cryptography", "jwt", "msgspec"]
+    assert oidc == ["cryptography", "jwt"]

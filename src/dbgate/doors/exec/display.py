@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TextIO
+
+from msgspec.structs import replace
 
 from dbgate.doors.exec.output import Output
 from dbgate.doors.formats import Batch, Writer, write_result

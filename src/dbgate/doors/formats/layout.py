@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dbgate.doors.formats.kinds import JSON, RIGHT_ALIGNED, base, is_text
 from dbgate.doors.formats.width import width
@@ -14,8 +15,7 @@ LEAST_SHRUNK = 24
 """Columns are not made narrower than this to fit the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(msgspec.Struct, frozen=True):
     """A column of a batch, ready to show. None stays None; `plain` tells that every text is a single ASCII line."""
 
     texts: Sequence[str | None]
@@ -43,8 +43,7 @@ def shown_text(text: str) -> str:
     return printable(text, keep="\n\t").replace("\t", "    ")
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnLayout:
+class ColumnLayout(msgspec.Struct, frozen=True):
     """A column of a table: its heading, width, and how wide a cell may be before it is cut (None: never)."""
 
     heading: str
@@ -58,8 +57,7 @@ class ColumnLayout:
         return cells.plain and (self.limit is None or cells.widest(0) <= self.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """All columns of a table, and whether it is shown expanded, a line per cell."""
 
     columns: tuple[ColumnLayout, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from dbgate.doors.shell import describe
 from dbgate.doors.shell.describe import Listing, no_labels
@@ -17,8 +18,7 @@ MAX_DEPTH = 10
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command: how it is written, what it does in a line, and the function that does it with its argument."""
 
     usage: str

@@ -6,8 +6,8 @@ Runs in a thread of prompt-toolkit's. It reads only the immutable catalog, never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
@@ -21,8 +21,7 @@ LIMIT = 100
 """More proposals than this are not shown: typing on narrows them down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True):
     """A text that may stand at the cursor, with a word on what it is. `match` is what a prefix is compared with."""
 
     text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dbgate.catalog import Catalog, CatalogFunction, CatalogRelation, ForeignKey
 from dbgate.doors.shell.names import KINDS, Names, quoted
@@ -26,8 +27,7 @@ _TYPE_KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """A table to show: rows under columns, a title above, notes beneath (printable)."""
 
     columns: tuple[str, ...]
@@ -41,8 +41,7 @@ def no_labels(oid: int) -> Mapping[str, str]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """A name pattern as psql's: `*` and `?` are wild, a dot parts schema and name, quotes keep the case."""
 
     schema: str

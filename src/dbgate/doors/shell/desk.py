@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dbgate.doors.shell.display import ShellDisplay
 from dbgate.doors.shell.interface import About, Driver
@@ -62,8 +63,7 @@ class Directory:
             return
 
 
-@dataclass(slots=True)
-class Desk:
+class Desk(msgspec.Struct):
     """What backslash commands work with."""
 
     driver: Driver
@@ -72,7 +72,7 @@ class Desk:
     directory: Directory
     run_text: Callable[[str], bool]
     """Run statements and commands, as of a file; false when it stopped at a failure."""
-    past: Callable[[], Sequence[str]] = field(default=list)
+    past: Callable[[], Sequence[str]] = msgspec.field(default=list)
     """What was typed before, latest first."""
     latest: str = ""
     """The latest statement."""

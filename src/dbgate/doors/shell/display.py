@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TextIO
+
+from msgspec.structs import replace
 
 from dbgate.doors.formats import Batch, Sink, Writer, masked_names, write_result
 from dbgate.doors.formats.message import message_lines

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from dbgate.catalog import Catalog
 from dbgate.model import Assurance, Decision, Identity, Target, TransactionStatus
@@ -49,8 +50,7 @@ class Driver(Protocol):
         """Stop what is going on; may raise `Interrupted`."""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """What the shell shows of the session and may call.
 
     `labels` gives the tags of a relation's columns by name, `requests` the person's live approval requests,

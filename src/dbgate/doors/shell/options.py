@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TextIO
+
+import msgspec
 
 EXPANDED = ("on", "off", "auto")
 
 
-@dataclass(slots=True)
-class Options:
+class Options(msgspec.Struct):
     r"""Set by `\x`, `\timing`, `\pset` and `\o`. `output` is a file that results go to, instead of the screen."""
 
     expanded: str = "auto"

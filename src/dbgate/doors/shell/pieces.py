@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from dbgate.gate.lexer import Token, tokens
 
@@ -16,8 +17,7 @@ _OPENERS = frozenset("'\"$")
 _SENTINEL = "\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     r"""A statement with its semicolon, or a backslash command to the end of its line. `expanded` is for `\gx`."""
 
     text: str
@@ -25,8 +25,7 @@ class Piece:
     expanded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True):
     """The complete pieces of a text, the unfinished statement that remains, and what is open in it.
 
     `opened` is `'`, `"`, `$`, `*` (a comment), `(`, `-` (just no semicolon yet), or empty when nothing remains.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from dbgate.doors.shell.names import folded
 from dbgate.doors.shell.words import RESERVED
@@ -27,8 +28,7 @@ class Wants(Enum):
     KEYWORD = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class TableRef:
+class TableRef(msgspec.Struct, frozen=True):
     """A table as a statement names it: names folded, `schema` and `alias` perhaps empty."""
 
     schema: str
@@ -41,8 +41,7 @@ class TableRef:
         return self.alias or self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """The cursor's place. `prefix` is the unfinished word, `qualifier` the names before its dots (folded).
 
     `tables` are all tables of the statement, in order; `queries` the names of its common table expressions.

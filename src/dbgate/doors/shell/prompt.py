@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -65,8 +65,7 @@ class SessionOver(Exception):
     """The session ended while the person was typing."""
 
 
-@dataclass(slots=True)
-class Status:
+class Status(msgspec.Struct):
     """What stands around the text, as the shell knows it. `idle_since` is in monotonic seconds."""
 
     transaction: TransactionStatus = TransactionStatus.IDLE

@@ -8,8 +8,9 @@ nothing is hidden from the identity; by itself it is closed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from dbgate.model import Access, Tree
 
@@ -25,8 +26,7 @@ class Handling(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class StatementKind:
+class StatementKind(msgspec.Struct, frozen=True):
     """What a statement node is: the verb of policy rules, its access before anything inside it is looked at, its handling.
 
     `reason` says why it is refused; `code` that it is refused only because it defines code that runs later.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether a name may stand in a statement.
 
     With `safe` it may, wherever the grammar lets it. Otherwise `reason` says why not, as a phrase that continues

@@ -6,8 +6,9 @@ else the statement and the policy name of that table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation
 from dbgate.gate.names import kind_of, strings
@@ -27,15 +28,14 @@ Name = tuple[str, str]
 """Schema and name of a relation."""
 
 
-@dataclass(slots=True)
-class _Mentions:
+class _Mentions(msgspec.Struct):
     """What a statement mentions. `made` are the bodies of relations that it makes."""
 
-    relations: dict[Name, dict[str, None]] = field(default_factory=dict)
-    aliases: dict[str, Name] = field(default_factory=dict)
-    references: list[list[str]] = field(default_factory=list)
-    queries: set[str] = field(default_factory=set)
-    made: set[int] = field(default_factory=set)
+    relations: dict[Name, dict[str, None]] = msgspec.field(default_factory=dict)
+    aliases: dict[str, Name] = msgspec.field(default_factory=dict)
+    references: list[list[str]] = msgspec.field(default_factory=list)
+    queries: set[str] = msgspec.field(default_factory=set)
+    made: set[int] = msgspec.field(default_factory=set)
 
 
 def imagine(tree: Tree, policy: Policy) -> Catalog:

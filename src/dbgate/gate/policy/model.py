@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, time
+
+import msgspec
 
 from dbgate.model import Access, Actor, ReviewClause, RuleRef
 
 
-@dataclass(frozen=True, slots=True)
-class Classify:
+class Classify(msgspec.Struct, frozen=True):
     """Columns that match any of the globs (`schema.table.column`, case-sensitive, `*` and `?`) carry `tag`."""
 
     columns: tuple[str, ...]
@@ -17,8 +17,7 @@ class Classify:
     ref: RuleRef
 
 
-@dataclass(frozen=True, slots=True)
-class MaskMethod:
+class MaskMethod(msgspec.Struct, frozen=True):
     """How a tag's columns are masked: `partial`, `email`, `null`, `token`, `hash` or `redact`.
 
     `first` and `last` (characters kept) belong to `partial`, `text` (what stands instead) to `redact`.
@@ -30,16 +29,14 @@ class MaskMethod:
     text: str = "***"
 
 
-@dataclass(frozen=True, slots=True)
-class UnmaskApproval:
+class UnmaskApproval(msgspec.Struct, frozen=True):
     """Reviewers and duration of a temporary unmasking."""
 
     clauses: tuple[ReviewClause, ...]
     for_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unmask:
+class Unmask(msgspec.Struct, frozen=True):
     """Members of any of `groups` see columns whose tag matches any glob of `tags` in clear."""
 
     tags: tuple[str, ...]
@@ -48,8 +45,7 @@ class Unmask:
     approval: UnmaskApproval | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowFilter:
+class RowFilter(msgspec.Struct, frozen=True):
     """Only rows of `table` (a glob `schema.table`) where the SQL condition `where` holds are visible, except to `except_groups`."""
 
     table: str
@@ -58,8 +54,7 @@ class RowFilter:
     except_groups: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """A comparison with measured rows: `operator` is one of `>`, `>=`, `<`, `<=`, `=`."""
 
     operator: str
@@ -81,8 +76,7 @@ class Comparison:
         raise ValueError(self.operator)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A weekly time window: `days` (0 Monday … 6 Sunday), from `start` to `end` (exclusive) in `zone` (IANA name).
 
     With `end` not after `start` the window runs over midnight and belongs to the day it starts on.
@@ -94,8 +88,7 @@ class Window:
     zone: str
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(msgspec.Struct, frozen=True):
     """The conditions of a rule, all of which must hold. None and empty mean "any".
 
     `tables` are globs over `schema.table`, `tags` globs over the tags of the columns the statement
@@ -117,8 +110,7 @@ class When:
     inside: Window | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """A rule. `effect` is `allow`, `approve` or `deny`; `clauses` and `expires_s` belong to `approve`."""
 
     ref: RuleRef
@@ -134,8 +126,7 @@ class Rule:
         return self.ref.id
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Limits on one statement and on a session. None means no limit of dbgate's own."""
 
     rows: int | None = None
@@ -146,8 +137,7 @@ class Limits:
     session_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionList:
+class FunctionList(msgspec.Struct, frozen=True):
     """Functions that the policy allows beyond the reviewed built-in ones.
 
     `allow` holds signatures `schema.name(type, …)`, `extensions` the names of extensions whose functions,
@@ -158,8 +148,7 @@ class FunctionList:
     extensions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyTest:
+class PolicyTest(msgspec.Struct, frozen=True):
     """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows."""
 
     sql: str
@@ -176,8 +165,7 @@ class PolicyTest:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """A whole policy, `extends` resolved. `digest` is `sha256:…` over the bytes of all its files in order."""
 
     digest: str
@@ -187,7 +175,7 @@ class Policy:
     unmask: tuple[Unmask, ...] = ()
     rows: tuple[RowFilter, ...] = ()
     rules: tuple[Rule, ...] = ()
-    limits: Limits = field(default_factory=Limits)
-    functions: FunctionList = field(default_factory=FunctionList)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    functions: FunctionList = msgspec.field(default_factory=FunctionList)
     reason_required: bool = False
     tests: tuple[PolicyTest, ...] = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+
+import msgspec
 
 from dbgate.document import Value, parse_document
 from dbgate.errors import DocumentError
@@ -32,8 +33,7 @@ VERSION = 1
 REASONS = ("optional", "required")
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
+class PolicyFile(msgspec.Struct, frozen=True):
     """One policy file, parsed. `tag_uses` are the tags and globs over tags that have to be known in the end."""
 
     name: str
@@ -186,6 +186,9 @@ def _generality(tag: str) -> tuple[bool, int, str]:
 
 def _limits(files: Iterable[PolicyFile]) -> Limits:
     found = {
-        f.name: value for file in files for f in fields(Limits) if (value := getattr(file.limits, f.name)) is not None
+        name: value
+        for file in files
+        for name in Limits.__struct_fields__
+        if (value := getattr(file.limits, name)) is not None
     }
     return Limits(**found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from dbgate.catalog import Catalog
 from dbgate.errors import DbgateError
@@ -30,8 +31,7 @@ NOON = datetime(2026, 1, 7, 12, 0, tzinfo=UTC)
 """When a test runs that names no time: a Wednesday, noon in UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """A test that did not come out as expected, and why."""
 
     test: PolicyTest
@@ -142,8 +142,7 @@ def _holds(glob: str, name: str) -> bool:
     return matches_parts(glob, *name.split("."))
 
 
-@dataclass(frozen=True, slots=True)
-class IdleGlob:
+class IdleGlob(msgspec.Struct, frozen=True):
     """A glob that matches nothing in a database, and where it stands."""
 
     glob: str
