@@ -42,3 +42,85 @@ INSERT INTO shop.orders SELECT g, 'c' || g % 5, g * 1.5, timestamp '2024-01-01' 
 INSERT INTO public.log SELECT g, 't' || g, g FROM generate_series(1, 10) g;
 REFRESH MATERIALIZED VIEW payroll.stored;
 ANALYZE;
+-- Every kind of type that a mask may have to stand for.
+CREATE SCHEMA hr;
+CREATE DOMAIN hr.code AS text CHECK (VALUE <> 'never');
+CREATE TYPE hr.mood AS ENUM ('calm', 'wild');
+CREATE TABLE hr.kinds (
+    id int PRIMARY KEY, plain text, c char(20), v varchar(4), d hr.code, nm name, n numeric(8,2), i smallint, b bigint, u uuid,
+    t timestamptz, dt date, j json, jb jsonb, arr text[], by bytea, bo boolean, e hr.mood, iv interval, r int4range, bits bit(3), x "char");
+CREATE TABLE hr.keyed (LIKE hr.kinds);
+INSERT INTO hr.kinds SELECT g, 'plain ' || g, 'Zebrafish' || g, 'Zebr', 'Zebrafish' || g, 'Zebrafish' || g, 774131.37, 7741, 5150770000 + g,
+    ('51507700-0000-0000-0000-0000000000' || 10 + g)::uuid, timestamptz '7741-01-01 UTC' + g * interval '1 day', date '7741-01-01' + g,
+    '{"pin": "okapitis"}', '{"pin": "okapitis"}', ARRAY['tapirish'], 'Zebrafish'::bytea, true, 'wild', interval '7741 days',
+    int4range(7741, 7742), B'101', 'Z' FROM generate_series(1, 3) g;
+INSERT INTO hr.kinds (id, plain) VALUES (4, 'all empty');
+INSERT INTO hr.keyed SELECT * FROM hr.kinds;
+-- Rows that one may not see: their unlabelled columns hold sentinels.
+CREATE TABLE hr.regional (id int PRIMARY KEY, region text NOT NULL, note text, amount int);
+INSERT INTO hr.regional SELECT g, CASE WHEN g % 2 = 0 THEN 'EU' ELSE 'US' END, CASE WHEN g % 2 = 0 THEN 'seen' ELSE 'Zebrafish' || g END, g
+FROM generate_series(1, 8) g;
+CREATE TABLE hr.events (id int, region text, note text) PARTITION BY LIST (region);
+CREATE TABLE hr.events_eu PARTITION OF hr.events FOR VALUES IN ('EU');
+CREATE TABLE hr.events_us PARTITION OF hr.events FOR VALUES IN ('US');
+INSERT INTO hr.events VALUES (1, 'EU', 'seen'), (2, 'US', 'Zebrafish hidden');
+CREATE TABLE hr.parts (id int, note text) PARTITION BY RANGE (id);
+CREATE TABLE hr.parts_low PARTITION OF hr.parts FOR VALUES FROM (0) TO (10);
+INSERT INTO hr.parts VALUES (1, 'seen'), (2, 'Zebrafish hidden');
+CREATE VIEW hr.regional_view AS SELECT id, note FROM hr.regional WHERE amount > 0;
+CREATE MATERIALIZED VIEW hr.regional_stored AS SELECT id, note FROM hr.regional;
+-- Views of every shape.
+CREATE VIEW hr.both AS SELECT ssn AS secret FROM payroll.employees UNION SELECT iban FROM payroll.pay;
+CREATE VIEW hr.barrier WITH (security_barrier) AS SELECT id, ssn FROM payroll.employees WHERE region = 'EU';
+CREATE VIEW hr.with_cte AS WITH q AS (SELECT id, email FROM payroll.employees) SELECT id, upper(email) AS shouted FROM q;
+CREATE VIEW hr.renamed (a, b) AS SELECT id, ssn FROM payroll.employees;
+CREATE VIEW hr.grouped AS SELECT e.id, e.full_name, count(p.id) AS payments FROM payroll.employees e
+    LEFT JOIN payroll.pay p ON p.employee_id = e.id GROUP BY e.id;
+CREATE VIEW hr.windowed AS SELECT id, rank() OVER (ORDER BY salary DESC) AS place FROM payroll.employees;
+CREATE VIEW hr.star AS SELECT * FROM payroll.employees;
+CREATE VIEW hr.top AS SELECT id, full_name FROM payroll.employees ORDER BY salary DESC LIMIT 1;
+CREATE RECURSIVE VIEW hr.chain (n, s) AS SELECT 1, ssn FROM payroll.employees WHERE id = 1 UNION ALL SELECT n + 1, s FROM chain WHERE n < 3;
+CREATE VIEW hr.whole AS SELECT e.id, to_jsonb(e) AS doc FROM payroll.employees e;
+CREATE VIEW hr.calls AS SELECT id, payroll.read_ssn(id) AS found FROM payroll.departments;
+CREATE VIEW hr.calls_below AS SELECT found AS f FROM hr.calls;
+CREATE VIEW hr.statistics AS SELECT tablename, attname, most_common_vals::text AS v, histogram_bounds::text AS h FROM pg_stats;
+CREATE VIEW hr.statements AS SELECT pid, query FROM pg_stat_activity;
+CREATE VIEW hr.passwords AS SELECT rolname, rolpassword FROM pg_authid;
+CREATE VIEW hr.xml AS SELECT query_to_xml('SELECT ssn FROM payroll.employees', true, false, '') AS x WHERE false;
+CREATE MATERIALIZED VIEW hr.statistics_stored AS SELECT attname, histogram_bounds::text AS h FROM pg_stats WHERE tablename = 'employees';
+CREATE MATERIALIZED VIEW hr.turned AS SELECT q.x AS turned FROM (SELECT reverse(ssn) AS x FROM payroll.employees) q;
+CREATE MATERIALIZED VIEW hr.turned_again AS SELECT turned AS again FROM hr.turned;
+CREATE MATERIALIZED VIEW hr.chosen AS SELECT id, full_name FROM payroll.employees WHERE salary > 774135;
+CREATE MATERIALIZED VIEW hr.mixed AS SELECT id AS k, coalesce(ssn, email) AS m FROM payroll.employees;
+CREATE TABLE hr.contacts (id int PRIMARY KEY, reach text);
+ALTER TABLE hr.contacts ALTER reach SET STATISTICS 0;
+INSERT INTO hr.contacts SELECT g, 'walrusine' || g || '@mail.example' FROM generate_series(1, 3) g;
+CREATE VIEW hr.contact_view AS SELECT id, reach AS contact_email FROM hr.contacts;
+CREATE TABLE hr.locked (id int PRIMARY KEY, code text, city text);
+INSERT INTO hr.locked SELECT g, 'Zebrafish' || g, 'city ' || g FROM generate_series(1, 3) g;
+CREATE VIEW hr.unlocked AS SELECT id, code, reverse(code) AS back, city FROM hr.locked;
+CREATE VIEW hr.unlocked_some AS SELECT id, city FROM hr.locked WHERE code LIKE 'Zebra%';
+-- Whole rows that are kept, names that play games, functions behind types and operators.
+CREATE TABLE hr.snapshots (id int PRIMARY KEY, taken payroll.employees, all_taken payroll.employees[]);
+INSERT INTO hr.snapshots SELECT e.id, e, ARRAY[e] FROM payroll.employees e WHERE id < 3;
+CREATE TABLE hr.log (id int PRIMARY KEY, ssn text, t text);
+INSERT INTO hr.log VALUES (1, 'Zebrafish1', 'one');
+CREATE TABLE hr."Odd ""Name" ("Ssn ü" text, "a.b" int, "select" text);
+INSERT INTO hr."Odd ""Name" VALUES ('Zebrafish7', 1, 'x');
+CREATE TABLE hr.a_very_long_table_name_that_fills_all_sixty_three_bytes_of_a_na (id int, ssn text);
+INSERT INTO hr.a_very_long_table_name_that_fills_all_sixty_three_bytes_of_a_na VALUES (1, 'Zebrafish9');
+CREATE FUNCTION hr.is_known(text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS 'SELECT EXISTS (SELECT 1 FROM payroll.employees WHERE ssn = $1)';
+CREATE DOMAIN hr.known AS text CHECK (hr.is_known(VALUE));
+CREATE FUNCTION hr.same(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT hr.is_known($1)';
+CREATE OPERATOR hr.<~~> (LEFTARG = text, RIGHTARG = text, FUNCTION = hr.same);
+CREATE AGGREGATE hr.collect (text) (SFUNC = textcat, STYPE = text);
+CREATE SEQUENCE shop.numbers;
+CREATE SEQUENCE shop."Mixed.Case";
+CREATE TABLE shop.items (id int PRIMARY KEY, name text, price numeric, tags text[], doc jsonb, raw json, made timestamptz DEFAULT now());
+INSERT INTO shop.items SELECT g, 'item ' || g, g * 2.5, ARRAY['t' || g % 3, 'all'], jsonb_build_object('n', g, 'in', jsonb_build_array(g, g + 1)), '{"k": 1}'
+FROM generate_series(1, 12) g;
+CREATE TABLE shop.stock (item int REFERENCES shop.items, place text, count int, PRIMARY KEY (item, place));
+INSERT INTO shop.stock SELECT g, p, g * 3 FROM generate_series(1, 12) g, unnest(ARRAY['east', 'west']) p;
+CREATE TABLE shop.log (id int PRIMARY KEY, kind text);
+INSERT INTO shop.log SELECT g, 'k' || g FROM generate_series(1, 5) g;
+ANALYZE;

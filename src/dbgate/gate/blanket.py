@@ -99,7 +99,7 @@ def _covers_itself(body: Tree, target: CatalogRelation) -> bool:
         return False
     items = select.get("fromClause", ())
     if len(items) != 1:
-        return False
+        return not items and body.get("subLinkType") == "EXISTS_SUBLINK"
     kind, source = kind_of(items[0])
     if body.get("subLinkType") == "EXISTS_SUBLINK":
         return kind == "RangeVar"

@@ -55,6 +55,8 @@ def inspect(
     for kind, body in nodes(tree):
         if kind not in known:
             contents.refuse(f"dbgate does not know the syntax node {kind}")
+        if "typeName" in body:
+            _type(strings(body["typeName"].get("names", ())), contents, schema, functions, search_path)
         match kind:
             case "FuncCall":
                 _function(body, contents, schema, functions, search_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from dbgate.errors import StatementError
@@ -104,6 +103,8 @@ class FromItems:
         """The error for a relation that does not exist, with the nearest name that does."""
         full = f"{schema}.{name}" if schema else name
         names = [r.name for r in self.schema.catalog.relations if r.readable and (not schema or r.schema == schema)]
+        from difflib import get_close_matches
+
         close = get_close_matches(name, names, n=1)
         hint = ""
         if close:

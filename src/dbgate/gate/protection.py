@@ -84,12 +84,21 @@ class Protection:
 
     @cached_property
     def hidden_everywhere(self) -> tuple[ColumnName, ...]:
-        """The hidden columns of the whole database, and all columns of tables with a row filter."""
+        """The hidden columns of the whole database, and all columns of tables that are hidden in part."""
         found = [label.column for r in self.schema.catalog.relations for label in self.hidden_columns(r).values()]
-        for relation in self.schema.catalog.relations if self._filters else ():
-            if self.filters(relation):
+        for relation in self.schema.catalog.relations:
+            if self._is_secret(relation):
                 found += [ColumnName(relation.schema, relation.name, c.name) for c in relation.columns]
         return tuple(found)
+
+    def _is_secret(self, relation: CatalogRelation) -> bool:
+        """Whether statistics of any column would show rows behind a filter, or what system catalogs hide."""
+        if relation.kind == "m" and (self.stored.guarded(relation) or self.stored.refusal(relation)):
+            return True
+        if not self._filters:
+            return False
+        below = relation.kind == "m" and self.filtered_below(relation)
+        return bool(self.filters(relation) or self.filtered_part(relation) or below)
 
     def filters(self, relation: CatalogRelation) -> tuple[RowFilter, ...]:
         """The row filters of a table: its own and those of the tables that it is a part of."""
