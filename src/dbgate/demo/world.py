@@ -51,7 +51,7 @@ def running(directory: Path) -> Iterator[World]:
     Raises `Unreachable` when one of them does not start.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with embedded.start(directory / "postgresql") as server:
+    with embedded.start(directory / "postgresql", ephemeral=True) as server:
         _fill(server, directory)
         state = directory / "state"
         state.mkdir(mode=0o700, exist_ok=True)
