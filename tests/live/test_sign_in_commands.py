@@ -58,8 +58,9 @@ class Machine:
         )
 
     def kept(self) -> list[str]:
-        """Names of the files, but for the configuration and caches of Python's."""
-        return [path.name for path in self.home.rglob("*") if path.is_file() and path.name != "config.yaml"]
+        """Names of the files, but for the configuration and what was read of it."""
+        files = [path for path in self.home.rglob("*") if path.is_file() and path.parent.name != "documents"]
+        return [path.name for path in files if path.name != "config.yaml"]
 
 
 @pytest.fixture

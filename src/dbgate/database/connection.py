@@ -67,6 +67,7 @@ class Connection:
         self._state_dir = state_dir
         self._rows: StreamedRows | None = None
         self._notices: list[str] = []
+        self._stood = TransactionStatus.IDLE
         self._catalog: Catalog | None = None
         self._names: frozenset[str] | None = None
         self._types: dict[int, str] | None = None
@@ -201,11 +202,13 @@ class Connection:
 
     @property
     def transaction(self) -> TransactionStatus:
-        """Where the transaction stands. While rows are read: where it stood before."""
+        """Where the transaction stands. While something runs: where it stood before."""
         status = self._wire.status
         if status == Pq.ACTIVE and self._rows is not None:
             return TransactionStatus.OPEN if self._rows.in_transaction else TransactionStatus.IDLE
-        return _STATUS.get(status, TransactionStatus.UNKNOWN)
+        if status != Pq.ACTIVE:
+            self._stood = _STATUS.get(status, TransactionStatus.UNKNOWN)
+        return self._stood
 
     def notices(self) -> list[str]:
         """Notices since the last call: severity and primary message without values, or that there was one."""
