@@ -55,7 +55,8 @@ def demo(
     _check_installed()
     from dbgate.demo.world import running
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not tour
     directory = Path(tempfile.mkdtemp(prefix="dbgate-demo-"))
     print("Starting PostgreSQL and the approvals service …", file=sys.stderr, flush=True)
@@ -110,5 +111,5 @@ def _keep(world: World) -> int:
 
 
 def _terminated(number: int, frame: object) -> None:
-    """SIGTERM ends the demo like an exit, so that everything in it is stopped."""
+    """SIGTERM and SIGHUP end the demo like an exit, so that everything in it is stopped."""
     raise SystemExit(128 + number)

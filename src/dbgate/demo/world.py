@@ -20,6 +20,9 @@ DATABASE = "payroll"
 ROLE = "payroll_app"
 SERVICE_START_S = 30.0
 
+_WATCHED = 'exec 3<&0 </dev/null; (read _ <&3; kill "$$") & exec 3<&-; exec "$@"'
+"""Runs a command that is stopped when the pipe on standard input closes, however its writer ended."""
+
 PEOPLE = {
     "ada": ("ada@corp.example", ("engineering",)),
     "grace": ("grace@corp.example", ("dba", "payroll-admins")),
@@ -124,9 +127,9 @@ def _service(directory: Path, environment: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "dbgate", "serve", "--local", "--port", "0", "--ready-file", str(ready)]
     with (directory / "approvals.log").open("ab") as log:
         process = subprocess.Popen(
-            command,
+            ["sh", "-c", _WATCHED, "sh", *command],
             env=environment | {"DBGATE_CONFIG": str(directory / "grace.yaml")},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -136,7 +139,7 @@ def _service(directory: Path, environment: dict[str, str]) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
