@@ -25,7 +25,7 @@ from dbgate.session.ports import Database
 
 HERE = Path(__file__).parent
 WORDS = ("ebrafish", "alrusine", "okapitis", "tapirish", "OALABEAR", "azelleon")
-NUMBERS = ("7741", "51507700")
+_NUMBER = re.compile(r"(?<![0-9a-z.])7741\d{0,2}(?!\d)")
 OTHER_SENTINELS = {
     "Zebrafish": "Aardvarkh",
     "walrusine": "wolverine",
@@ -78,7 +78,7 @@ def make_world(database: LiveDatabase, edition: int = 1) -> None:
 
 def sentinels() -> frozenset[str]:
     """Every form in which a sentinel could come out, lower case."""
-    forms: set[str] = set(NUMBERS)
+    forms: set[str] = {"51507700"}
     for word in WORDS:
         for text in (word, word[::-1], word[1:], word.encode().hex()):
             forms.add(text.lower())
@@ -102,7 +102,7 @@ FORMS = sentinels()
 def leaked(*texts: str) -> set[str]:
     """The forms of sentinels that stand in the texts; keyed tokens, which may hold any digits, are left out."""
     everything = re.sub(r"tok_[0-9a-f]{24}|\b[0-9a-f]{64}\b", "", " ".join(texts).lower())
-    return {form for form in FORMS if form in everything}
+    return {form for form in FORMS if form in everything} | set(_NUMBER.findall(everything))
 
 
 @dataclass(slots=True)

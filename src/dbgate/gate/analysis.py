@@ -16,7 +16,7 @@ from dbgate.gate.findings import Columns, Cte, Ctes, Findings
 from dbgate.gate.from_items import FromItems
 from dbgate.gate.names import kind_of, output_name, strings
 from dbgate.gate.relations import Schema
-from dbgate.gate.scope import NONE, Entry, Item, Labels, Out, Scope, union
+from dbgate.gate.scope import NONE, Entry, Item, Labels, Out, Scope, mark_twins, union
 from dbgate.gate.writes import Writes, constants_in
 from dbgate.model import Tree
 
@@ -73,6 +73,7 @@ class Analysis(FromItems, ColumnNames, Writes):
         first_read = len(self.found.reads)
         for node in body.get("fromClause", ()):
             scope.items.append(self.from_item(node, scope, inner))
+        mark_twins(scope)
         self._use(self._expressions((body.get("whereClause"),), scope, inner), predicate=True)
         columns = self._targets(body.get("targetList", ()), scope, inner)
         self._tail(body, scope, inner, columns)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from dbgate.gate.findings import Findings
 from dbgate.gate.lexer import Tokens
 from dbgate.gate.names import kind_of, output_name, quote, strings
@@ -83,6 +86,7 @@ class Clauses:
         """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""
         missing: list[str] = []
         keys = [name for node in body["groupClause"] if (name := _group_key(node, body))]
+        named = {name for node in body["groupClause"] for name in _names_in(node)}
         for entry in scope.entries():
             relation = entry.relation
             if relation is None or id(entry) not in self._shielded or not relation.primary_key:
@@ -92,9 +96,9 @@ class Clauses:
             if all(names.get(n) in grouped for n in relation.primary_key):
                 wanted = [c for c in relation.columns if entry.whole or c.name in entry.used]
                 missing += [
-                    f"{quote(entry.name)}.{quote(c.name)}"
+                    f"{quote(entry.sent_name)}.{quote(c.name)}"
                     for c in wanted
-                    if c.name not in grouped and c.base_type not in _NO_GROUPS
+                    if c.name not in grouped | named and c.base_type not in _NO_GROUPS
                 ]
         if not missing:
             return
@@ -105,7 +109,23 @@ class Clauses:
         start = self.tokens.list[index].start
         self.splices.edits.append(Edit(start, start, ", ".join(missing) + ", "))
         added = [expression_tree(name) for name in missing]
-        self.splices.nodes[id(first)] = [*added, {kind: dict(first)}]
+        kept = self.splices.nodes.get(id(first), {kind: dict(first)})
+        self.splices.nodes[id(first)] = [*added, kept]
+
+
+def _names_in(node: Any) -> Iterator[str]:
+    """The last parts of all column names below a node: grouping sets group by them already."""
+    todo = [node]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, list):
+            todo += current
+        elif isinstance(current, dict):
+            kind, body = kind_of(current)
+            if kind == "ColumnRef":
+                yield from strings(body["fields"])[-1:]
+            else:
+                todo += list(current.values())
 
 
 def _group_key(node: Tree, body: Tree) -> list[str]:

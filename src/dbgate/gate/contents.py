@@ -55,8 +55,10 @@ def inspect(
     for kind, body in nodes(tree):
         if kind not in known:
             contents.refuse(f"dbgate does not know the syntax node {kind}")
-        if "typeName" in body:
-            _type(strings(body["typeName"].get("names", ())), contents, schema, functions, search_path)
+        for holder in (body, body.get("output")):  # RETURNING of JSON functions
+            named = holder.get("typeName") if holder.__class__ is dict else None
+            if named.__class__ is dict:
+                _type(strings(named.get("names", ())), contents, schema, functions, search_path)
         match kind:
             case "FuncCall":
                 _function(body, contents, schema, functions, search_path)

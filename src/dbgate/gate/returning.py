@@ -32,8 +32,13 @@ class ColumnSplices:
         first = self._at(reference.body)
         keep = first + 2 * (reference.parts - 2)
         tokens = self.tokens.list
-        self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
         fields = reference.body["fields"][reference.parts - 2 :]
+        name = reference.entry.sent_name
+        if reference.entry.twin:
+            self.splices.edits.append(Edit(tokens[first].start, tokens[keep].end, quote(name)))
+            fields = [{"String": {"sval": name}}, *fields[1:]]
+        else:
+            self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
         self.splices.nodes[id(reference.body)] = {"ColumnRef": {"fields": fields}}
 
     def _expand_star(self, star: Star) -> None:
@@ -72,7 +77,7 @@ class ColumnSplices:
         if entry.columns is None or not entry.name:
             raise RewriteError("`*` cannot be written out here: list the columns")
         for column in entry.columns:
-            yield self._target_column(entry, column.name) or f"{quote(entry.name)}.{quote(column.name)}"
+            yield self._target_column(entry, column.name) or f"{quote(entry.sent_name)}.{quote(column.name)}"
 
     def _hides_target(self, entry: Entry) -> bool:
         return bool(entry.target and entry.relation and self.protection.hidden_columns(entry.relation))

@@ -48,7 +48,8 @@ class Entry(msgspec.Struct):
 
     For a relation: `relation`, its `body` in the tree, and what the query asks of it: `system` columns and
     the names of ordinary ones (`used`), or all of them (`whole`). `target` marks the relation that a statement
-    changes, `implicit` its `old` and `new` rows in RETURNING.
+    changes, `implicit` its `old` and `new` rows in RETURNING. `twin` tells that a relation of another schema stands
+    beside it under the same name.
     """
 
     name: str
@@ -58,11 +59,17 @@ class Entry(msgspec.Struct):
     body: Tree | None = None
     target: bool = False
     implicit: bool = False
+    twin: bool = False
     sample: Tree | None = None
     extra: Labels = NONE
     system: set[str] = msgspec.field(default_factory=set)
     used: set[str] = msgspec.field(default_factory=set)
     whole: bool = False
+
+    @property
+    def sent_name(self) -> str:
+        """The name that a sub-select in its place gets: its own, unless a twin has that."""
+        return f"{self.schema}.{self.name}" if self.twin else self.name
 
     def find(self, name: str) -> Out | None:
         """The column of that name."""
@@ -132,3 +139,13 @@ def union(many: Iterable[Labels]) -> Labels:
         if labels:
             result = result | labels
     return result
+
+
+def mark_twins(scope: Scope) -> None:
+    """Mark relations without an alias that share their name with another item: `FROM a.t, b.t`."""
+    seen: dict[str, Entry] = {}
+    for entry in scope.entries():
+        other = seen.setdefault(entry.name, entry)
+        if other is not entry:
+            for twin in (entry, other):
+                twin.twin = twin.relation is not None and bool(twin.schema) and not twin.target

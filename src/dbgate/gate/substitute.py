@@ -189,14 +189,14 @@ class Substitution(ColumnSplices, Clauses):
         elif sample or (entry.system and not self._is_system(relation)):
             raise RewriteError(f"{relation.schema}.{relation.name} is a view here: it has no samples or system columns")
         alias = body.get("alias")
-        suffix = "" if alias else f" AS {quote(body['relname'])}"
+        suffix = "" if alias else f" AS {quote(entry.sent_name)}"
         tokens = self.tokens.list
         self.splices.edits.append(Edit(tokens[first].start, tokens[end - 1].end, f"({source}){suffix}"))
         if cut:
             self.splices.edits.append(cut)
         if first and tokens[first - 1].word == "table":
             self.splices.edits.append(Edit(tokens[first - 1].start, tokens[first - 1].end, "SELECT * FROM"))
-        node = {"RangeSubselect": {"subquery": parse_one(source), "alias": alias or {"aliasname": body["relname"]}}}
+        node = {"RangeSubselect": {"subquery": parse_one(source), "alias": alias or {"aliasname": entry.sent_name}}}
         self.splices.nodes[id(entry.sample if entry.sample is not None else body)] = node
 
     def _only(self, first: int, end: int) -> tuple[int, int, str]:
