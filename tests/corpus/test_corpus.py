@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from worlds import HERE, judged, leaked, make_world, outcome
-from worlds import policy as read
+from tests.conftest import LiveDatabase, LiveServer
+from tests.conftest import _fresh_database as fresh_database
+from tests.corpus.worlds import HERE, judged, leaked, make_world, outcome
+from tests.corpus.worlds import policy as read
 
-from conftest import LiveDatabase, LiveServer
-from conftest import _fresh_database as fresh_database
 from dbgate.database import connect
 from dbgate.errors import StatementError
 from dbgate.gate.decide import Context, judge

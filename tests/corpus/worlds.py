@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conftest import LiveDatabase
+from tests.conftest import LiveDatabase
+
 from dbgate.errors import StatementError
 from dbgate.gate.decide import Context, Judgement, judge
 from dbgate.gate.policy.model import Policy
