@@ -77,20 +77,22 @@ def _same(intended: Any, result: Any, nodes: Mapping[int, Any], bodies: Mapping[
     intended = _replaced(intended, nodes, bodies)
     if intended.__class__ is not dict or result.__class__ is not dict:
         return False
-    count = 0
+    missing = False
     for key, value in intended.items():
-        if key in _POSITIONS:
-            continue
-        count += 1
         if key not in result:
+            if key in _POSITIONS:
+                missing = True
+                continue
             return False
-        other = result[key]
         if value.__class__ in _CONTAINERS:
-            if not _same(value, other, nodes, bodies):
+            if not _same(value, result[key], nodes, bodies):
                 return False
-        elif value != other:
+        elif value != result[key] and key not in _POSITIONS:
             return False
-    return count == sum(key not in _POSITIONS for key in result)
+    # Every key of the one is in the other; the other may have none beside them.
+    if not missing and len(intended) == len(result):
+        return True
+    return all(key in intended or key in _POSITIONS for key in result)
 
 
 _CONTAINERS = (dict, list)
