@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench completions lock clean help
+.PHONY: demo test leaks lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -25,6 +25,9 @@ demo: $(STAMP) ## The main job on an embedded PostgreSQL
 
 test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
+
+leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals
+	$(BIN)/python tools/leaks.py
 
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

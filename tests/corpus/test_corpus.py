@@ -8,7 +8,7 @@ values: the answers have to be the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,7 +85,15 @@ def compared(rows: list[tuple[str | None, ...]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("sql", "group"), cases("leaks"))
-def test_nothing_leaks(sql: str, group: dict[str, Any], connection: Database, other: Database, policy: Policy) -> None:
+def test_nothing_leaks(
+    sql: str,
+    group: dict[str, Any],
+    connection: Database,
+    other: Database,
+    policy: Policy,
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("class", group["class"])
     who = tuple(group.get("as", ["staff"]))
     if group["expect"] == "error":
         with pytest.raises(StatementError):
@@ -116,9 +124,14 @@ def _keyed(decision: Decision) -> bool:
 
 @pytest.mark.parametrize(("script", "group"), cases("leaks", "scripts"))
 def test_nothing_leaks_over_several_statements(
-    script: list[str], group: dict[str, Any], connection: Database, policy: Policy
+    script: list[str],
+    group: dict[str, Any],
+    connection: Database,
+    policy: Policy,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The statements run in one session; what is expected is expected of the last one."""
+    record_property("class", group["class"])
     who = tuple(group.get("as", ["staff"]))
     objects = SessionObjects()
     connection.execute_unrecorded("BEGIN")
@@ -128,11 +141,11 @@ def test_nothing_leaks_over_several_statements(
             judgement = judged(sql, connection, policy, who, objects)
             decision = judgement.decision
             if number == len(script) and group["expect"] == "denied":
-                assert isinstance(decision, Deny), decision
+                assert isinstance(decision, Deny), f"effect: {decision}"
                 return
-            assert isinstance(decision, Allow | Rewrite), decision
+            assert isinstance(decision, Allow | Rewrite), f"false refusal: {decision}"
             seen = outcome(decision.text, connection, alone=False)
-            assert leaked(str(seen.rows), seen.messages, judgement.recorded_text) == set()
+            assert not leaked(str(seen.rows), seen.messages, judgement.recorded_text), f"leak: {seen}"
             assert not seen.messages.replace(WITHHELD, "")
             objects = judgement.changes.apply(objects)
             if judgement.changes.catalog:
@@ -145,10 +158,16 @@ def test_nothing_leaks_over_several_statements(
 
 @pytest.mark.parametrize(("sql", "group"), cases("legitimate"))
 def test_what_is_allowed_behaves_like_postgresql(
-    sql: str, group: dict[str, Any], connection: Database, policy: Policy, direct: psycopg.Connection[Any]
+    sql: str,
+    group: dict[str, Any],
+    connection: Database,
+    policy: Policy,
+    direct: psycopg.Connection[Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property("class", group["class"])
     decision = judged(sql, connection, policy).decision
-    assert isinstance(decision, Allow | Rewrite), decision
+    assert isinstance(decision, Allow | Rewrite), f"false refusal: {decision}"
     seen = outcome(decision.text, connection)
     with direct.transaction(force_rollback=True):
         raw = direct.pgconn.exec_params(sql.encode(), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbgate.gate.labels import column_named
+from dbgate.gate.names import strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Label
@@ -85,6 +86,8 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
 
 def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
     """A definition may not take labels off, nor be built from values that this identity may not see."""
+    if examined.kind == "CreateDomainStmt" and strings(examined.body.get("domainname", ()))[0].startswith("pg_temp"):
+        return Deny("a temporary domain would stand before PostgreSQL's own types", hint="make it in a schema")
     if examined.kind == "AlterDomainStmt" and examined.body.get("subtype") in _CHECKS_VALUES:
         return _checks_values(protection)
     if examined.kind not in _READS_OR_MOVES:

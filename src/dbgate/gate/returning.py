@@ -47,7 +47,7 @@ class ColumnSplices:
         if not any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in star.entries()):
             return
         items = star.items if star.entry is None else (Item([star.entry], star.entry.columns),)
-        names = [name for item in items for name in self._names(item)]
+        names = [name for item in items for name in self._names(item) if star.entry or not item.entries[0].implicit]
         if body.get("location", -1) < 0:
             raise RewriteError("`*` cannot be written out here: list the columns")
         text = ", ".join(names)
@@ -72,8 +72,6 @@ class ColumnSplices:
                 )
             return
         entry = item.entries[0]
-        if entry.implicit:
-            return
         if entry.columns is None or not entry.name:
             raise RewriteError("`*` cannot be written out here: list the columns")
         for column in entry.columns:
