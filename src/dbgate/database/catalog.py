@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from dbgate.database.rows import Row
 
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
-_ALONE = "SELECT set_config('search_path', '', true)"
+# A temporary table of the session must not stand for a system catalog: pg_temp comes last.
+_ALONE = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
 _SAVEPOINT = "dbgate_catalog"
 _TEMPORARY = "pg_temp_"
 _DROPPED_MEANWHILE = frozenset({"XX000", "42P01", "42704", "42883"})
