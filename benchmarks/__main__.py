@@ -71,10 +71,22 @@ def starting(world: World) -> None:
     print("\nstart-up (whole process)")
     ours, empty = in_turn([[dbgate, "--help"], [PYTHON, str(script), "--help"]], environment, runs=RUNS)
     report("dbgate --help / an empty typer program --help", f"{ratio(ours, empty):.2f}", "goal ≤ 1.3")
-    commands = [[dbgate, "exec", "payroll", "-c", "select 1"], [PYTHON, str(bare), dsn(world)], psql(world, "select 1")]
-    ours, psycopg, native = in_turn(commands, environment, runs=RUNS)
+    pgcli = [str(Path(PYTHON).with_name("pgcli")), dsn(world), "-c", "select 1"]
+    commands = [
+        [dbgate, "exec", "payroll", "-c", "select 1"],
+        [PYTHON, str(bare), dsn(world)],
+        psql(world, "select 1"),
+        pgcli,
+    ]
+    ours, psycopg, native, other = in_turn(commands, environment | _home(world), runs=RUNS)
     report("dbgate exec -c 'select 1' / the same in bare psycopg", f"{ratio(ours, psycopg):.2f}", "goal ≤ 1.6")
     report("dbgate exec -c 'select 1' / psql -c 'select 1'", f"{ratio(ours, native):.2f}")
+    report("dbgate exec -c 'select 1' / pgcli -c 'select 1'", f"{ratio(ours, other):.2f}")
+
+
+def _home(world: World) -> dict[str, str]:
+    """A home of the benchmark's own: pgcli writes its configuration there."""
+    return {"HOME": str(world.directory), "XDG_CONFIG_HOME": str(world.directory / "config")}
 
 
 def psql(world: World, sql: str) -> list[str]:
