@@ -577,3 +577,18 @@ def test_a_plain_run_imports_nothing_heavy(desk: Desk) -> None:
     assert done.stdout == "n\n1\n"
     assert "psycopg" in imported
     assert imported.isdisjoint(HEAVY)
+
+
+def test_a_constant_that_meets_a_labelled_column_stands_in_no_record(desk: Desk) -> None:
+    secret = "ZQ-7-42-9999"
+    desk.exec("-c", f"EXPLAIN SELECT 1 FROM payroll.employees WHERE ssn = '{secret}'")
+    assert "'***'::text" in desk.records("output")[0]["text"]
+    desk.exec("-c", f"SELECT 1 FROM payroll.employees WHERE ssn = '{secret}'::int::text")
+    assert desk.records("statement.outcome")[0]["message"] == 'invalid input syntax for type integer: "***"'
+    assert secret not in json.dumps(desk.sessions())
+
+
+def test_a_file_that_cannot_take_the_rest_is_said_so(desk: Desk) -> None:
+    done = desk.exec("-o", "/dev/full", "-c", "SELECT 1")
+    assert done.code == 2
+    assert done.err.startswith("error: the results cannot be written: No space left on device\nhint: ")

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from dbgate.errors import (
     EXIT_AUDIT,
@@ -30,6 +31,7 @@ from dbgate.session.effects import (
     Run,
     Show,
 )
+from dbgate.session.masking import hidden_values, hide
 from dbgate.session.messages import compared_on_masks, with_place
 from dbgate.session.records import Terms, decision_word, intent_fields, outcome_fields
 
@@ -136,8 +138,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
     def _settle(self, ended: Ended) -> Part:
         """Record what was seen and how it ended. Changes are flushed to disk at once, reads with the next intent."""
-        yield Capture(self.number)
+        hidden = self._hidden()
+        yield Capture(self.number, hidden)
         outcome = _outcome_of(ended)
+        outcome = replace(outcome, message=hide(outcome.message, hidden))
         changed = self.judgement.statement.access.strength >= Access.WRITE.strength
         yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run), durable=changed)
         if isinstance(ended, Outcome):
@@ -145,6 +149,14 @@ class Attempt(msgspec.Struct, frozen=True):
             if ended.truncated and ended.message:
                 text = f"the result was cut after {ended.rows} rows"
                 yield from tell(self.number, "notice", text, _limits_hint(self.terms.limits))
+
+    def _hidden(self) -> frozenset[str]:
+        """The constants and parameters that meet labelled columns, which no record may hold."""
+        judgement = self.judgement
+        parameters = self.source.parameters
+        return frozenset(
+            hidden_values(self.source.text, judgement.recorded_text, parameters, judgement.recorded_parameters)
+        )
 
     def _failed(self, failed: Failed) -> Generator[Effect, Any, Finished | None]:
         error = failed.error

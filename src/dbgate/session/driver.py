@@ -5,6 +5,7 @@ No threads and no terminal here. `cancel` alone may be called from a signal hand
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ from dbgate.session.effects import (
     Show,
 )
 from dbgate.session.life import Life, statement_life, unreadable_life
+from dbgate.session.masking import hide
 from dbgate.session.ports import Approvals, Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
 from dbgate.session.running import Cancellation, Runner
@@ -264,8 +266,8 @@ class SessionDriver:
                 return self._asking.ask(request, known=known)
             case Run():
                 return self._run(effect)
-            case Capture(statement_id):
-                self._capture(statement_id)
+            case Capture():
+                self._capture(effect.statement_id, effect.hidden)
             case Refresh():
                 return self._state.refresh()
             case Adopt(judgement):
@@ -280,13 +282,15 @@ class SessionDriver:
             self._state.failed(self.last_judgement.changes)
         return ended
 
-    def _capture(self, statement_id: int) -> None:
-        for text in self._database.notices():
-            self._recorder.record("notice", {"id": statement_id, "level": "notice", "text": text}, durable=False)
-            self._display.message("notice", text)
+    def _capture(self, statement_id: int, hidden: frozenset[str]) -> None:
+        for text, times in Counter(self._database.notices()).items():
+            said = f"{text} ({times} times)" if times > 1 else text
+            fields: dict[str, Json] = {"id": statement_id, "level": "notice", "text": hide(said, hidden)}
+            self._recorder.record("notice", fields, durable=False)
+            self._display.message("notice", said)
         seen, cut = self._display.output()
         if seen:
-            fields: dict[str, Json] = {"id": statement_id, "text": seen, "truncated": cut}
+            fields = {"id": statement_id, "text": hide(seen, hidden), "truncated": cut}
             self._recorder.record("output", fields, durable=False)
 
 

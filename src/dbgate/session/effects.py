@@ -85,9 +85,10 @@ class Exceeded(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """Record what the person saw of the statement's result. Reply: None. Raises like `Record`."""
+    """Record what the person saw of the statement's result, without `hidden` values. Reply: None. Raises like `Record`."""
 
     statement_id: int
+    hidden: frozenset[str] = frozenset()
 
 
 class Refresh(msgspec.Struct, frozen=True):

@@ -56,7 +56,7 @@ from dbgate.session.effects import (
     Refused,
     Show,
 )
-from dbgate.session.masking import redact, redact_message
+from dbgate.session.masking import hidden_values, hide, redact, redact_message
 from dbgate.session.messages import denial, with_place
 from dbgate.session.records import (
     Terms,
@@ -157,8 +157,12 @@ class _Statement(msgspec.Struct, frozen=True):
     def _fail(self, error: DbgateError) -> Life:
         """Deciding failed: the database, the approvals service or the text stands in the way."""
         text = redact(self.source.text)
-        yield Record("statement.intent", unread_fields(self.number, text, error.message, self.terms))
-        yield from tell(self.number, "error", error.message, error.hint)
+        hidden = hidden_values(self.source.text, text, self.source.parameters, [""] * len(self.source.parameters))
+        said = hide(error.message, hidden)
+        yield Record("statement.intent", unread_fields(self.number, text, said, self.terms))
+        fields: dict[str, Json] = {"id": self.number, "level": "error", "text": said, "hint": error.hint}
+        yield Record("notice", fields, durable=False)
+        yield Show("error", error.message, error.hint)
         return Finished(self.number, error.exit_code, "error", closes=closing(error))
 
     def _deny(self, judgement: Judgement, decision: Deny) -> Life:

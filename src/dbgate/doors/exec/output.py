@@ -9,6 +9,8 @@ from typing import BinaryIO
 from dbgate.doors.formats.style import unstyled
 from dbgate.errors import UsageError
 
+_ROOM = "make room, or give another file with -o"
+
 
 class OutputFile:
     """A file that keeps its old content until the first result is written. Raises `UsageError` if it cannot be opened."""
@@ -34,8 +36,11 @@ class OutputFile:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Raises `UsageError` when the rest of it cannot be written."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise UsageError(f"the results cannot be written: {error.strerror}", hint=_ROOM) from None
 
 
 class Output:
