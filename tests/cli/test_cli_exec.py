@@ -592,3 +592,25 @@ def test_a_file_that_cannot_take_the_rest_is_said_so(desk: Desk) -> None:
     done = desk.exec("-o", "/dev/full", "-c", "SELECT 1")
     assert done.code == 2
     assert done.err.startswith("error: the results cannot be written: No space left on device\nhint: ")
+
+
+COPY = "COPY (SELECT id, ssn, full_name FROM payroll.employees WHERE id < 3 ORDER BY id) TO STDOUT"
+
+
+@pytest.mark.parametrize("form", ["csv", "table", "markdown"])
+def test_copy_prints_its_data_raw(desk: Desk, form: str) -> None:
+    done = desk.exec("--format", form, "-c", COPY)
+    assert (done.code, done.out) == (0, "1\t***6001\tPerson 1\n2\t***6002\tPerson 2\n")
+
+
+def test_copy_in_json_is_a_result(desk: Desk) -> None:
+    [result] = desk.exec("--format", "json", "-c", COPY).json
+    assert (result["rows"][0], result["status"]) == (["1\t***6001\tPerson 1"], "COPY 2")
+
+
+def test_unmasking_by_approval_leaves_the_mask_and_says_so(desk: Desk) -> None:
+    entry = "unmask: [{tags: [pii.*], groups: [engineering], approval: {groups: [dba], count: 1, for: 30m}}]\nrules:"
+    desk.configure(policy=POLICY.replace("rules:", entry))
+    done = desk.exec("-c", "SELECT ssn FROM payroll.employees WHERE id = 1")
+    assert (done.code, done.out) == (0, "ssn\n***6001\n")
+    assert done.err.startswith("notice: pii.* stays masked: approvals to see values in clear are not available yet (")

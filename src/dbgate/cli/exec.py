@@ -255,4 +255,6 @@ def _display(form: str, stream: BinaryIO | OutputFile, keep_bytes: int) -> ExecD
         sys.stderr,
         color=sys.stderr.isatty() and not plain,
         takes_copies=form == "csv" and not on_terminal,
+        is_json=form in {"json", "ndjson"},
+        for_terminal=on_terminal,
     )

@@ -103,6 +103,7 @@ def open_driver(
                 request=request,
                 reason=reason,
             )
+            _tell_of_unmasking(policy, identity, display)
             try:
                 yield driver
             except BaseException:
@@ -111,6 +112,18 @@ def open_driver(
             driver.close()
     finally:
         ship_in_background(settings.state_dir, settings.file)
+
+
+def _tell_of_unmasking(policy: Policy, identity: Identity, display: Display) -> None:
+    """Unmasking by approval is not possible yet: say that the values stay masked, to whom it would apply."""
+    mine = [u for u in policy.unmask if u.approval is not None and set(u.groups) & set(identity.groups)]
+    if mine:
+        tags = ", ".join(dict.fromkeys(tag for unmask in mine for tag in unmask.tags))
+        display.message(
+            "notice",
+            f"{tags} stays masked: approvals to see values in clear are not available yet ({mine[0].ref})",
+            "ask the keepers of the policy for an unmask entry without approval",
+        )
 
 
 def _start(identity: Identity, target: Target, policy: Policy, *, door: str, reason: str) -> dict[str, Json]:

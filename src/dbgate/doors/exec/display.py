@@ -8,7 +8,7 @@ from typing import TextIO
 from msgspec.structs import replace
 
 from dbgate.doors.exec.output import Output
-from dbgate.doors.formats import Batch, Writer, write_result
+from dbgate.doors.formats import Batch, Sink, Writer, write_result
 from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.style import Style
 from dbgate.model import Column, Outcome
@@ -19,9 +19,22 @@ class ExecDisplay:
     """Writes results through `writer` to `output`, and messages to the text stream `messages`."""
 
     def __init__(
-        self, writer: Writer, output: Output, messages: TextIO, *, color: bool = False, takes_copies: bool = False
+        self,
+        writer: Writer,
+        output: Output,
+        messages: TextIO,
+        *,
+        color: bool = False,
+        takes_copies: bool = False,
+        is_json: bool = False,
+        for_terminal: bool = False,
     ) -> None:
-        """`takes_copies` tells that the format is CSV for a program, which the server may write itself."""
+        """`takes_copies` tells that the format is CSV for a program, which the server may write itself.
+
+        `is_json` tells that the format is one of JSON, `for_terminal` that people read the output directly.
+        """
+        self._is_json = is_json
+        self._for_terminal = for_terminal
         self.takes_copies = takes_copies
         self._writer = writer
         self._output = output
@@ -37,7 +50,7 @@ class ExecDisplay:
     def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
         """Stream the rows. When the output fails, the statement still ends properly; the rest is not shown."""
         wanted = _WhileWanted(rows, self._output)
-        outcome = write_result(wanted, self._writer, masked)
+        outcome = write_result(wanted, self._writer_of(rows), masked)
         self._output.flush()
         return replace(outcome, truncated=wanted.stopped)
 
@@ -87,6 +100,14 @@ class ExecDisplay:
         """Finish the document."""
         self._writer.close()
         self._output.flush()
+
+    def _writer_of(self, rows: Rows) -> Writer:
+        """What COPY gives is data already; only JSON wraps it."""
+        from dbgate.doors.formats.raw import RawWriter, is_copy
+
+        if not is_copy(rows.columns) or self._is_json:
+            return self._writer
+        return RawWriter(Sink(self._output), for_terminal=self._for_terminal)
 
     def _say(self, lines: Sequence[str]) -> None:
         try:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from dbgate.doors.formats import Batch, Sink, Writer, masked_names, write_result
 from dbgate.doors.formats.message import message_lines
+from dbgate.doors.formats.raw import RawWriter, is_copy
 from dbgate.doors.formats.style import Style
 from dbgate.doors.formats.table import TableWriter
 from dbgate.doors.shell.options import Options
@@ -51,7 +52,7 @@ class ShellDisplay:
         page = self.screen.page()
         wanted = _WhileRead(rows, page)
         try:
-            writer = self._writer(page)
+            writer = self._raw(page) if is_copy(rows.columns) else self._writer(page)
             outcome = write_result(wanted, writer, masked, names=list(self._described(self.masked_columns)))
             writer.close()
         except DbgateError:
@@ -146,6 +147,9 @@ class ShellDisplay:
             null=self.options.null,
             max_cell=MAX_CELL if on_screen else None,
         )
+
+    def _raw(self, page: Page) -> Writer:
+        return RawWriter(Sink(page), for_terminal=self.screen.is_terminal and self.options.output is None)
 
     def _described(self, names: Sequence[str]) -> Iterator[str]:
         tags = self.tags() if names else {}
