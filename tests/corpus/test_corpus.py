@@ -31,7 +31,7 @@ from dbgate.session.ports import Database
 
 VOLATILE = re.compile(
     r"now\(|random|uuid|pg_stat|pid|oid|xmin|xmax|snapshot|version|current_|clock|localtime|age\(|size|timing|pg_class|dbgate|"
-    r"_keywords|made|hr\.statistics|pg_attribute|pg_prepared|pg_cursors|pg_database|pg_roles|acl",
+    r"_keywords|made|hr\.statistics|pg_attribute|pg_settings|pg_prepared|pg_cursors|pg_database|pg_roles|acl",
     re.IGNORECASE,
 )
 """Statements whose answer is different every time, or on every server."""

@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -159,6 +160,17 @@ def is_sealed(directory: Path) -> bool:
 def ready(state_dir: Path, refused: Container[str] = ()) -> list[str]:
     """The sealed sessions that wait to be shipped, without those of `refused`."""
     return [name for name in spooled(state_dir) if name not in refused and is_sealed(session_dir(state_dir, name))]
+
+
+def waiting(state_dir: Path, *, older_than_s: float) -> int:
+    """How many sealed sessions still wait for the bucket that long after they ended; never raises `OSError`."""
+    ended_before = time.time() - older_than_s
+    count = 0
+    for session in spooled(state_dir):
+        directory = session_dir(state_dir, session)
+        with suppress(OSError):  # shipped meanwhile
+            count += is_sealed(directory) and directory.stat().st_mtime < ended_before
+    return count
 
 
 def unsealed(state_dir: Path) -> list[str]:

@@ -104,6 +104,7 @@ def open_driver(
                 reason=reason,
             )
             _tell_of_unmasking(policy, identity, display)
+            _tell_of_backlog(settings, display)
             try:
                 yield driver
             except BaseException:
@@ -112,6 +113,22 @@ def open_driver(
             driver.close()
     finally:
         ship_in_background(settings.state_dir, settings.file)
+
+
+BACKLOG_S = 60.0
+"""Sessions that ended longer ago and are still in the spool wait for a bucket that is away."""
+
+
+def _tell_of_backlog(settings: Settings, display: Display) -> None:
+    """Say so when finished sessions could not be shipped: they are kept, and go out later."""
+    from dbgate.audit import spool
+
+    count = spool.waiting(settings.state_dir, older_than_s=BACKLOG_S)
+    if count:
+        sessions = "1 finished session waits" if count == 1 else f"{count} finished sessions wait"
+        display.message(
+            "notice", f"{sessions} for the audit bucket", "dbgate audit ship sends them, or says why it cannot"
+        )
 
 
 def _tell_of_unmasking(policy: Policy, identity: Identity, display: Display) -> None:

@@ -157,8 +157,9 @@ def _refs(rules: list[Rule]) -> tuple[RuleRef, ...]:
 
 def _deny(rules: list[Rule], why: str = "") -> Deny:
     first = rules[0]
-    reason = first.message or f"the rule {first.id} denies it"
-    return Deny(f"{reason} ({why})" if why else reason, _refs(rules))
+    reason = first.message or "the policy denies it"
+    hint = "dbgate policy explain shows what a statement touches, and which rules meet it"
+    return Deny(f"{reason} ({why})" if why else reason, _refs(rules), hint)
 
 
 def _uncovered(touch: Touch, context: Context) -> Deny:
