@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -215,8 +215,3 @@ def _tags_of(catalog: Catalog, policy: Policy) -> TagMap:
     _tag_maps.insert(0, (catalog, policy.digest, made))
     del _tag_maps[4:]
     return made
-
-
-def visible_tags(labels: Mapping[str, Labels]) -> frozenset[str]:
-    """All tags of a relation's columns."""
-    return frozenset(label.tag for found in labels.values() for label in found)

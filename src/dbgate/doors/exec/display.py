@@ -8,9 +8,10 @@ from typing import TextIO
 from msgspec.structs import replace
 
 from dbgate.doors.exec.output import Output
-from dbgate.doors.formats import Batch, Sink, Writer, write_result
+from dbgate.doors.formats import Sink, Writer, write_result
 from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.style import Style
+from dbgate.doors.formats.wanted import RowsWhileWanted
 from dbgate.model import Column, Outcome
 from dbgate.session.ports import RequestState, Rows
 
@@ -49,7 +50,7 @@ class ExecDisplay:
 
     def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
         """Stream the rows. When the output fails, the statement still ends properly; the rest is not shown."""
-        wanted = _WhileWanted(rows, self._output)
+        wanted = RowsWhileWanted(rows, lambda: self._output.failure is None)
         outcome = write_result(wanted, self._writer_of(rows), masked)
         self._output.flush()
         return replace(outcome, truncated=wanted.stopped)
@@ -118,40 +119,3 @@ class ExecDisplay:
         except OSError:
             # Nobody reads the messages; the records hold them.
             return
-
-
-class _WhileWanted:
-    """Rows that stop when their output has failed."""
-
-    def __init__(self, rows: Rows, output: Output) -> None:
-        self._rows = rows
-        self._output = output
-        self.stopped = False
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The result columns."""
-        return self._rows.columns
-
-    @property
-    def status(self) -> str:
-        """The command tag."""
-        return self._rows.status
-
-    @property
-    def affected(self) -> int:
-        """Rows returned or changed."""
-        return self._rows.affected
-
-    def batches(self) -> Iterator[Batch]:
-        """The rows, while somebody reads them."""
-        for batch in self._rows.batches():
-            if self._output.failure is not None:
-                self.stopped = True
-                self._rows.close()
-                return
-            yield batch
-
-    def close(self) -> None:
-        """Throw the rest away."""
-        self._rows.close()

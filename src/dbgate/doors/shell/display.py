@@ -12,6 +12,7 @@ from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.raw import RawWriter, is_copy
 from dbgate.doors.formats.style import Style
 from dbgate.doors.formats.table import TableWriter
+from dbgate.doors.formats.wanted import RowsWhileWanted
 from dbgate.doors.shell.options import Options
 from dbgate.doors.shell.screen import Page, Screen, use_color
 from dbgate.doors.shell.waiting import WaitingLine
@@ -50,7 +51,7 @@ class ShellDisplay:
         self.is_line_broken = False
         self.masked_columns = tuple(masked_names(rows.columns, masked))
         page = self.screen.page()
-        wanted = _WhileRead(rows, page)
+        wanted = RowsWhileWanted(rows, lambda: not page.is_gone)
         try:
             writer = self._raw(page) if is_copy(rows.columns) else self._writer(page)
             outcome = write_result(wanted, writer, masked, names=list(self._described(self.masked_columns)))
@@ -155,40 +156,3 @@ class ShellDisplay:
         tags = self.tags() if names else {}
         for name in names:
             yield f"{name} ({tags[name]})" if name in tags else name
-
-
-class _WhileRead:
-    """Rows that stop when nobody reads them any more."""
-
-    def __init__(self, rows: Rows, page: Page) -> None:
-        self._rows = rows
-        self._page = page
-        self.stopped = False
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The result columns."""
-        return self._rows.columns
-
-    @property
-    def status(self) -> str:
-        """The command tag."""
-        return self._rows.status
-
-    @property
-    def affected(self) -> int:
-        """Rows returned or changed."""
-        return self._rows.affected
-
-    def batches(self) -> Iterator[Batch]:
-        """The rows, while somebody reads them."""
-        for batch in self._rows.batches():
-            if self._page.is_gone:
-                self.stopped = True
-                self._rows.close()
-                return
-            yield batch
-
-    def close(self) -> None:
-        """Throw the rest away."""
-        self._rows.close()
