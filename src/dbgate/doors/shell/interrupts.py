@@ -5,40 +5,26 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
 
 from dbgate.doors.shell.display import ShellDisplay
 from dbgate.doors.shell.interface import Driver
+from dbgate.doors.signals import SignalWatch
 
 
-class Interrupts:
-    """Takes over SIGINT, SIGTERM and SIGHUP for a `with` block.
-
-    While a statement runs, each cancels it. While a person reads in the pager, Ctrl-C is the pager's. At the prompt,
+class Interrupts(SignalWatch):
+    """While a statement runs, each cancels it. While a person reads in the pager, Ctrl-C is the pager's. At the prompt,
     SIGINT clears the line (a `KeyboardInterrupt`, unless prompt-toolkit takes the key). SIGTERM and SIGHUP also end
     the session, as `terminated` says.
     """
 
     def __init__(self, driver: Driver, display: ShellDisplay) -> None:
+        super().__init__()
         self._driver = driver
         self._display = display
         self._is_busy = False
-        self._before: dict[int, Any] = {}
         self.terminated = ""
         """Why the session has to end; empty while it goes on."""
-
-    def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
