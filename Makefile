@@ -7,7 +7,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test leaks lint format bench completions lock clean help
+SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
+	tests/live/test_catalog.py tests/live/test_connection.py
+
+.PHONY: demo test test-servers leaks lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,11 +26,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## The main job on an embedded PostgreSQL
 	$(BIN)/dbgate demo
 
-test: $(STAMP) ## All tests
+test: $(STAMP) ## All tests on PostgreSQL 18, and the corpus on 16 as well
 	$(BIN)/python -m pytest
+	DBGATE_TEST_POSTGRES=16 $(BIN)/python -m pytest tests/corpus
 
-leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals
-	$(BIN)/python tools/leaks.py
+test-servers: $(STAMP) ## What depends on the server's version, on PostgreSQL 15, 16, 17 and 18 (15 and 17 come from npm)
+	@set -e; for version in 15 16 17 18; do echo "PostgreSQL $$version"; \
+		DBGATE_TEST_POSTGRES=$$version $(BIN)/python -m pytest $(SERVER_TESTS); done
+
+leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals (SERVERS=all, or SERVERS="15 17")
+	$(BIN)/python tools/leaks.py $(SERVERS)
 
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

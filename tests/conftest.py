@@ -2,7 +2,7 @@
 
 - `dbgate_home`: HOME, XDG folders and `DBGATE_CONFIG` of this test alone; no `PG…` or `DBGATE_…` variables.
 - `postgres_server`: one server for the whole run, shared by the workers, started when first asked for.
-  `DBGATE_TEST_DSN` (a superuser's) names another one instead.
+  `DBGATE_TEST_POSTGRES` picks its version (15 to 18), `DBGATE_TEST_DSN` (a superuser's) names another one instead.
 - `database`: a fresh, empty database for one test; `module_database`: one for all tests of a module.
 """
 
@@ -20,11 +20,12 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import conninfo, sql
+from tests.servers import versions
 
-from dbgate.database import embedded
 from dbgate.model import Target
 
 TEST_DSN = os.environ.get("DBGATE_TEST_DSN", "")
+TEST_VERSION = int(os.environ.get("DBGATE_TEST_POSTGRES", "18"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ def _server_dsn() -> Iterator[str]:
         yield TEST_DSN
         return
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-    folder = Path(tempfile.gettempdir()) / f"dbgate-test-{os.geteuid()}-{run}"
-    with embedded.start(folder, ephemeral=True) as server:
+    folder = Path(tempfile.gettempdir()) / f"dbgate-test-{os.geteuid()}-{TEST_VERSION}-{run}"
+    with versions.start(TEST_VERSION, folder) as server:
         yield server.dsn
 
 

@@ -1,15 +1,19 @@
 """Runs the corpus and prints a table: class, cases, leaks, oracles, effects, false refusals, other failures.
 
-Exits with 1 when any of them is not zero. `make leaks` calls it.
+Exits with 1 when any of them is not zero. `make leaks` calls it. Versions of PostgreSQL as arguments, or `all`, run it
+on each of these; without one it runs on 18.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections import Counter, defaultdict
 
 import pytest
 
+VERSIONS = ("15", "16", "17", "18")
 KINDS = ("leak", "oracle", "effect", "false refusal", "other")
 """Of a failed case; the corpus's tests begin the message of their assertion with it."""
 
@@ -42,6 +46,21 @@ class Table:
 
 
 def main() -> int:
+    """Run the corpus on every version that is asked for."""
+    wanted = VERSIONS if sys.argv[1:] == ["all"] else tuple(sys.argv[1:])
+    if not wanted:
+        return run()
+    failed = 0
+    for version in wanted:
+        print(f"PostgreSQL {version}", flush=True)
+        done = subprocess.run(
+            [sys.executable, __file__], env={**os.environ, "DBGATE_TEST_POSTGRES": version}, check=False
+        )
+        failed = failed or done.returncode
+    return failed
+
+
+def run() -> int:
     """Run the corpus in this process and print the table."""
     table = Table()
     arguments = ["-n", "0", "-p", "no:randomly", "-q", "--no-header", "--tb=no", "--no-summary", "tests/corpus"]

@@ -171,6 +171,9 @@ def test_what_is_allowed_behaves_like_postgresql(
     seen = outcome(decision.text, connection)
     with direct.transaction(force_rollback=True):
         raw = direct.pgconn.exec_params(sql.encode(), [])
+        if direct.info.server_version < 180000 and raw.error_message:
+            assert seen.messages.startswith(newer_than(raw)), seen.messages
+            return
         assert raw.error_message == b""
         if raw.status == psycopg.pq.ExecStatus.COPY_OUT:
             assert "".join(str(row[0]) for row in seen.rows).replace("\n", "") == copied(direct).replace("\n", "")
@@ -184,6 +187,13 @@ def test_what_is_allowed_behaves_like_postgresql(
     assert seen.types == [raw.ftype(c) for c in range(raw.nfields)]
     if not VOLATILE.search(sql) and seen.names:
         assert compared(seen.rows) == compared(expected)
+
+
+def newer_than(raw: psycopg.pq.abc.PGresult) -> str:
+    """The SQLSTATE with which an older server refuses what came later: syntax, or a function that it does not have."""
+    sqlstate = (raw.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b"").decode()
+    assert sqlstate in {"42601", "42883"}, raw.error_message
+    return sqlstate
 
 
 def copied(direct: psycopg.Connection[Any]) -> str:

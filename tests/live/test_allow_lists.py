@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import conninfo, sql
+from tests.servers import versions
 
-from dbgate.database import binaries, embedded
+from dbgate.database import binaries
 from dbgate.gate.allow import functions
 from dbgate.gate.allow.functions import INFORMATION_SCHEMA, SPECIAL, TYPE_CALLS, verdict
 from dbgate.gate.allow.nodes import EXPRESSION_NODES
@@ -34,13 +35,16 @@ NEVER_MADE = (
 """Types of which only the server makes values."""
 
 
-@pytest.fixture(scope="module", params=sorted(binaries.VERSIONS))
+CHOSEN = os.environ.get("DBGATE_TEST_POSTGRES")
+
+
+@pytest.fixture(scope="module", params=[int(CHOSEN)] if CHOSEN else sorted(binaries.VERSIONS))
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
-    """A server of each embedded version, as its number and a superuser's DSN; shared by the run's workers."""
+    """A server of the chosen version, or of each in the wheel, as its number and a superuser's DSN."""
     version: int = request.param
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
     folder = Path(tempfile.gettempdir()) / f"dbgate-allow-{version}-{os.geteuid()}-{run}"
-    with embedded.start(folder, version=version, ephemeral=True) as running:
+    with versions.start(version, folder) as running:
         yield version, running.dsn
 
 
@@ -290,7 +294,7 @@ def test_psqls_own_queries_hold_nothing_that_is_refused(
 ) -> None:
     dsn = conninfo.make_conninfo(server[1], dbname=world.info.dbname)
     done = subprocess.run(
-        [binaries.psql(server[0]), "-X", "-E", "-A", "-t", dsn],
+        [binaries.psql(), "-X", "-E", "-A", "-t", dsn],
         input=PSQL,
         capture_output=True,
         text=True,

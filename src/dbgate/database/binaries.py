@@ -17,11 +17,20 @@ from dbgate.errors import UsageError
 VERSIONS = {16: "pginstall", 18: "pginstall18"}
 """PostgreSQL's major version → its folder in the package."""
 
+_added: dict[int, Path] = {}
+
 _INSTALL_HINT = "pip install 'dbgate[demo]' (Python 3.11 to 3.13)"
+
+
+def add_installation(version: int, folder: Path) -> None:
+    """Let `folder`, with `bin`, `lib` and `share`, be the PostgreSQL of a version that the package does not have."""
+    _added[version] = folder
 
 
 def installation(version: int) -> Path:
     """The folder with `bin`, `lib` and `share` of PostgreSQL `version`. Raises `UsageError` when there is none."""
+    if version in _added:
+        return _added[version]
     if version not in VERSIONS:
         known = ", ".join(map(str, sorted(VERSIONS)))
         raise UsageError(f"there is no embedded PostgreSQL {version}", hint=f"known: {known}")
@@ -76,7 +85,9 @@ def _copy(original: Path, new: Path) -> None:
     (new / "bin").mkdir(parents=True)
     for name in ("postgres", "initdb"):
         shutil.copy2(original / "bin" / name, new / "bin" / name)
-    shutil.copytree(original / "lib" / "postgresql", new / "lib" / "postgresql", ignore=shutil.ignore_patterns("pgxs"))
+    shutil.copytree(
+        original / "lib", new / "lib", symlinks=True, ignore=shutil.ignore_patterns("pgxs", "*.a", "pkgconfig")
+    )
     shutil.copytree(original / "share", new / "share")
 
 

@@ -29,6 +29,9 @@ _STATUS = {
     Pq.INERROR: TransactionStatus.FAILED,
 }
 _COUNT = "dbgate_count"
+_SYNTAX_ERROR = "42601"
+GRAMMAR = 170000
+"""The version whose grammar the gate reads: a syntax error of an older server's means syntax that is too new for it."""
 _BLOCK_LINES = 4096
 _MAX_NOTICES = 100
 _TYPE_NAMES = "SELECT oid, pg_catalog.format_type(oid, NULL) FROM pg_catalog.pg_type"
@@ -243,7 +246,11 @@ class Connection:
         if ends_connection(result) or not self._wire.is_open:
             self._wire.close()
             return lost(field(result, Field.SQLSTATE))
-        return statement_error(result, text, self._known_names(), english=self._english)
+        error = statement_error(result, text, self._known_names(), english=self._english)
+        version = self._wire.pgconn.server_version
+        if error.sqlstate == _SYNTAX_ERROR and version < GRAMMAR:
+            error.hint = f"the server is PostgreSQL {version // 10000}, which lacks the syntax of later versions"
+        return error
 
     def _notice(self, result: PGresult) -> None:
         from dbgate.database.failures import notice_text

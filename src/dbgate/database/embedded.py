@@ -181,7 +181,7 @@ def _initialize(directory: Path, account: Account | None, version: int) -> None:
             os.chown(first.name, account.uid, account.gid)
         command = [str(programs / "bin" / "initdb"), "-D", str(new), "-U", USER, f"--pwfile={first.name}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *locale, "--no-sync", "--no-instructions"]
-        command += ["--set=scram_iterations=1"]
+        command += ["--set=scram_iterations=1"] if version >= 16 else []
         done = subprocess.run(
             command,
             env=_environment(),
@@ -215,6 +215,8 @@ def _launch(directory: Path, account: Account | None, version: int) -> tuple[int
     (directory / "detached").unlink(missing_ok=True)
     programs = binaries.usable_installation(version, directory, account)
     settings = _SETTINGS + (_EPHEMERAL_SETTINGS if (directory / "ephemeral").exists() else ())
+    if version < 16:
+        settings = tuple(setting for setting in settings if not setting.startswith("scram_iterations"))
     for _ in range(5):
         command = [str(programs / "bin" / "postgres"), "-D", str(directory / "data"), "-p", str(_free_port())]
         for setting in settings:
