@@ -203,11 +203,16 @@ class MaskedColumn(msgspec.Struct, frozen=True):
     method: str
 
 
+Edits: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Replacements in a text, in order: the characters from a start to an end became so many others."""
+
+
 class Allow(msgspec.Struct, frozen=True):
-    """The statement runs as typed. `text` differs from the person's only by qualified names."""
+    """The statement runs as typed. `text` differs from the person's only by qualified names, put in by `edits`."""
 
     text: str
     rules: tuple[RuleRef, ...] = ()
+    edits: Edits = ()
 
 
 class Rewrite(msgspec.Struct, frozen=True):
@@ -215,7 +220,7 @@ class Rewrite(msgspec.Struct, frozen=True):
 
     `masked` are the labelled columns behind masks; `output` the names of result columns that carry one,
     by position (0-based); `predicates` the labelled columns that a condition, join, order or group met;
-    `filtered` the relations with a row filter.
+    `filtered` the relations with a row filter; `edits` what was replaced in the person's text.
     """
 
     text: str
@@ -225,6 +230,7 @@ class Rewrite(msgspec.Struct, frozen=True):
     predicates: tuple[ColumnName, ...] = ()
     filtered: tuple[Relation, ...] = ()
     lineage_known: bool = True
+    edits: Edits = ()
 
 
 class CountQuery(msgspec.Struct, frozen=True):

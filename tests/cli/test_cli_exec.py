@@ -191,6 +191,58 @@ def test_json_holds_one_object_per_statement(desk: Desk) -> None:
     assert (second["columns"], second["status"], third["status"]) == ([], "BEGIN", "ROLLBACK")
 
 
+def test_json_tells_why_a_statement_gave_nothing(desk: Desk) -> None:
+    script = "SELECT 1 AS n; DROP TABLE payroll.pay; SELECT nothing FROM payroll.pay; SELECT 1 / (n - 1) FROM generate_series(3, 1, -1) n"
+    done = desk.exec("--keep-going", "--format", "json", "-c", script)
+    first, denied, missing, broken = done.json
+    assert "error" not in first
+    assert (denied["status"], denied["rows"], denied["error"]["kind"]) == (None, [], "denied")
+    assert denied["error"]["rules"] == ["no-destruction"]
+    assert (missing["error"]["kind"], missing["error"]["code"]) == ("error", "42703")
+    assert missing["error"]["message"] == 'column "nothing" does not exist'
+    assert (broken["error"]["code"], broken["error"]["message"]) == ("22012", "division by zero")
+    [unread] = desk.exec("--format", "json", "-c", "SELECT 1 FORM t").json
+    assert (unread["status"], unread["error"]["code"]) == (None, "42601")
+
+
+@pytest.mark.parametrize(
+    ("sql", "at"),
+    [
+        ("SELECT ssn, nothing FROM payroll.employees", "nothing"),
+        ("SELECT id\n FROM payroll.employees e\n WHERE e.ssn = 'ü' AND nothing > 3", "nothing"),
+        ("SELECT nothing FROM employees", "employees"),
+        ("SELECT 'ü', e.id FROM payroll.employees", "e.id"),
+        ("UPDATE payroll.pay SET nothing = 1 WHERE id = 1 RETURNING *", "nothing"),
+        ("SELECT :a, :b, nothing FROM payroll.employees WHERE ssn = :a", "nothing"),
+        ("SELECT :a, :b, 1 FROM FROM x", "FROM x"),
+    ],
+)
+def test_errors_point_into_what_was_typed(desk: Desk, sql: str, at: str) -> None:
+    done = desk.exec("-c", sql, "-p", "a=some value", "-p", "b=2")
+    assert (done.code, done.out) == (1, "")
+    line, caret = [text for text in done.err.split("\n") if not text.startswith(("notice:", "error:", "hint:"))][:2]
+    label, _, shown = line.partition(": ")
+    number = sql[: sql.rindex(at)].count("\n")
+    assert (label, shown) == (f"LINE {number + 1}", sql.split("\n")[number])
+    assert caret.index("^") == line.rindex(at)
+
+
+def test_errors_of_masks_and_casts_show_no_value(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT id FROM payroll.employees WHERE ssn::int > 3")
+    assert done.code == 1
+    assert "6001" not in done.err
+    assert "123" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"), [("table", "--\n(9 rows)\n\n"), ("csv", "\n" * 9), ("ndjson", "{}\n" * 9)]
+)
+def test_rows_without_columns(desk: Desk, form: str, expected: str) -> None:
+    done = desk.exec("--format", form, "-c", "SELECT FROM payroll.employees")
+    assert (done.code, done.out) == (0, expected)
+    assert desk.records("statement.outcome")[0]["rows"] == 9
+
+
 @pytest.mark.parametrize("form", ["table", "csv", "json", "ndjson", "markdown"])
 def test_no_format_shows_what_is_masked(desk: Desk, form: str) -> None:
     done = desk.exec("--format", form, "-c", "SELECT * FROM payroll.employees ORDER BY id")

@@ -95,6 +95,13 @@ def test_empty_results_keep_their_columns(db: Connection) -> None:
     assert (result.status, result.affected) == ("SELECT 0", 0)
 
 
+def test_rows_without_columns_are_rows(db: Connection) -> None:
+    rows = db.run("SELECT FROM generate_series(1, 200)")
+    assert rows.columns == ()
+    assert sum(len(batch) for batch in rows.batches()) == 200
+    assert (rows.status, rows.affected) == ("SELECT 200", 200)
+
+
 def test_statements_without_rows_tell_what_they_did(db: Connection) -> None:
     done = [db.run(text) for text in ("CREATE TABLE kept (a int)", "INSERT INTO kept SELECT generate_series(1, 200)")]
     assert [(one.status, one.affected, one.columns) for one in done] == [

@@ -255,7 +255,7 @@ def test_a_text_that_is_no_sql_is_recorded_without_its_literals() -> None:
     assert first == 'syntax error at or near "employees"'
     assert line == "LINE 2: SELECT * FORM employees WHERE ssn = '123-45-6789' AND pin = 4711"
     assert caret.index("^") == line.index("FORM")
-    assert trace.finished == Finished(1, 1, "error")
+    assert trace.finished == Finished(1, 1, "error", {"sqlstate": "42601"})
 
 
 def test_the_gate_refusing_to_read_a_statement_is_an_error_on_record() -> None:
@@ -476,6 +476,11 @@ def test_an_error_points_into_the_text_only_when_that_text_was_sent() -> None:
     assert same.shown[-1][1] == "division by zero\nLINE 1: SELECT 1/0\n               ^"
     other = live(always(REWRITE), replies={Run: failed})
     assert other.shown[-1][1] == "division by zero"
+    spliced = live(always(replace(REWRITE, edits=((16, 25, 50),))), replies={Run: failed})
+    assert spliced.shown[-1][1] == "division by zero\nLINE 1: SELECT ssn FROM employees\n               ^"
+    within = replace(failed, error=StatementError("division by zero", sqlstate="22012", position=40))
+    masked = live(always(replace(REWRITE, edits=((16, 25, 50),))), replies={Run: within})
+    assert masked.shown[-1][1] == "division by zero"
 
 
 DRIFT = Failed(

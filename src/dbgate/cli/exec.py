@@ -146,8 +146,7 @@ def _execute(
     for script in scripts:
         for finished in driver.execute(script, values):
             first = first or finished.exit_code
-            if finished.detail.get("request"):
-                display.pending(str(finished.detail["request"]), str(finished.detail["status"]))
+            display.ended(finished)
             if isinstance(display.failure, BrokenPipeError):
                 return first or quiet_stdout()
             if display.failure is not None:

@@ -125,7 +125,9 @@ class StreamedRows:
                 raise
             self._copying = bool(lines)
             return [(bytes(line).removesuffix(b"\n").decode("utf-8", "backslashreplace"),) for line in lines]
-        return self._reader.read(self._next) if self._next and self.columns else []
+        if self._next is None:
+            return []
+        return self._reader.read(self._next) if self.columns else [()] * self._next.ntuples
 
     def close(self) -> None:
         """Throw the remaining rows away: by cancelling, but in a transaction, which that would abort, by reading on."""

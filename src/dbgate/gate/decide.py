@@ -15,8 +15,10 @@ import msgspec
 from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
+from dbgate.errors import StatementError
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.findings import labels_met
+from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
@@ -81,6 +83,10 @@ def judge(source: Source, context: Context) -> Judgement:
     """
     try:
         return _judge(source, context)
+    except StatementError as error:
+        if error.position:  # the tree counts bytes
+            error.position = Offsets(source.text).to_chars(error.position - 1) + 1
+        raise
     except RecursionError:
         return _unexamined(source, "the statement nests too deeply", "write it flatter")
 
@@ -191,7 +197,7 @@ def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
     decision = inner.decision
     if isinstance(decision, Allow | Rewrite):
         if decision.text == prepared.text:
-            decision = replace(decision, text=source.text)
+            decision = replace(decision, text=source.text, edits=())
         else:
             decision = Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
     elif not isinstance(decision, Deny):

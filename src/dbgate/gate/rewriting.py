@@ -7,7 +7,7 @@ from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote, strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.scope import Label
-from dbgate.gate.splice import Refusal, RewriteError
+from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices
 from dbgate.gate.statement import Examined
 from dbgate.gate.substitute import Substitution
 from dbgate.gate.syntax import Source, parse_one
@@ -28,7 +28,7 @@ def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow
     masked = _masked(found.outputs | found.predicates | found.write_reads | found.cte_reads)
     output = tuple(i for i, c in enumerate(found.columns or ()) if any(x.hidden for x in c.labels))
     if not result.shielded and not result.filtered and not masked:
-        return Allow(result.text)
+        return Allow(result.text, edits=result.edits)
     return Rewrite(
         text=result.text,
         masked=masked,
@@ -36,6 +36,7 @@ def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow
         predicates=tuple(sorted({x.column for x in found.predicates if x.hidden})),
         filtered=tuple(dict.fromkeys(result.filtered)),
         lineage_known=found.columns is not None,
+        edits=result.edits,
     )
 
 
@@ -72,8 +73,9 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         raise RewriteError("the table of COPY could not be found in the text") from None
     end = tokens.name_end(first)
     if not protection.shields(relation):
-        name = tokens.list[first].start, tokens.list[end - 1].end
-        return Allow(source.text[: name[0]] + qualified(relation.schema, relation.name) + source.text[name[1] :])
+        edit = Edit(tokens.list[first].start, tokens.list[end - 1].end, qualified(relation.schema, relation.name))
+        splices = Splices([edit])
+        return Allow(splices.apply(source.text), edits=splices.places())
     if end < len(tokens.list) and tokens.list[end].text == "(":
         end = tokens.matching(end) + 1
     if relation.kind not in "rpf":
@@ -82,13 +84,14 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
     only = "ONLY " if relation.kind == "r" else ""  # COPY leaves out the rows of inheriting tables
     made_of = protection.source(relation, only=only, columns=names)
     query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({made_of}) AS copied"
-    start, stop = tokens.list[first].start, tokens.list[end - 1].end
-    text = f"{source.text[:start]}({query}){source.text[stop:]}"
+    splices = Splices([Edit(tokens.list[first].start, tokens.list[end - 1].end, f"({query})")])
+    text = splices.apply(source.text)
     made = parse_one(text).get("CopyStmt", {})
     same = {k: v for k, v in made.items() if k not in {"query", "options"}}
     if same or made.get("is_program") or made.get("filename"):
         raise RewriteError("COPY could not be rewritten")
     hidden = _masked(examined.found.outputs)
-    filtered = (Relation(relation.schema, relation.name, relation.oid, relation.kind),)
+    filtered: tuple[Relation, ...] = (Relation(relation.schema, relation.name, relation.oid, relation.kind),)
     output = tuple(i for i, c in enumerate(examined.found.columns or ()) if any(x.hidden for x in c.labels))
-    return Rewrite(text, masked=hidden, output=output, filtered=filtered if protection.filters(relation) else ())
+    filtered = filtered if protection.filters(relation) else ()
+    return Rewrite(text, masked=hidden, output=output, filtered=filtered, edits=splices.places())

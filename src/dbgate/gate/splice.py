@@ -13,7 +13,7 @@ import msgspec
 
 from dbgate.errors import StatementError
 from dbgate.gate.syntax import parse_one
-from dbgate.model import Tree
+from dbgate.model import Edits, Tree
 
 _POSITIONS = frozenset({"location", "stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start"})
 
@@ -56,6 +56,10 @@ class Splices(msgspec.Struct):
             pieces += [text[position : edit.start], edit.text]
             position = edit.end
         return "".join(pieces) + text[position:]
+
+    def places(self) -> Edits:
+        """What `apply` replaces, in order."""
+        return tuple((e.start, e.end, len(e.text)) for e in sorted(self.edits, key=lambda e: (e.start, e.end)))
 
     def prove(self, tree: Tree, rewritten: str) -> Tree:
         """Parse the rewritten text and return its tree. Raises `RewriteError` unless it is what was intended."""

@@ -22,7 +22,7 @@ from dbgate.gate.returning import ColumnSplices
 from dbgate.gate.scope import Entry
 from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices
 from dbgate.gate.syntax import parse_one
-from dbgate.model import Relation, Tree
+from dbgate.model import Edits, Relation, Tree
 
 _MAX_VIEW_DEPTH = 30
 
@@ -33,6 +33,7 @@ class Substituted(msgspec.Struct):
     text: str
     shielded: list[CatalogRelation] = msgspec.field(default_factory=list)
     filtered: list[Relation] = msgspec.field(default_factory=list)
+    edits: Edits = ()
 
 
 class Substitution(ColumnSplices, Clauses):
@@ -69,6 +70,7 @@ class Substitution(ColumnSplices, Clauses):
         if self.splices.edits:
             self.result.text = self.splices.apply(self.text)
             self.splices.prove(self.tree, self.result.text)
+            self.result.edits = self.splices.places()
         return self.result
 
     # -- relations -------------------------------------------------------------------------------------------

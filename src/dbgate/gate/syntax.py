@@ -14,7 +14,8 @@ import pgparse
 
 from dbgate.errors import StatementError
 from dbgate.gate.lexer import Offsets, bind_names, tokens, unbound_names
-from dbgate.model import Tree
+from dbgate.gate.positions import parameter_edits, typed_position
+from dbgate.model import Edits, Tree
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 SYNTAX_ERROR = "42601"
@@ -27,12 +28,15 @@ class Source(msgspec.Struct, frozen=True):
     `text` is the statement without surrounding white space and semicolon, with `:name` placeholders
     replaced by `$n`; `parameters` are their values in the order of n. `tree` is the body of the raw parse
     tree with byte locations into `text`; `offset` is where the statement began in the script, in characters.
+    `typed` is the text with its `:name` placeholders, which `edits` replaced; empty where there were none.
     """
 
     text: str
     tree: Tree
     offset: int = 0
     parameters: tuple[str | None, ...] = ()
+    typed: str = ""
+    edits: Edits = ()
 
 
 def split(script: str, values: Mapping[str, str | None] | None = None) -> list[Source]:
@@ -42,23 +46,26 @@ def split(script: str, values: Mapping[str, str | None] | None = None) -> list[S
     """
     _check_text(script)
     bound, names = bind_names(script, values or {})
-    statements = _parse(bound, script)
+    edits = parameter_edits(script, names) if names else ()
+    statements = _parse(bound, edits)
     offsets = Offsets(bound)
     result = []
     for raw in statements:
         text, offset = _cut(bound, raw, offsets)
-        parameters: tuple[str | None, ...] = ()
         if names:
+            typed = script[typed_position(offset + 1, edits) - 1 : typed_position(offset + len(text) + 1, edits) - 1]
             text, used = _renumber(text, names)
             parameters = tuple((values or {})[name] for name in used)
-        reusable = not names and offset == 0 and not raw.get("stmt_location")
-        result.append(Source(text, raw["stmt"] if reusable else parse_one(text), offset, parameters))
+            result.append(Source(text, parse_one(text), offset, parameters, typed, parameter_edits(typed, names)))
+            continue
+        reusable = offset == 0 and not raw.get("stmt_location")
+        result.append(Source(text, raw["stmt"] if reusable else parse_one(text), offset))
     return result
 
 
 def parse_one(text: str) -> Tree:
     """Parse a text that has to hold exactly one statement and return its tree."""
-    statements = _parse(text, text)
+    statements = _parse(text)
     if len(statements) != 1:
         raise StatementError("more than one statement where one was expected", sqlstate=SYNTAX_ERROR)
     stmt: Tree = statements[0]["stmt"]
@@ -82,11 +89,11 @@ def _check_text(text: str) -> None:
         )
 
 
-def _parse(text: str, typed: str) -> list[dict[str, Any]]:
+def _parse(text: str, edits: Edits = ()) -> list[dict[str, Any]]:
     try:
         result: list[dict[str, Any]] = pgparse.parse(text)
     except pgparse.PGQueryError as error:
-        raise _syntax_error(error, text, typed) from None
+        raise _syntax_error(error, text, edits) from None
     except RecursionError:
         raise StatementError(
             "the statement nests too deeply", sqlstate=TOO_COMPLEX, hint="use IN lists or VALUES for long chains"
@@ -94,7 +101,7 @@ def _parse(text: str, typed: str) -> list[dict[str, Any]]:
     return [raw for raw in result if raw.get("stmt")]
 
 
-def _syntax_error(error: pgparse.PGQueryError, text: str, typed: str) -> StatementError:
+def _syntax_error(error: pgparse.PGQueryError, text: str, edits: Edits) -> StatementError:
     position = int(error.position or 0)
     if position > 0 and not text.isascii():
         position = min(position, len(text) + 1)
@@ -103,7 +110,7 @@ def _syntax_error(error: pgparse.PGQueryError, text: str, typed: str) -> Stateme
     if missing:
         hint = f"give a value: -p {missing[0]}=…"
     return StatementError(
-        str(error.message), sqlstate=SYNTAX_ERROR, position=position if text == typed else 0, hint=hint
+        str(error.message), sqlstate=SYNTAX_ERROR, position=typed_position(position, edits), hint=hint
     )
 
 

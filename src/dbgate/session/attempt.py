@@ -32,7 +32,7 @@ from dbgate.session.effects import (
     Show,
 )
 from dbgate.session.masking import hidden_values, hide
-from dbgate.session.messages import compared_on_masks, with_place
+from dbgate.session.messages import compared_on_masks, in_statement
 from dbgate.session.records import Terms, decision_word, intent_fields, outcome_fields
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class Attempt(msgspec.Struct, frozen=True):
                 changed = yield Refresh()
                 if changed and self.may_repeat and self.grant is None and self.run.text != self.source.text:
                     return None
-            if self.run.text == self.source.text:
-                text = with_place(error, self.source.text)
+            if self.run.edits or self.run.text == self.source.text:
+                text = in_statement(error, self.source, self.run.edits)
         yield Show("error", text, error.hint)
         detail = {"status": failed.outcome.status, "sqlstate": failed.outcome.sqlstate}
         lost = error.message if failed.outcome.status == "unknown" else ""

@@ -57,7 +57,7 @@ from dbgate.session.effects import (
     Show,
 )
 from dbgate.session.masking import hidden_values, hide, redact, redact_message
-from dbgate.session.messages import denial, with_place
+from dbgate.session.messages import denial, in_statement, with_place
 from dbgate.session.records import (
     Terms,
     decision_word,
@@ -86,8 +86,8 @@ def unreadable_life(error: StatementError, script: str, number: int, terms: Term
         yield Record("statement.intent", {**fields, "sqlstate": error.sqlstate})
     except AuditUnavailable as failure:
         return (yield from unrecorded(number, failure))
-    yield Show("error", with_place(error, script), error.hint)
-    return Finished(number, error.exit_code, "error")
+    yield Show("error", with_place(error.message, error.position, script), error.hint)
+    return Finished(number, error.exit_code, "error", {"sqlstate": error.sqlstate})
 
 
 def statement_life(
@@ -162,6 +162,9 @@ class _Statement(msgspec.Struct, frozen=True):
         yield Record("statement.intent", unread_fields(self.number, text, said, self.terms))
         fields: dict[str, Json] = {"id": self.number, "level": "error", "text": said, "hint": error.hint}
         yield Record("notice", fields, durable=False)
+        if isinstance(error, StatementError):
+            yield Show("error", in_statement(error, self.source), error.hint)
+            return Finished(self.number, error.exit_code, "error", {"sqlstate": error.sqlstate})
         yield Show("error", error.message, error.hint)
         return Finished(self.number, error.exit_code, "error", closes=closing(error))
 

@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from dbgate.errors import StatementError
-from dbgate.model import ColumnName, RuleRef
+from dbgate.gate.positions import typed_position
+from dbgate.model import ColumnName, Edits, RuleRef
+
+if TYPE_CHECKING:
+    from dbgate.gate.syntax import Source
 
 _WIDTH = 120
 
 
-def with_place(error: StatementError, text: str) -> str:
-    """The message of `error`, followed by the line of `text` it points at and a caret beneath.
+def in_statement(error: StatementError, source: Source, edits: Edits = ()) -> str:
+    """The message of `error`, with its place in the statement as it was typed.
+
+    `edits` led from the statement to what was sent; a place within them, a mask for one, is not shown.
+    """
+    position = typed_position(error.position, edits)
+    if source.typed:
+        return with_place(error.message, typed_position(position, source.edits), source.typed)
+    return with_place(error.message, position, source.text)
+
+
+def with_place(message: str, position: int, text: str) -> str:
+    """The message, followed by the line of `text` that a 1-based position points at, and a caret beneath.
 
     The first line is the message alone; without a position it is the only one.
     """
-    if not 1 <= error.position <= len(text) + 1:
-        return error.message
-    before = text[: error.position - 1]
+    if not 1 <= position <= len(text) + 1:
+        return message
+    before = text[: position - 1]
     start = before.rfind("\n") + 1
-    end = text.find("\n", error.position - 1)
+    end = text.find("\n", position - 1)
     line = text[start : len(text) if end < 0 else end].replace("\t", " ").rstrip("\r")
     column = len(before) - start
     label = f"LINE {before.count(chr(10)) + 1}: "
     if len(line) > _WIDTH:
         cut = max(0, min(column - _WIDTH // 2, len(line) - _WIDTH))
         line, column = line[cut : cut + _WIDTH], column - cut
-    return f"{error.message}\n{label}{line}\n{' ' * (len(label) + column)}^"
+    return f"{message}\n{label}{line}\n{' ' * (len(label) + column)}^"
 
 
 def denial(reason: str, rules: Sequence[RuleRef]) -> str:

@@ -120,7 +120,11 @@ class Runner(msgspec.Struct, frozen=True):
         if not columns:
             return None
         text = display.copy_text(run.text, columns, max_rows=run.max_rows)
-        return display.copied(columns, database.copy_out(text), max_rows=run.max_rows, max_bytes=run.max_bytes)
+        try:
+            return display.copied(columns, database.copy_out(text), max_rows=run.max_rows, max_bytes=run.max_bytes)
+        except StatementError as error:
+            error.position = 0  # it counts from the beginning of the COPY
+            raise
 
     def _wrapped(self, run: Run) -> Outcome:
         """Run in a transaction, or in a savepoint of the person's own, and roll back what exceeds the grant.

@@ -11,6 +11,7 @@ from dbgate.doors.exec import ExecDisplay, Output, OutputFile
 from dbgate.doors.formats import Batch, open_writer
 from dbgate.errors import StatementError, UsageError
 from dbgate.model import Column
+from dbgate.session.effects import Finished
 
 
 class Result:
@@ -102,21 +103,52 @@ def test_an_error_in_the_middle_passes_and_the_json_stays_valid() -> None:
     display, out, _ = make("json")
     with pytest.raises(StatementError):
         display.result(Result(ROWS, StatementError("division by zero")), statement_id=1, masked=())
-    display.pending("r1", "pending")
+    display.message("error", "division by zero\nLINE 1: SELECT", "")
+    display.ended(Finished(1, 1, "allow", {"status": "error", "sqlstate": "22012"}))
+    display.message("notice", "approval pending: request r1", "wait")
+    display.ended(Finished(2, 4, "approve", {"request": "r1", "status": "pending"}))
     display.finish()
     first, second = json.loads(out.getvalue())
     assert (first["status"], len(first["rows"])) == ("error", 2)
-    assert second == {"request": "r1", "status": "pending"}
+    assert first["error"] == {"kind": "error", "code": "22012", "message": "division by zero"}
+    assert (second["status"], second["request"], second["rows"]) == ("pending", "r1", [])
+    assert second["error"]["kind"] == "pending"
+
+
+def test_json_has_an_object_for_every_statement_that_did_not_run() -> None:
+    display, out, _ = make("json")
+    display.result(Result(ROWS), statement_id=1, masked=())
+    display.ended(Finished(1, 0, "allow", {"status": "SELECT 2"}))
+    display.message("denied", "rule none (p.yaml:3): no \x1b[2J", "ask")
+    display.ended(Finished(2, 3, "deny", {"rules": ["none"]}))
+    display.finish()
+    first, second = json.loads(out.getvalue())
+    assert "error" not in first
+    assert second == {
+        "columns": [],
+        "rows": [],
+        "row_count": 0,
+        "masked": [],
+        "status": None,
+        "error": {
+            "kind": "denied",
+            "code": None,
+            "message": "rule none (p.yaml:3): no \x1b[2J",
+            "hint": "ask",
+            "rules": ["none"],
+        },
+    }
+    assert b"\x1b" not in out.getvalue()
 
 
 def test_a_pending_request_alone_is_a_whole_document() -> None:
     display, out, _ = make("json")
-    display.pending('r"1', "pending")
+    display.ended(Finished(1, 4, "approve", {"request": 'r"1', "status": "pending"}))
     display.result(Result(ROWS), statement_id=1, masked=())
     display.finish()
-    assert [next(iter(entry)) for entry in json.loads(out.getvalue())] == ["request", "columns"]
+    assert [entry.get("request") for entry in json.loads(out.getvalue())] == ['r"1', None]
     display, out, _ = make("csv")
-    display.pending("r1", "pending")
+    display.ended(Finished(1, 4, "approve", {"request": "r1", "status": "pending"}))
     display.finish()
     assert out.getvalue() == b""
 

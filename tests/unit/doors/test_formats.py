@@ -385,6 +385,29 @@ def test_write_result_of_a_statement_without_rows() -> None:
     assert '"row_count": 7' in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("format_name", "expected"),
+    [
+        ("table", "--\n(2 rows)\n\n"),
+        ("csv", "\n\n"),
+        (
+            "json",
+            '[{"columns": [], "rows": [\n [],\n []\n], "row_count": 2, "masked": [], "status": "SELECT 2"}]\n',
+        ),
+        ("ndjson", "{}\n{}\n"),
+        ("markdown", "(2 rows)\n"),
+    ],
+)
+def test_rows_without_columns_are_counted(format_name: str, expected: str) -> None:
+    stream = io.StringIO()
+    writer = open_writer(format_name, stream)
+    outcome = write_result(FakeRows((), [[(), ()]], "SELECT 2"), writer, [])
+    writer.close()
+    assert (outcome.rows, outcome.size_bytes) == (2, 6)
+    assert outcome.digest
+    assert stream.getvalue() == expected
+
+
 def test_write_result_finishes_the_document_when_the_statement_breaks_off() -> None:
     stream = io.StringIO()
     writer = open_writer("json", stream)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from dbgate.errors import StatementError
 from dbgate.model import RuleRef
 from dbgate.session.masking import redact, redact_message
 from dbgate.session.messages import denial, with_place
@@ -49,7 +48,7 @@ def test_a_parser_message_is_recorded_without_the_text_it_quotes() -> None:
 
 def test_the_caret_stands_under_the_place() -> None:
     text = "SELECT 1,\n\t2 FORM t\nWHERE x"
-    shown = with_place(StatementError("syntax error", position=text.index("FORM") + 1), text).split("\n")
+    shown = with_place("syntax error", text.index("FORM") + 1, text).split("\n")
     assert shown[0] == "syntax error"
     assert shown[1] == "LINE 2:  2 FORM t"
     assert shown[2].index("^") == shown[1].index("FORM")
@@ -57,18 +56,18 @@ def test_the_caret_stands_under_the_place() -> None:
 
 def test_a_long_line_is_cut_around_the_place() -> None:
     text = "SELECT " + "a, " * 500 + "FORM" + ", b" * 500
-    shown = with_place(StatementError("syntax error", position=text.index("FORM") + 1), text).split("\n")
+    shown = with_place("syntax error", text.index("FORM") + 1, text).split("\n")
     assert len(shown[1]) < 140
     assert shown[2].index("^") == shown[1].index("FORM")
 
 
 @pytest.mark.parametrize("position", [0, -1, 99])
 def test_an_unknown_place_is_not_shown(position: int) -> None:
-    assert with_place(StatementError("syntax error", position=position), "SELECT") == "syntax error"
+    assert with_place("syntax error", position, "SELECT") == "syntax error"
 
 
 def test_the_end_of_the_text_is_a_place() -> None:
-    shown = with_place(StatementError("syntax error at end of input", position=7), "SELECT").split("\n")
+    shown = with_place("syntax error at end of input", 7, "SELECT").split("\n")
     assert shown[1:] == ["LINE 1: SELECT", "              ^"]
 
 

@@ -12,7 +12,9 @@ from dbgate.doors.formats import Sink, Writer, write_result
 from dbgate.doors.formats.message import message_lines
 from dbgate.doors.formats.style import Style
 from dbgate.doors.formats.wanted import RowsWhileWanted
-from dbgate.model import Column, Outcome
+from dbgate.errors import EXIT_APPROVAL, EXIT_DENIED, EXIT_OK
+from dbgate.model import Column, Json, Outcome
+from dbgate.session.effects import Finished
 from dbgate.session.ports import RequestState, Rows
 
 
@@ -42,6 +44,7 @@ class ExecDisplay:
         self._messages = messages
         self._style = Style(color)
         self._waited_for = ""
+        self._said = ("", "")
 
     @property
     def failure(self) -> OSError | None:
@@ -73,6 +76,7 @@ class ExecDisplay:
 
     def message(self, level: str, text: str, hint: str = "") -> None:
         """Write a message; further lines of its text (a place in the statement) stand as they are."""
+        self._said = (text.split("\n", 1)[0], hint)
         self._say(message_lines(level, text, hint, self._style))
 
     def waiting(self, state: RequestState, *, left_s: float | None) -> None:
@@ -86,12 +90,24 @@ class ExecDisplay:
         hint = f"a reviewer may run: dbgate requests approve {state.id}" if is_first else ""
         self.message("notice", f"waiting for approval of request {state.id}{left}: {state.summary}", hint)
 
-    def pending(self, request: str, status: str) -> None:
-        """Give programs the id of a request that was not granted: in JSON, an object in the statement's place."""
+    def ended(self, finished: Finished) -> None:
+        """Give programs the end of a statement without a result: in JSON, an object in its place, with the last message."""
         from dbgate.doors.formats.json import JsonWriter
 
-        if isinstance(self._writer, JsonWriter):
-            self._writer.entry({"request": request, "status": status})
+        (text, hint), self._said = self._said, ("", "")
+        if finished.exit_code == EXIT_OK or "dry_run" in finished.detail or not isinstance(self._writer, JsonWriter):
+            return
+        detail = finished.detail
+        kind = {EXIT_DENIED: "denied", EXIT_APPROVAL: "denied"}.get(finished.exit_code, "error")
+        if detail.get("status") == "pending":
+            kind = "pending"
+        error: dict[str, Json] = {"kind": kind, "code": detail.get("sqlstate") or None, "message": text}
+        if hint:
+            error["hint"] = hint
+        if detail.get("rules"):
+            error["rules"] = detail["rules"]
+        request = str(detail.get("request") or "")
+        self._writer.failure(error, status=str(detail["status"]) if request else None, request=request)
 
     def output(self) -> tuple[str, bool]:
         """What was written since the last call, and whether there was more."""

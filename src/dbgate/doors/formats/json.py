@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from json import JSONEncoder
 from json.encoder import encode_basestring as _quoted
 from typing import TypeAlias
 
 from dbgate.doors.formats.interface import Batch
 from dbgate.doors.formats.kinds import JSON, NUMBERS, base
 from dbgate.doors.formats.sink import Sink
-from dbgate.model import Column
+from dbgate.model import Column, Json
 
 Cells: TypeAlias = tuple[str | None, ...]
 Encoder: TypeAlias = Callable[[Cells], Iterable[str]]
 
+_dumps = JSONEncoder(ensure_ascii=False).encode
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _ONE_NUMBER = re.compile(_NUMBER)
 _NUMBERS = re.compile(f"{_NUMBER}(?:\\0{_NUMBER})*")
@@ -33,9 +35,11 @@ class JsonWriter:
         self._opened = False
         self._encoders: list[Encoder] = []
         self._first = True
+        self._broken = False
 
     def begin(self, columns: Sequence[Column], masked: Sequence[int]) -> None:
         """Open the statement's object and its rows."""
+        self._settle()
         self._encoders = [encoder(column.type) for column in columns]
         self._first = True
         listed = ", ".join(f'{{"name": {string(c.name)}, "type": {string(c.type)}}}' for c in columns)
@@ -54,19 +58,33 @@ class JsonWriter:
         self._sink.write(opening + "],\n [".join(lines) + "]")
 
     def end(self, status: str, row_count: int, masked_names: Sequence[str]) -> None:
-        """Close the rows and the object."""
+        """Close the rows and the object; one that broke off stays open for its error."""
         names = ", ".join(map(string, masked_names))
         rows_end = "]" if self._first else "\n]"
-        self._sink.write(f'{rows_end}, "row_count": {row_count}, "masked": [{names}], "status": {string(status)}}}')
+        self._sink.write(f'{rows_end}, "row_count": {row_count}, "masked": [{names}], "status": {string(status)}')
+        self._broken = status == "error"
+        if not self._broken:
+            self._sink.write("}")
 
-    def entry(self, fields: Mapping[str, str]) -> None:
-        """Write an object that is no result, for a statement that did not run."""
-        inner = ", ".join(f"{string(name)}: {string(value)}" for name, value in fields.items())
-        self._sink.write((",\n" if self._opened else "[") + "{" + inner + "}")
-        self._opened = True
+    def failure(self, error: Mapping[str, Json], *, status: str | None = None, request: str = "") -> None:
+        """Write the object of a statement that gave no result, or add `error` to the result that broke off."""
+        if not self._broken:
+            self.begin((), ())
+            asked = f', "request": {string(request)}' if request else ""
+            told = string(status) if status else "null"
+            self._sink.write(f'], "row_count": 0, "masked": [], "status": {told}{asked}')
+            self._broken = True
+        self._sink.write(f', "error": {_escaped(_dumps(error))}')
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._broken:
+            self._sink.write("}")
+            self._broken = False
 
     def close(self) -> None:
         """Close the array."""
+        self._settle()
         self._sink.write("]\n" if self._opened else "[]\n")
         self._sink.flush()
 

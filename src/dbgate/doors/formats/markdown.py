@@ -42,10 +42,12 @@ class MarkdownWriter:
         self._sink = sink
         self._columns: Sequence[Column] = ()
         self._results = 0
+        self._bare_rows = 0
 
     def begin(self, columns: Sequence[Column], masked: Sequence[int]) -> None:
         """Write the header."""
         self._columns = columns
+        self._bare_rows = 0
         if self._results:
             self._sink.write("\n")
         self._results += 1
@@ -55,13 +57,17 @@ class MarkdownWriter:
 
     def rows(self, batch: Batch) -> None:
         """Write one line a row."""
+        if not self._columns:
+            self._bare_rows += len(batch)
+            return
         lines = [_line([NULL if cell is None else literal(cell) for cell in row]) for row in batch]
         self._sink.write("".join(lines))
 
     def end(self, status: str, row_count: int, masked_names: Sequence[str]) -> None:
         """Name the masked columns, or tell the status where there is no table."""
         if not self._columns:
-            self._sink.write(literal(status) + "\n")
+            rows = f"({row_count} row{'' if row_count == 1 else 's'})"
+            self._sink.write((rows if self._bare_rows else literal(status)) + "\n")
         if masked_names:
             self._sink.write(f"\nmasked: {', '.join(map(literal, masked_names))}\n")
 

@@ -18,7 +18,7 @@ def write_result(rows: Rows, writer: Writer, masked: Sequence[int], *, names: Se
     after the result was ended with the status `error`.
 
     The outcome's `digest` is `sha256:` over the rows as compact JSON arrays, one a line, UTF-8; `size_bytes` is the
-    length of these lines; without columns both stay empty.
+    length of these lines; without columns and rows both stay empty.
     """
     columns = rows.columns
     writer.begin(columns, masked)
@@ -29,9 +29,9 @@ def write_result(rows: Rows, writer: Writer, masked: Sequence[int], *, names: Se
     except DbgateError:
         writer.end("error", meter.rows, names if names is not None else masked_names(columns, masked))
         raise
-    count = meter.rows if columns else rows.affected
+    count = meter.rows if columns or meter.rows else rows.affected
     writer.end(rows.status, count, names if names is not None else masked_names(columns, masked))
-    digest = f"sha256:{meter.hash.hexdigest()}" if columns else ""
+    digest = f"sha256:{meter.hash.hexdigest()}" if columns or meter.rows else ""
     return Outcome(rows.status, rows=count, size_bytes=meter.size_bytes, digest=digest)
 
 

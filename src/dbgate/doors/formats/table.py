@@ -70,6 +70,7 @@ class TableWriter:
     def rows(self, batch: Batch) -> None:
         """Take rows: the first 1,000 are held back for the widths."""
         if not self._columns:
+            self._shown_rows += len(batch)
             return
         if self._max_cell is not None:
             batch = self._clipped(batch)
@@ -98,7 +99,8 @@ class TableWriter:
         if failed and not self._waiting and self._layout is None:
             return
         if not self._columns:
-            self._sink.write(f"{printable(status)}\n" if status else "")
+            bare = f"--\n({_rows(row_count)})\n\n" if self._shown_rows and not failed else ""
+            self._sink.write(bare or (f"{printable(status)}\n" if status else ""))
             return
         if self._layout is None:
             self._begin_table()
@@ -214,7 +216,7 @@ class TableWriter:
 
     def _footer(self, status: str, row_count: int, masked_names: Sequence[str], *, failed: bool) -> None:
         faint = self._style.faint
-        rows = f"{row_count} row{'' if row_count == 1 else 's'}{' before the error' if failed else ''}"
+        rows = f"{_rows(row_count)}{' before the error' if failed else ''}"
         hint = "; long values are cut, \\x shows them whole" if self._was_cut else ""
         if self._was_clipped:
             hint = f"; values are cut after {MAX_SHOWN_CHARS:,} characters, dbgate exec writes them whole"
@@ -224,3 +226,7 @@ class TableWriter:
         if not failed and status.partition(" ")[0] not in QUIET_STATUS:
             lines.append(printable(status))
         self._sink.write("\n".join(lines) + "\n\n")
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'' if count == 1 else 's'}"
