@@ -161,7 +161,16 @@ def test_durations_have_units_and_are_above_zero(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("64MiB", 64 << 20), ("1 GiB", 1 << 30), ("500kB", 500_000), ("1B", 1), ("1048576", 1 << 20)]
+    ("text", "size"),
+    [
+        ("64MiB", 64 << 20),
+        ("1 GiB", 1 << 30),
+        ("500kB", 500_000),
+        ("2KiB", 2048),
+        ("2KB", 2000),
+        ("1B", 1),
+        ("1048576", 1 << 20),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert value(text).size() == size
