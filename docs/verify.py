@@ -1,0 +1,199 @@
+"""A second verifier of dbgate's transcripts, written from transcript.md alone; it shares no code with dbgate.
+
+verify.py COPIED-BUCKET KEYID.pub … [CHECKPOINT …] prints three verdicts with their first faults, and exits 0 when all hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from base64 import b64decode, b64encode
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+OBJECT = re.compile(r"(?:\d{5}\.jsonl|torn-\d{5}\.bin)\.zst")
+SEALED = re.compile(rb'(.*"seal":\{"key":"([0-9a-f]{32})"),"signature":"([0-9a-f]{128})"\}\}')
+TILE = re.compile(r"tile/(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?")
+Found = dict[str, Any]
+
+
+def need(holds: object, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_key(pem: bytes) -> tuple[str, Ed25519PublicKey]:
+    raw = b64decode(pem.split(b"\n")[1])[-32:]
+    spki = b64encode(bytes.fromhex("302a300506032b6570032100") + raw)
+    need(pem == b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % spki, "not an Ed25519 key in PEM")
+    return sha256(raw)[:32], Ed25519PublicKey.from_public_bytes(raw)
+
+
+def root(row: list[bytes]) -> bytes:
+    """The Merkle Tree Hash over leaf hashes (RFC 6962)."""
+    if len(row) < 2:
+        return row[0] if row else hashlib.sha256(b"").digest()
+    split = 1 << (len(row) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + root(row[:split]) + root(row[split:])).digest()
+
+
+def read_checkpoint(note: bytes, keys: Found) -> tuple[str, int, bytes]:
+    """Origin, size and root of a signed note that one of `keys` signed; raises at a fault."""
+    text, _, signatures = note.decode().rpartition("\n\n")
+    origin, size, head = text.split("\n")
+    need(signatures.endswith("\n") and origin and re.fullmatch(r"0|[1-9][0-9]*", size), "a malformed checkpoint")
+    for line in signatures[:-1].split("\n"):
+        dash, name, code = line.split(" ")
+        tagged, hashed = b64decode(code), b64decode(head)
+        need(
+            (dash, b64encode(tagged), b64encode(hashed)) == ("\u2014", code.encode(), head.encode()), "a malformed line"
+        )
+        for key in keys.values():
+            hint = hashlib.sha256(name.encode() + b"\n\x01" + key.public_bytes_raw()).digest()[:4]
+            if name == origin and tagged[:4] == hint:
+                key.verify(tagged[4:], text.encode() + b"\n")
+                return origin, int(size), hashed
+    raise ValueError("no trusted key signed the checkpoint")
+
+
+def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> Found:
+    """What the log says of each session: `start`, `end`, `records`, `objects`, `time`; raises at a fault."""
+    named, size, head = read_checkpoint((place / "checkpoint").read_bytes(), keys)
+    need(named == origin, "the checkpoint of another log")
+    tiles, entries, known = {}, [], Found()
+    for file in (path for path in (place / "tile").rglob("*") if path.is_file()):
+        level, index, width = TILE.fullmatch(file.relative_to(place).as_posix()).groups()  # type: ignore[union-attr]
+        tiles[level, int(re.sub("[x/]", "", index)) * 256, int(width or 256)] = file.read_bytes()
+    bundles = b"".join(tiles["entries", at, min(256, size - at)] for at in range(0, size, 256))
+    while bundles:
+        end = 2 + int.from_bytes(bundles[:2], "big")
+        entries.append(bundles[2:end])
+        bundles = bundles[end:]
+    leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
+    need(len(entries) == size and root(leaves) == head, "the entries do not hash to the signed root")
+    for other, length, earlier in seen:
+        need(other != origin or (length <= size and root(leaves[:length]) == earlier), "rolled back or forked")
+    rows = {"entries": [len(entry).to_bytes(2, "big") + entry for entry in entries], "0": leaves}
+    while len(row := rows[str(len(rows) - 2)]) >= 256:
+        rows[str(len(rows) - 1)] = [root(row[at : at + 256]) for at in range(0, len(row) - 255, 256)]
+    for (level, at, width), held in tiles.items():
+        row = rows.get(level, [])[at : at + width]
+        need(len(row) < width or held == b"".join(row), f"tile {level} {at} does not hold what the entries hash to")
+    due = {(level, at, min(256, len(row) - at)) for level, row in rows.items() for at in range(0, len(row), 256)}
+    need(due <= tiles.keys(), "a tile is missing")
+    for said in map(json.loads, entries):
+        need(ULID.fullmatch(said["session"]), "a leaf without a session")
+        facts = known.setdefault(said["session"], {"objects": {}})
+        if said["kind"] == "session.ship":
+            new = {name: (length, digest) for name, length, digest in said["objects"]}
+            need(facts["objects"] | new == new | facts["objects"], "leaves that contradict")
+            facts["objects"] |= new
+        else:
+            kind, more = {"session.start": ("start", "time"), "session.end": ("end", "records")}[said["kind"]]
+            need(facts.setdefault(kind, said["record"]) == said["record"], "leaves that contradict")
+            facts[more] = said[more]
+    return known
+
+
+def unpack(file: Path) -> bytes:
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    plain = stream.decompress(file.read_bytes())
+    sized = zstandard.frame_content_size(file.read_bytes()) >= 0
+    need(sized and stream.eof and not stream.unused_data, f"{file.name} is not exactly one frame")
+    return plain
+
+
+def check_chain(folder: Path, keys: Found) -> tuple[Found, list[str], tuple[str, str, int], dict[str, str]]:
+    """`session.start`, gaps, (first hash, last hash, records), files set aside with their hash; raises at a fault."""
+    start, due, torn, prev, first, count, ended = Found(), set(), {}, "0" * 64, "", 0, False
+    texts = [unpack(folder / f"{number:05d}.jsonl.zst") for number in range(len([*folder.glob("[0-9]*")]))]
+    need(all(text.endswith(b"\n") for text in texts), "the last line is cut off")
+    for line in (line for text in texts for line in text[:-1].split(b"\n")):
+        record = json.loads(line.decode("ascii"))
+        need(
+            not ended and list(record)[:6] == ["v", "session", "seq", "prev", "time", "kind"], "no record of a session"
+        )
+        link = (record["v"], record["session"], record["seq"], record["prev"], record["kind"] == "session.start")
+        need(link == (1, folder.name, count, prev, count == 0), f"record {count} does not follow")
+        if record["kind"] == "session.end":
+            need((record["records"], record["head"]) == (count + 1, prev), "wrong totals")
+            signed, key, signature = SEALED.fullmatch(line).groups()  # type: ignore[union-attr]
+            keys[key.decode()].verify(bytes.fromhex(signature.decode()), b"dbgate session seal v1\n" + signed)
+            ended = True
+        elif record["kind"] == "statement.intent" and record["decision"] not in ("deny", "error"):
+            due.add(record["id"])
+        elif record["kind"] == "statement.outcome":
+            due.discard(record["id"])
+        elif record["kind"] == "notice" and "torn" in record:
+            torn[record["torn"]["file"] + ".zst"] = record["torn"]["sha256"]
+        prev, count = sha256(line), count + 1
+        start, first = start or record, first or prev
+    need(start, "there are no records")
+    gaps = [f"statement {number} has no outcome" for number in due] if ended else ["no sealed end"]
+    return start, gaps, (first, prev, count), torn
+
+
+def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: Found) -> None:
+    start, gaps, chain, torn = check_chain(folder, keys)
+    faults["complete"] += [f"{folder.name}: {gap}" for gap in gaps]
+    place = f"sessions/date={start['time'][:10]}/target={quote(start['target'], safe='')}/{folder.name}"
+    if folder != bucket / place or {file.name: sha256(unpack(file)) for file in folder.glob("torn-*")} != torn:
+        faults["intact"].append(f"{folder.name}: belongs to {place}, or holds what no recovery set aside")
+    said = logs.get(start["log"], {}).get(folder.name)
+    stored = {file.name: (file.stat().st_size, sha256(file.read_bytes())) for file in folder.iterdir()}
+    if said is None:
+        faults["anchored"].append(f"{folder.name}: no log that holds knows it")
+    elif (said.get("start"), said.get("end"), said.get("records"), said["objects"]) != (*chain, stored):
+        for verdict in ("intact", "anchored"):
+            faults[verdict].append(f"{folder.name}: its log knows another start, end or object")
+
+
+def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
+    """The faults of a copied bucket under `intact`, `complete` and `anchored`; none when it holds."""
+    faults: Found = {"intact": [], "complete": [], "anchored": []}
+    logs, folders = Found(), Found()
+    for origin in sorted({head[0] for head in seen} | {f"{at.parent.name}/{at.name}" for at in bucket.glob("log/*/*")}):
+        try:
+            logs[origin] = check_log(bucket / "log" / origin, origin, keys, seen)
+        except Exception as error:
+            faults["anchored"].append(f"log {origin}: {error}")
+    for file in sorted(file for part in ("keys", "sessions") for file in bucket.glob(f"{part}/**/*") if file.is_file()):
+        try:
+            if file.parent == bucket / "keys":
+                need(file.name == read_key(file.read_bytes())[0] + ".pub", "is not the key that its name says")
+            else:
+                fits = ULID.fullmatch(file.parent.name) and OBJECT.fullmatch(file.name)
+                need(fits and folders.setdefault(file.parent.name, file.parent) == file.parent, "does not belong here")
+        except Exception as error:
+            faults["intact"].append(f"{file}: {error}")
+    for folder in folders.values():
+        try:
+            check_session(folder, bucket, keys, logs, faults)
+        except Exception as error:
+            for found in faults.values():
+                found.append(f"{folder.name}: {error or 'a signature does not fit'}")
+    for session, said in ((s, said) for log in logs.values() for s, said in log.items() if s not in folders):
+        if said["objects"] or now - datetime.fromisoformat(said["time"].replace("Z", "+00:00")) > timedelta(hours=24):
+            faults["complete"].append(f"{session}: is missing")
+    return faults
+
+
+if __name__ == "__main__":
+    given = [Path(name) for name in sys.argv[2:]]
+    keys = dict(read_key(path.read_bytes()) for path in given if path.suffix == ".pub")
+    seen = [read_checkpoint(path.read_bytes(), keys) for path in given if path.suffix != ".pub"]
+    faults = verify(Path(sys.argv[1]), keys, seen, datetime.now(timezone.utc))
+    print("\n".join(f"{verdict:9} {'NO   ' + found[0] if found else 'yes'}" for verdict, found in faults.items()))
+    sys.exit(any(faults.values()))
