@@ -263,9 +263,24 @@ def test_the_gate_refusing_to_read_a_statement_is_an_error_on_record() -> None:
         raise StatementError('relation "employes" does not exist', sqlstate="42P01", hint="did you mean employees?")
 
     trace = live(judge)
-    assert trace.names == ["statement.intent", "notice", "Show"]
+    assert trace.names == ["Refresh", "statement.intent", "notice", "Show"]
     assert trace.record("statement.intent")["decision"] == "error"
     assert trace.finished.exit_code == 1
+
+
+def test_a_relation_that_was_made_since_the_catalog_was_read_is_found_at_the_second_look() -> None:
+    looks: list[Source] = []
+
+    def judge(source: Source, measured: Measured | None) -> Judgement:
+        looks.append(source)
+        if len(looks) == 1:
+            raise StatementError('relation "fresh" does not exist', sqlstate="42P01")
+        return always(Allow("SELECT 1"))(source, measured)
+
+    trace = live(judge, replies={Refresh: True})
+    assert trace.names[:3] == ["Refresh", "statement.intent", "Run"]
+    assert trace.finished.exit_code == 0
+    assert len(looks) == 2
 
 
 def test_a_measure_is_announced_counted_and_judged_again() -> None:

@@ -39,6 +39,7 @@ class Analysis(FromItems, ColumnNames, Writes):
         self._derived = 0
         self._target: Tree | None = None
         self._constants: list[Tree] = []
+        self._row_kinds: dict[int, str] = {}
 
     # -- statements ------------------------------------------------------------------------------------------
 
@@ -246,6 +247,10 @@ class Analysis(FromItems, ColumnNames, Writes):
                 return union(c.labels for c in self.query(body, scope, ctes) or ())
             case "A_Indirection":
                 return self._indirection(body, scope, ctes)
+            case "FuncCall":
+                self._rows_of_call(body)
+            case "RowExpr":
+                self._row_kinds |= {id(kind_of(item)[1]): "any" for item in body.get("args", ())}
             case "":
                 body = node
         start, derived = len(self._constants), self._derived

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dbgate.catalog import CatalogRelation
 from dbgate.gate.findings import Findings
 from dbgate.gate.lexer import Tokens
 from dbgate.gate.names import kind_of, output_name, quote, strings
@@ -81,6 +82,12 @@ class Clauses:
             if depth < 0:
                 return token.start
         return self.tokens.list[-1].end
+
+    def _groups_whole(self, entry: Entry, relation: CatalogRelation) -> bool:
+        """Whether GROUP BY a key stands for columns that cannot be named there instead."""
+        if not entry.rows and all(column.base_type not in _NO_GROUPS for column in relation.columns):
+            return False
+        return any(entry is other for _, scope in self.found.groups for other in scope.entries())
 
     def _extend_group(self, body: Tree, scope: Scope) -> None:
         """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""

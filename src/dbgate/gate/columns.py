@@ -10,39 +10,46 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dbgate.errors import StatementError
+from dbgate.gate.allow.functions import safe
 from dbgate.gate.findings import Columns, Ctes, Findings, Reference, Star
 from dbgate.gate.names import kind_of, strings
+from dbgate.gate.relations import Schema
 from dbgate.gate.scope import NONE, SYSTEM_COLUMNS, Entry, Labels, Scope, union
 from dbgate.model import Tree
+
+_TAKES_ANY_ROW = frozenset("row_to_json to_json to_jsonb json_agg jsonb_agg count num_nulls num_nonnulls".split())
+"""Functions that take a row of any type: they need no relation's own row type."""
 
 
 class ColumnNames:
     """The part of the analysis that resolves columns. Mixed into `Analysis`."""
 
+    schema: Schema
     found: Findings
     _returning: int
     _derived: int
     _target: Tree | None
+    _row_kinds: dict[int, str]
 
     if TYPE_CHECKING:
 
         def expression(self, node: Any, scope: Scope, ctes: Ctes | None) -> Labels: ...
         def _expressions(self, nodes: Iterable[Any], scope: Scope, ctes: Ctes | None) -> Labels: ...
 
-    def _star(self, body: Tree, scope: Scope) -> Columns:
-        """The columns of `*` or `name.*`."""
+    def _star(self, body: Tree, scope: Scope, *, listed: bool = True) -> Columns:
+        """The columns of `*` or `name.*`; `listed` in a target list, not as a value in an expression."""
         names = strings(body["fields"])
         if not names:
             self.found.stars.append(Star(body, tuple(scope.items)))
             for entry in scope.entries():
                 if not entry.implicit:
-                    entry.whole = True
+                    entry.whole, entry.open = True, entry.open or listed
                     self._note_target(body, entry, "", 0)
             if any(item.columns is None for item in scope.items):
                 return None
             return tuple(c for item in scope.items for c in item.columns or ())
         entry = self._entry(names, scope, body)
-        entry.whole = True
+        entry.whole, entry.open = True, entry.open or listed
         self._note_target(body, entry, "", 0)
         self.found.stars.append(Star(body, (), entry))
         if len(names) > 1:
@@ -53,6 +60,8 @@ class ColumnNames:
         """`(row).column`, `(row).*`, `array[1]`."""
         first = body["indirection"][0]
         kind, column = kind_of(body.get("arg"))
+        if "A_Star" in first:
+            self._row_kinds[id(column)] = "any"
         if kind == "ColumnRef" and "String" in first:
             names = strings(column["fields"])
             entry = scope.entry(names[-1]) if len(names) == 1 and not scope.columns_named(names[0]) else None
@@ -61,6 +70,7 @@ class ColumnNames:
                 self._note_target(column, entry, "", 1)
                 names = strings(body["indirection"])
                 found = entry.find(names[0])
+                self._unknown(entry, names[0], known=found is not None)
                 self.found.dotted += names if found is None else names[1:]
                 return found.labels if found else entry.labels
         self.found.dotted += [n["String"]["sval"] for n in body["indirection"] if "String" in n]
@@ -71,7 +81,9 @@ class ColumnNames:
         fields = body["fields"]
         names = strings(fields)
         if "A_Star" in fields[-1]:
-            columns = self._star(body, scope)
+            columns = self._star(body, scope, listed=False)
+            for entry in self.found.stars[-1].entries():
+                entry.rows.add(self._row_kind(body))
             return union(c.labels for c in columns or ())
         if len(names) == 1:
             return self._bare_column(body, names[0], scope)
@@ -88,8 +100,11 @@ class ColumnNames:
         self._derived += entry.relation is None
         found = entry.find(name)
         if found is None:  # `row.function`, or a column that nobody knows
+            if entry.target and name not in self.schema.functions and name not in safe():
+                raise _no_column(name, body)
             self.found.dotted.append(name)
             entry.whole = True
+            self._unknown(entry, name)
             self._note_target(body, entry, "", parts)
             return entry.labels
         entry.used.add(name)
@@ -116,13 +131,42 @@ class ColumnNames:
                     return NONE
             unknown = unknown | union(e.extra for e in level.entries() if e.columns is None)
         row = scope.entry(name)
-        for entry in [row] if row is not None else [e for level in scope.levels() for e in level.entries()]:
+        entries = [row] if row is not None else [e for level in scope.levels() for e in level.entries()]
+        if row is None and any(e.target for e in entries) and all(e.columns is not None for e in entries):
+            raise _no_column(name, body)
+        for entry in entries:
             entry.whole = True
+            if row is None:
+                entry.open = True
+            else:
+                entry.rows.add(self._row_kind(body))
         self._derived += 1
         if row is not None:
             self._note_target(body, row, "", 1)
             return row.labels | unknown
         return scope.unknown
+
+    def _rows_of_call(self, body: Tree) -> None:
+        """Note which arguments of a function would be rows of any type, and which of a relation's own type."""
+        name = strings(body["funcname"])[-1]
+        arguments = {id(kind_of(argument)[1]) for argument in body.get("args", ())}
+        if name in self.schema.functions:
+            self._row_kinds |= dict.fromkeys(arguments, "needed")
+        elif name in _TAKES_ANY_ROW:
+            self._row_kinds |= dict.fromkeys(arguments, "any")
+
+    def _row_kind(self, body: Tree) -> str:
+        """Which type a row has to have where a node names it."""
+        return self._row_kinds.get(id(body), "own")
+
+    def _unknown(self, entry: Entry, name: str, *, known: bool = False) -> None:
+        """Note `row.name`: a function of the relation's row type, or a column that the catalog does not know."""
+        if known:
+            return
+        if name in self.schema.functions:
+            entry.rows.add("needed")
+        else:
+            entry.open = True
 
     def _entry(self, names: Sequence[str], scope: Scope, body: Tree) -> Entry:
         entry = scope.entry(names[-1], names[-2] if len(names) > 1 else "")
@@ -147,6 +191,12 @@ class ColumnNames:
             return
         found = entry.find(column) if column else None
         self.found.write_reads |= found.labels if found is not None else entry.labels
+
+
+def _no_column(name: str, body: Tree) -> StatementError:
+    """The error for a column of a changed relation that the catalog does not know: nothing can stand in its place."""
+    position = int(body.get("location", -1)) + 1
+    return StatementError(f'column "{name}" does not exist', sqlstate="42703", position=position)
 
 
 def plain_column(node: Any, scope: Scope) -> bool:

@@ -130,6 +130,9 @@ class FromItems:
             for entry in (*left.entries, *right.entries):
                 if entry.find(name):
                     entry.used.add(name)
+                else:
+                    entry.open = entry.open or len(pair) < 2
+                    entry.whole = entry.whole or entry.open
         if body.get("quals"):
             self._use(self.expression(body["quals"], both, ctes), predicate=True)
         columns = None

@@ -44,7 +44,9 @@ class ColumnSplices:
     def _expand_star(self, star: Star) -> None:
         """Write a `*` out where it would show system columns or the hidden columns of a changed table."""
         body = star.body
-        if not any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in star.entries()):
+        entries = star.entries()
+        needed = any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in entries)
+        if not needed and not self._is_open(star):
             return
         items = star.items if star.entry is None else (Item([star.entry], star.entry.columns),)
         names = [name for item in items for name in self._names(item) if star.entry or not item.entries[0].implicit]
@@ -59,6 +61,13 @@ class ColumnSplices:
         if target is None:
             raise RewriteError("`*` stands inside an expression: list the columns")
         self.splices.nodes[id(target)] = targets_tree(text)
+
+    def _is_open(self, star: Star) -> bool:
+        """Whether a `*` of RETURNING can be written out, so that it shows no column that the catalog does not know."""
+        listed = id(star.body) in self.found.targets_of and star.body.get("location", -1) >= 0
+        entries = star.entries()
+        named = all(e.columns is not None and e.name for e in entries)
+        return listed and named and any(e.target for e in entries)
 
     def _names(self, item: Item) -> Iterator[str]:
         """What `*` gives of one FROM item, written out: merged columns of a join first, by their bare name."""

@@ -73,8 +73,10 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         raise RewriteError("the table of COPY could not be found in the text") from None
     end = tokens.name_end(first)
     if not protection.shields(relation):
-        edit = Edit(tokens.list[first].start, tokens.list[end - 1].end, qualified(relation.schema, relation.name))
-        splices = Splices([edit])
+        known = [quote(c.name) for c in relation.columns if not c.generated]
+        listed = "" if examined.body.get("attlist") else f" ({', '.join(known)})"
+        sent = qualified(relation.schema, relation.name) + listed
+        splices = Splices([Edit(tokens.list[first].start, tokens.list[end - 1].end, sent)])
         return Allow(splices.apply(source.text), edits=splices.places())
     if end < len(tokens.list) and tokens.list[end].text == "(":
         end = tokens.matching(end) + 1

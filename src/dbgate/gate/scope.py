@@ -49,7 +49,8 @@ class Entry(msgspec.Struct):
     For a relation: `relation`, its `body` in the tree, and what the query asks of it: `system` columns and
     the names of ordinary ones (`used`), or all of them (`whole`). `target` marks the relation that a statement
     changes, `implicit` its `old` and `new` rows in RETURNING. `twin` tells that a relation of another schema stands
-    beside it under the same name.
+    beside it under the same name. `open` tells that the server would also look at columns that the catalog does not know
+    (yet), `rows` how its rows are values: of `any` type, of its `own` type, which is seen, or `needed` by a function.
     """
 
     name: str
@@ -65,6 +66,13 @@ class Entry(msgspec.Struct):
     system: set[str] = msgspec.field(default_factory=set)
     used: set[str] = msgspec.field(default_factory=set)
     whole: bool = False
+    open: bool = False
+    rows: set[str] = msgspec.field(default_factory=set)
+
+    @property
+    def shows_unknown(self) -> bool:
+        """Whether the statement, sent as it is, would show a column that was added since the catalog was read."""
+        return "needed" not in self.rows and (self.open or self.rows == {"any"})
 
     @property
     def sent_name(self) -> str:

@@ -139,6 +139,9 @@ def _examine_copy(result: Examined, analysis: Analysis) -> None:
     if not names and entry.relation is not None:
         names = [c.name for c in entry.relation.columns if not c.generated]
     columns = [c for n in names if (c := entry.find(n)) is not None]
+    if len(columns) < len(names):
+        missing = next(n for n in names if entry.find(n) is None)
+        raise StatementError(f'column "{missing}" of relation "{entry.name}" does not exist', sqlstate="42703")
     result.found.columns = tuple(columns)
     for column in columns:
         result.found.outputs |= column.labels

@@ -92,6 +92,8 @@ class Substitution(ColumnSplices, Clauses):
             self._read_system(entry, relation)
         elif self.protection.shields(relation):
             self._shield(entry, relation)
+        elif entry.shows_unknown and relation.oid and not self._groups_whole(entry, relation):
+            self._replace(entry, "")  # a column that was added since the catalog was read stays out
         else:
             self._qualify(entry)
 

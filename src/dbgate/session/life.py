@@ -46,13 +46,14 @@ from dbgate.model import (
     Rewrite,
     TransactionStatus,
 )
-from dbgate.session.attempt import AUDIT_HINT, UNRECORDABLE, Attempt, closing, tell
+from dbgate.session.attempt import AUDIT_HINT, DRIFTED, UNRECORDABLE, Attempt, closing, tell
 from dbgate.session.effects import (
     AskApproval,
     Effect,
     Finished,
     Measure,
     Record,
+    Refresh,
     Refused,
     Show,
 )
@@ -133,6 +134,8 @@ class _Statement(msgspec.Struct, frozen=True):
         except AuditUnavailable:
             raise
         except DbgateError as error:
+            if isinstance(error, StatementError) and error.sqlstate in DRIFTED and not self.again and (yield Refresh()):
+                return (yield from replace(self, again=True).live())
             return (yield from self._fail(error))
         return (yield from self._follow(judgement, queries))
 
