@@ -123,4 +123,18 @@ CREATE TABLE shop.stock (item int REFERENCES shop.items, place text, count int, 
 INSERT INTO shop.stock SELECT g, p, g * 3 FROM generate_series(1, 12) g, unnest(ARRAY['east', 'west']) p;
 CREATE TABLE shop.log (id int PRIMARY KEY, kind text);
 INSERT INTO shop.log SELECT g, 'k' || g FROM generate_series(1, 5) g;
+-- What differs between the servers' versions: columns that are computed when they are read, keys without overlaps (18).
+DO $$
+DECLARE newest boolean := current_setting('server_version_num')::int >= 180000;
+BEGIN
+    EXECUTE format('CREATE TABLE hr.derived (id int PRIMARY KEY, ssn text, plain text, shown text GENERATED ALWAYS AS (reverse(ssn)) %1$s,
+        mixed text GENERATED ALWAYS AS (plain || left(ssn, 12)) %1$s, size int GENERATED ALWAYS AS (length(plain)) %1$s)',
+        CASE WHEN newest THEN 'VIRTUAL' ELSE 'STORED' END);
+    EXECUTE format('CREATE TABLE hr.stays (room int4range, during daterange, ssn text, PRIMARY KEY (room, during %s))',
+        CASE WHEN newest THEN 'WITHOUT OVERLAPS' ELSE '' END);
+END $$;
+INSERT INTO hr.derived (id, ssn, plain) SELECT g, 'Zebrafish' || g, 'plain ' || g FROM generate_series(1, 3) g;
+INSERT INTO hr.stays SELECT int4range(g, g + 1), daterange('2024-01-01', '2024-02-01'), 'Zebrafish' || g FROM generate_series(1, 3) g;
+CREATE VIEW hr.derived_view AS SELECT id, shown AS turned, size FROM hr.derived;
+CREATE MATERIALIZED VIEW hr.derived_stored AS SELECT id, mixed AS m, size FROM hr.derived;
 ANALYZE;

@@ -311,3 +311,13 @@ def test_names_that_look_like_the_servers_own_do_not_mislead_it(database: LiveDa
         run(connection, "SET search_path = public, pg_catalog")
         names = {f"{one.schema}.{one.name}" for one in connection.catalog().relations}
     assert names == {"public.pg_class", "public.pg_attribute"}
+
+
+def test_keys_that_are_not_enforced_carry_nothing_along(database: LiveDatabase) -> None:
+    database.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a ON DELETE CASCADE)")
+    newest = database.query("SELECT current_setting('server_version_num')::int >= 180000")[0][0]
+    if newest:
+        database.execute("ALTER TABLE b ALTER CONSTRAINT b_a_fkey NOT ENFORCED")
+    with connected(database) as connection:
+        (key,) = load(connection).foreign_keys
+        assert (key.columns, key.referenced_columns, key.on_delete) == ((1,), (1,), "a" if newest else "c")

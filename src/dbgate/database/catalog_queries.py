@@ -127,9 +127,12 @@ ORDER BY n.nspname, p.proname, 4
 """
 
 FOREIGN_KEYS = """
-SELECT conname, conrelid, array_to_json(conkey), confrelid, array_to_json(confkey), confdeltype, confupdtype
-FROM pg_constraint WHERE contype = 'f' ORDER BY conrelid, conname
+SELECT conname, conrelid, array_to_json(conkey), confrelid, array_to_json(confkey),
+  CASE WHEN unenforced THEN 'a' ELSE confdeltype END, CASE WHEN unenforced THEN 'a' ELSE confupdtype END
+FROM pg_constraint AS k, LATERAL (SELECT to_jsonb(k) @> '{"conenforced": false}' AS unenforced) AS u
+WHERE contype = 'f' ORDER BY conrelid, conname
 """
+"""A key that is not enforced (PostgreSQL 18) still tells where values come from, but carries nothing along."""
 
 REST = """
 SELECT 'schema', nspname::text, NULL::text, NULL::oid FROM pg_namespace

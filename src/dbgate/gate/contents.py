@@ -13,6 +13,7 @@ from dbgate.gate.allow.settings import setting_verdict, timeout_ms
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.policy.model import FunctionList, Limits
 from dbgate.gate.relations import Schema
+from dbgate.gate.typenames import type_names
 from dbgate.model import Tree
 
 _ADVICE = "functions: {allow: [schema.name(types)]} in the policy allows a function of your own"
@@ -112,9 +113,8 @@ def _function(
 ) -> None:
     names = strings(body["funcname"])
     name, qualifier = names[-1], names[-2] if len(names) > 1 else ""
-    full = ".".join(names)
+    full, arguments = ".".join(names), body.get("args", ())
     contents.functions.append(full)
-    arguments = body.get("args", ())
     own = schema.functions_named(qualifier, name, search_path)
     for function in own:
         if not allowed(function.oid, schema, functions):
@@ -127,6 +127,9 @@ def _function(
     if qualifier and qualifier != "pg_catalog":
         if not own:
             contents.refuse(f"the function {full} is not known", "check the name with \\df")
+        return
+    if verdict(name).special == "type-reader":
+        _type_by_name(arguments, contents, schema, functions, search_path)
         return
     _built_in(name, arguments, own, contents)
 
@@ -220,6 +223,16 @@ def _type(
                     "which the policy does not allow",
                     _ADVICE,
                 )
+
+
+def _type_by_name(
+    arguments: Sequence[Tree], contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
+) -> None:
+    """`pg_input_is_valid('…', 'type')` casts to the type that its second argument names."""
+    names = type_names(_constant(arguments[1]) or "") if len(arguments) == 2 else None
+    _type(names or (), contents, schema, functions, search_path)
+    if names is None:
+        contents.refuse("the name of a type has to be a constant here", "use a cast")
 
 
 def _called_by_dot(

@@ -14,6 +14,7 @@ import pgparse
 
 from dbgate.errors import StatementError
 from dbgate.gate.lexer import Offsets, bind_names, tokens, unbound_names
+from dbgate.gate.newer import newer_syntax
 from dbgate.gate.positions import parameter_edits, typed_position
 from dbgate.model import Edits, Tree
 
@@ -105,13 +106,11 @@ def _syntax_error(error: pgparse.PGQueryError, text: str, edits: Edits) -> State
     position = int(error.position or 0)
     if position > 0 and not text.isascii():
         position = min(position, len(text) + 1)
-    hint = ""
+    message, hint = newer_syntax(text, position) or (str(error.message), "")
     missing = unbound_names(text)
     if missing:
         hint = f"give a value: -p {missing[0]}=…"
-    return StatementError(
-        str(error.message), sqlstate=SYNTAX_ERROR, position=typed_position(position, edits), hint=hint
-    )
+    return StatementError(message, sqlstate=SYNTAX_ERROR, position=typed_position(position, edits), hint=hint)
 
 
 def _cut(script: str, raw: Mapping[str, Any], offsets: Offsets) -> tuple[str, int]:
