@@ -1,0 +1,260 @@
+"""The two ways to the database: straight, and through dbgate's gate and session as `exec` goes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from psycopg.pq import ExecStatus
+
+from dbgate.catalog import Catalog
+from dbgate.database.connection import Connection
+from dbgate.database.failures import field
+from dbgate.database.opening import open_connection
+from dbgate.errors import DbgateError, StatementError
+from dbgate.gate.decide import Judgement, judge
+from dbgate.gate.syntax import Source, split
+from dbgate.gate.tracking import Changes
+from dbgate.model import Identity, Json, Measured, Outcome, Target
+from dbgate.session.driver import SessionDriver
+from dbgate.session.ports import RequestState, Rows
+from tools.regress.labels import policy_for
+from tools.regress.seen import Seen
+
+STATEMENT_S = 60.0
+"""After this many seconds a statement is cancelled."""
+
+
+class Watched(Connection):
+    """dbgate's connection, which also keeps what the server itself said of the latest error."""
+
+    latest: StatementError | None = None
+    raw = ""
+
+    def _failure(self, result: Any, text: str) -> DbgateError:
+        from psycopg.pq import DiagnosticField
+
+        error = super()._failure(result, text)
+        self.raw = field(result, DiagnosticField.MESSAGE_PRIMARY)
+        self.latest = error if isinstance(error, StatementError) else None
+        return error
+
+
+def _open(dsn: str) -> Watched:
+    return Watched(open_connection(Target("regression", "postgres", dsn), "regress"), limits=None, state_dir=None)
+
+
+@contextmanager
+def _in_time(connection: Connection) -> Iterator[None]:
+    """Cancel what runs too long."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGALRM, lambda *_: connection.cancel())
+    signal.setitimer(signal.ITIMER_REAL, STATEMENT_S, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Direct:
+    """A session straight on the database, over the same connection class."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = _open(dsn)
+        self.variables: dict[str, str] = {}
+
+    def run(self, text: str) -> Seen:
+        """Run one statement."""
+        return run_directly(self.connection, text)
+
+    def copy_in(self, text: str, data: str) -> Seen:
+        """Run COPY FROM STDIN."""
+        return copy_in(self.connection, text, data)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.connection.close()
+
+
+def run_directly(connection: Watched, text: str) -> Seen:
+    """Run one statement over the extended protocol, whatever it is."""
+    seen = Seen()
+    try:
+        with _in_time(connection):
+            rows = connection.run(text)
+            seen.names = [column.name for column in rows.columns]
+            seen.types = [column.type_oid for column in rows.columns]
+            for batch in rows.batches():
+                seen.rows += batch
+            seen.status = rows.status
+    except StatementError as error:
+        _note(seen, error, connection)
+        seen.message = seen.raw or seen.message
+    except DbgateError as error:
+        seen.sqlstate, seen.message = "lost", error.message
+    seen.transaction = str(connection.transaction)
+    connection.notices()
+    return seen
+
+
+def _note(seen: Seen, error: StatementError, connection: Watched) -> None:
+    seen.names, seen.types, seen.rows = [], [], []
+    seen.sqlstate, seen.message = error.sqlstate, error.message
+    seen.raw = connection.raw if error is connection.latest else error.message
+
+
+def copy_in(connection: Watched, text: str, data: str) -> Seen:
+    """Run COPY FROM STDIN with the lines that follow it in the script."""
+    seen = Seen()
+    connection.transaction  # noqa: B018 - notes where it stands
+    wire = connection.wire
+    try:
+        with _in_time(connection):
+            connection._free()  # noqa: SLF001
+            wire.send(text)
+            result = wire.result()
+            if result is not None and result.status == ExecStatus.COPY_IN:
+                wire.pgconn.nonblocking = 0
+                wire.pgconn.put_copy_data(data.encode())
+                wire.pgconn.put_copy_end()
+                wire.pgconn.nonblocking = 1
+                result = wire.result()
+            if result is not None and result.status == ExecStatus.FATAL_ERROR:
+                error = connection._failure(result, text)  # noqa: SLF001
+                seen.sqlstate, seen.message = getattr(error, "sqlstate", ""), connection.raw
+            elif result is not None:
+                seen.status = (result.command_status or b"").decode()
+            wire.drain()
+    except DbgateError as error:
+        seen.sqlstate, seen.message = "lost", error.message
+    seen.transaction = str(connection.transaction)
+    connection.notices()
+    return seen
+
+
+class _Shown:
+    """The door of the comparison: keeps the latest answer."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self.denied = ""
+
+    def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
+        """Keep the rows."""
+        self.seen.names = [column.name for column in rows.columns]
+        self.seen.types = [column.type_oid for column in rows.columns]
+        for batch in rows.batches():
+            self.seen.rows += batch
+        self.seen.status = rows.status
+        return Outcome(rows.status, rows=len(self.seen.rows))
+
+    def message(self, level: str, text: str, hint: str = "") -> None:
+        """Keep what was denied."""
+        if level == "denied":
+            self.denied = text
+
+    def waiting(self, state: RequestState, *, left_s: float | None) -> None:
+        """Nobody is asked here."""
+
+    def output(self) -> tuple[str, bool]:
+        """Nothing is recorded here."""
+        return "", False
+
+
+class _NoRecord:
+    """A transcript that keeps nothing: what is recorded has its own tests."""
+
+    session = "regress"
+
+    def record(self, kind: str, fields: Mapping[str, Json], *, durable: bool = True) -> int:
+        """Nothing."""
+        return 0
+
+    def close(self, totals: Mapping[str, Json]) -> None:
+        """Nothing."""
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return monotonic()
+
+
+class Gated(SessionDriver):
+    """A session through the gate, under the policy of `labels` for the database as it is at each statement."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = _open(dsn)
+        self.variables: dict[str, str] = {}
+        self.shown = _Shown()
+        self.error: StatementError | None = None
+        self._labelled: Catalog | None = None
+        super().__init__(
+            judge=judge,
+            split=self._split_noting,
+            policy=policy_for(self.connection.catalog()),
+            identity=Identity("local:regress", "regress"),
+            target=Target("regression", "postgres", dsn),
+            recorder=_NoRecord(),
+            database=self.connection,
+            approvals=None,
+            display=self.shown,
+            clock=_Clock(),
+            keep_going=True,
+        )
+
+    def run(self, text: str) -> Seen:
+        """Have one statement judged and run. `last_judgement`, `shown.denied` and the answer tell what came of it."""
+        self.shown.seen = Seen()
+        self.shown.denied = ""
+        self.error = self.connection.latest = self.last_judgement = None
+        with _in_time(self.connection):
+            finished = list(self.execute(text))
+        seen = self.shown.seen
+        error = self.error or self.connection.latest
+        if error is not None and finished and finished[-1].exit_code:
+            _note(seen, error, self.connection)
+        elif finished and finished[-1].exit_code and not self.shown.denied:
+            seen.sqlstate, seen.message = "lost", self.closed or "unknown"
+        seen.transaction = str(self.connection.transaction)
+        return seen
+
+    def bypass(self, text: str, data: str | None = None) -> Seen:
+        """Run a statement past the gate, so that this database stays in step with the others."""
+        seen = run_directly(self.connection, text) if data is None else copy_in(self.connection, text, data)
+        self._state.adopt(Changes(catalog=True))
+        self._state.adopt(Changes(search_path=True))
+        return seen
+
+    def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
+        try:
+            return split(script, values)
+        except StatementError as error:
+            self.error = error
+            raise
+
+    def _judge(self, source: Source, measured: Measured | None) -> Judgement:
+        try:
+            catalog = self._state.catalog()
+            if catalog is not self._labelled:
+                self._policy, self._labelled = policy_for(catalog), catalog
+            return super()._judge(source, measured)
+        except StatementError as error:
+            self.error = error
+            raise
+
+    def close(self, reason: str = "") -> None:
+        """Disconnect."""
+        with suppress(DbgateError):
+            super().close(reason)
+
+
