@@ -16,15 +16,24 @@ import sys
 import time
 from pathlib import Path
 
-from dbgate.errors import DbgateError, UsageError
 from tools.regress.outcomes import Verdict
 from tools.regress.play import Places, Play
 from tools.regress.report import Report
 from tools.regress.servers import Running, best_version, servers
 from tools.regress.source import fetch
 
+from dbgate.errors import DbgateError, UsageError
+
 FOLDER = Path("build/regress")
-SET_UP = ("test_setup", "create_function_c", "create_misc", "create_operator", "create_type", "create_index", "create_aggregate")
+SET_UP = (
+    "test_setup",
+    "create_function_c",
+    "create_misc",
+    "create_operator",
+    "create_type",
+    "create_index",
+    "create_aggregate",
+)
 """Files that make what others use."""
 
 
@@ -67,7 +76,9 @@ def _wanted(suite: Path, names: list[str]) -> list[Path]:
     if unknown:
         raise UsageError(f"the suite has no file {unknown[0]}", hint=f"see {suite / 'parallel_schedule'}")
     wanted = {*names, *SET_UP} if names else set(order)
-    return [suite / "sql" / f"{name}.sql" for name in order if name in wanted and (suite / "sql" / f"{name}.sql").is_file()]
+    return [
+        suite / "sql" / f"{name}.sql" for name in order if name in wanted and (suite / "sql" / f"{name}.sql").is_file()
+    ]
 
 
 def _play(files: list[Path], running: Running, report: Report, *, only: set[str]) -> None:
@@ -77,7 +88,8 @@ def _play(files: list[Path], running: Running, report: Report, *, only: set[str]
         "PG_LIBDIR": str(running.libraries),
         "PG_DLSUFFIX": ".so",
     }
-    places = Places(*running.dsns, environment=environment)
+    direct, gated, twin = running.dsns
+    places = Places(direct, gated, twin, environment)
     for number, file in enumerate(files, 1):
         started = time.monotonic()
         played = Play(file, places).run()

@@ -46,7 +46,9 @@ def labelled_column(relation: CatalogRelation) -> CatalogColumn | None:
     if relation.kind not in "rpf":
         return None
     only_key = relation.primary_key if len(relation.primary_key) == 1 else ()
-    usable = [c for c in relation.columns if c.number not in only_key and not c.generated and _can_be_named(relation, c)]
+    usable = [
+        c for c in relation.columns if c.number not in only_key and not c.generated and _can_be_named(relation, c)
+    ]
     texts = [c for c in usable if c.category == "S"]
     return texts[0] if texts else usable[-1] if usable else None
 

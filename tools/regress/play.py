@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbgate.gate.names import kind_of
-from dbgate.gate.protection import Protection, Unmasked, protection_for
-from dbgate.gate.syntax import parse_one
-from dbgate.errors import StatementError
-from dbgate.model import Deny, Rewrite, Tree
 from tools.regress.outcomes import Outcome, Verdict
 from tools.regress.script import Command, Statement, read_arguments, read_script, replace_variables
 from tools.regress.seen import Seen, difference, same_types
 from tools.regress.sessions import Direct, Gated
 from tools.regress.twin import NotChecked, Twin, behind
+
+from dbgate.errors import StatementError
+from dbgate.gate.names import kind_of
+from dbgate.gate.protection import Protection, Unmasked, protection_for
+from dbgate.gate.syntax import parse_one
+from dbgate.model import Deny, Rewrite, Tree
 
 _ABORT = "ABORTED BY THE COMPARISON"
 """No SQL: brings an open transaction to the failed state that another session is in."""
@@ -117,7 +118,9 @@ class Play:
         elif command.name == "copy" and command.data is not None:
             self._copy_in(f"COPY {command.argument}", command.data)
         elif command.name not in _SHOWS_ONLY:
-            self.played.left_out[f"psql's own command \\{command.name[:1] if command.name[0] == 'd' else command.name}"] += 1
+            self.played.left_out[
+                f"psql's own command \\{command.name[:1] if command.name[0] == 'd' else command.name}"
+            ] += 1
 
     def _copy_in(self, text: str, data: str) -> None:
         """psql's own \\copy runs directly everywhere."""
@@ -146,10 +149,8 @@ class Play:
     def _compare(self, statement: Statement, text: str, gated_text: str, twin_text: str) -> tuple[Seen, Seen, Seen]:
         """Run one statement on the three sessions, keep them in step, and note the verdict."""
         tree = _tree(gated_text)
-        if statement.data is not None:
-            direct = self._direct.copy_in(text, statement.data)
-        else:
-            direct = self._direct.run(text)
+        data = statement.data
+        direct = self._direct.run(text) if data is None else self._direct.copy_in(text, data)
         gated = self._gated.run(gated_text)
         judgement = self._gated.last_judgement
         decision = judgement.decision if judgement else None
@@ -161,7 +162,7 @@ class Play:
             verdict, reason = Verdict.DIFFERENT, found
             if isinstance(decision, Rewrite) and decision.masked:
                 verdict, reason = self._check_mask(tree, twin_text, direct, gated, decision, found)
-        twin = self._twin.copy_in(twin_text, statement.data) if statement.data is not None else self._twin.run(twin_text)
+        twin = self._twin.run(twin_text) if data is None else self._twin.copy_in(twin_text, data)
         if verdict is Verdict.DIFFERENT and difference(direct, twin, ordered=True):
             verdict = Verdict.UNSTABLE
         note = ""
@@ -173,7 +174,7 @@ class Play:
         self.played.outcomes.append(
             Outcome(self._name, statement.line, shown[:2000], verdict, is_select(tree), reason, note)
         )
-        gated = self._bring_into_step(gated_text, statement.data, direct, gated, denied=bool(denied))
+        gated = self._bring_into_step(gated_text, data, direct, gated, denied=bool(denied))
         return direct, gated, twin
 
     def _check_mask(
@@ -182,7 +183,9 @@ class Play:
         """Whether an answer with masks is the one that masks should give."""
         kind = kind_of(tree)[0]
         if kind == "ExplainStmt":
-            return (Verdict.PLAN, "") if direct.names == gated.names and not gated.failed else (Verdict.DIFFERENT, found)
+            return (
+                (Verdict.PLAN, "") if direct.names == gated.names and not gated.failed else (Verdict.DIFFERENT, found)
+            )
         if kind in {"SelectStmt", "ExecuteStmt", "CopyStmt"}:
             try:
                 wanted = self._masked_twin(text)
@@ -217,9 +220,9 @@ class Play:
 
     def _bring_into_step(self, text: str, data: str | None, direct: Seen, gated: Seen, *, denied: bool) -> Seen:
         """Have the databases in the same state again where the gate refused, or an answer was another."""
-        if denied or (gated.failed and (not direct.failed or gated.transaction != direct.transaction)):
-            if gated.transaction != "failed":
-                gated = self._gated.bypass(text, data)
+        stopped = denied or (gated.failed and (not direct.failed or gated.transaction != direct.transaction))
+        if stopped and gated.transaction != "failed":
+            gated = self._gated.bypass(text, data)
         if gated.transaction == "failed" and direct.transaction == "open":
             for session in (self._direct, self._twin):
                 session.run(_ABORT)

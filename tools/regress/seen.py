@@ -56,7 +56,9 @@ def difference(direct: Seen, gated: Seen, *, ordered: bool = False) -> str:
 
 def same_types(one: Sequence[int], other: Sequence[int]) -> bool:
     """Whether the columns have the same types; types of the suite's own have the numbers of their server."""
-    return len(one) == len(other) and all(a == b or (a >= 16384 and b >= 16384) for a, b in zip(one, other, strict=True))
+    return len(one) == len(other) and all(
+        a == b or (a >= 16384 and b >= 16384) for a, b in zip(one, other, strict=True)
+    )
 
 
 def sample(one: list[Row], other: list[Row]) -> str:

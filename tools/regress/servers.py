@@ -106,9 +106,7 @@ def servers(count: int, *, version: int, folder: Path, suite: Path) -> Iterator[
                     admin.execute(line.encode())
             for number in range(1, count):
                 subprocess.run(["cp", "-a", str(first), str(place / str(number))], check=True)
-            dsns = [
-                stack.enter_context(_server(bin_folder, place / str(n), account, DATABASE)) for n in range(count)
-            ]
+            dsns = [stack.enter_context(_server(bin_folder, place / str(n), account, DATABASE)) for n in range(count)]
             yield Running(dsns, place / "suite", bin_folder.parent / "lib")
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -128,7 +126,17 @@ def _initialize(bin_folder: Path, data: Path, account: Account | None) -> None:
         os.chown(data, account.uid, account.gid)
     command = [str(bin_folder / "initdb"), "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8"]
     command += ["--locale=C", "--no-sync", "--no-instructions"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **_as(account))
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=_ENVIRONMENT,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
     if done.returncode:
         raise Unreachable(f"no server can be made: {done.stderr.strip().splitlines()[-1]}", hint=str(data))
 
@@ -144,7 +152,16 @@ def _server(bin_folder: Path, data: Path, account: Account | None, database: str
         command += ["-c", setting]
     with (data.parent / f"{data.name}.log").open("ab") as log:
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", preexec_fn=_dying(), **_as(account)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            preexec_fn=_dying(),
+            env=_ENVIRONMENT,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
         )
     dsn = f"postgresql://{USER}@127.0.0.1:{port}/{database}"
     try:
@@ -171,11 +188,7 @@ def _await(server: subprocess.Popen[bytes], dsn: str, data: Path) -> None:
     raise Unreachable("a server does not start", hint=f"see {data}.log")
 
 
-def _as(account: Account | None) -> dict[str, object]:
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-    if account is None:
-        return {"env": environment}
-    return {"env": environment, "user": account.uid, "group": account.gid, "extra_groups": []}
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
 def _dying() -> Callable[[], None] | None:

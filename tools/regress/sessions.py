@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from time import monotonic
 from typing import Any
 
 from psycopg.pq import ExecStatus
+from tools.regress.labels import policy_for
+from tools.regress.seen import Seen
 
 from dbgate.catalog import Catalog
 from dbgate.database.connection import Connection
@@ -23,8 +26,6 @@ from dbgate.gate.tracking import Changes
 from dbgate.model import Identity, Json, Measured, Outcome, Target
 from dbgate.session.driver import SessionDriver
 from dbgate.session.ports import RequestState, Rows
-from tools.regress.labels import policy_for
-from tools.regress.seen import Seen
 
 STATEMENT_S = 60.0
 """After this many seconds a statement is cancelled."""
@@ -117,7 +118,7 @@ def copy_in(connection: Watched, text: str, data: str) -> Seen:
     wire = connection.wire
     try:
         with _in_time(connection):
-            connection._free()  # noqa: SLF001
+            connection._free()
             wire.send(text)
             result = wire.result()
             if result is not None and result.status == ExecStatus.COPY_IN:
@@ -127,7 +128,7 @@ def copy_in(connection: Watched, text: str, data: str) -> Seen:
                 wire.pgconn.nonblocking = 1
                 result = wire.result()
             if result is not None and result.status == ExecStatus.FATAL_ERROR:
-                error = connection._failure(result, text)  # noqa: SLF001
+                error = connection._failure(result, text)
                 seen.sqlstate, seen.message = getattr(error, "sqlstate", ""), connection.raw
             elif result is not None:
                 seen.status = (result.command_status or b"").decode()
@@ -217,8 +218,13 @@ class Gated(SessionDriver):
         self.shown.seen = Seen()
         self.shown.denied = ""
         self.error = self.connection.latest = self.last_judgement = None
-        with _in_time(self.connection):
-            finished = list(self.execute(text))
+        try:
+            with _in_time(self.connection):
+                finished = list(self.execute(text))
+        except Exception as crash:  # noqa: BLE001 - a crash of the gate is a finding, and the next statement another one
+            place = traceback.extract_tb(crash.__traceback__)[-1]
+            told = f"{type(crash).__name__}: {crash} ({place.filename.rpartition('/')[2]}:{place.lineno})"
+            return Seen(sqlstate="crash", message=told, transaction=str(self.connection.transaction))
         seen = self.shown.seen
         error = self.error or self.connection.latest
         if error is not None and finished and finished[-1].exit_code:
@@ -256,5 +262,3 @@ class Gated(SessionDriver):
         """Disconnect."""
         with suppress(DbgateError):
             super().close(reason)
-
-

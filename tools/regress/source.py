@@ -69,9 +69,7 @@ def _versions(settings: Path, state: Path) -> list[str]:
     return list(dict.fromkeys(re.findall(r"^Version: (\S+)$", done.stdout, re.MULTILINE)))
 
 
-def _apt(
-    settings: Path, folder: Path, *words: str, program: str = "apt-get"
-) -> subprocess.CompletedProcess[str]:
+def _apt(settings: Path, folder: Path, *words: str, program: str = "apt-get") -> subprocess.CompletedProcess[str]:
     command = [program, "-q", "-c", str(settings), *words]
     return subprocess.run(
         command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False

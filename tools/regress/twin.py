@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tools.regress.seen import Seen
+from tools.regress.sessions import Direct
+
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import DbgateError
 from dbgate.gate.names import literal, qualified, quote
 from dbgate.gate.protection import Protection
 from dbgate.model import TransactionStatus
-from tools.regress.seen import Seen
-from tools.regress.sessions import Direct
 
 _OBSTACLES = """
 SELECT pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', conrelid::regclass, conname)
@@ -88,7 +89,9 @@ class Twin(Direct):
             if relation.kind == "p":
                 continue
             columns = [quote(c.name) for c in relation.columns]
-            values = [protection.column_expression(relation, c.name, quote(c.name)) or quote(c.name) for c in relation.columns]
+            values = [
+                protection.column_expression(relation, c.name, quote(c.name)) or quote(c.name) for c in relation.columns
+            ]
             kept = f"regress_twin_{number}"
             listed = ", ".join(f"{v} AS c{i}" for i, v in enumerate(values))
             yield f"CREATE TEMP TABLE {kept} ON COMMIT DROP AS SELECT {listed} FROM ONLY {name}"

@@ -178,11 +178,16 @@ class Protection:
         sample: str = "",
         system: Sequence[str] = (),
         columns: Collection[str] | None = None,
+        alias: str = "",
     ) -> str:
-        """The sub-select that stands for a table, without parentheses. A filter is fenced by `OFFSET 0`."""
+        """The sub-select that stands for a table, without parentheses. A filter is fenced by `OFFSET 0`.
+
+        With the `alias` of the statement plans name the table as it does; a filter names it by its own name.
+        """
         name = qualified(relation.schema, relation.name)
-        text = f"SELECT {self.projection(relation, system, columns)} FROM {only}{name}{sample}"
         condition = self.condition(relation)
+        called = f" {quote(alias)}" if alias and not condition else ""
+        text = f"SELECT {self.projection(relation, system, columns)} FROM {only}{name}{called}{sample}"
         return f"{text} WHERE {condition} OFFSET 0" if condition else text
 
 

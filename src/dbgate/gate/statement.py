@@ -196,8 +196,8 @@ def dropped_names(kind: str, body: Tree) -> Iterator[list[str]]:
     if kind == "DropStmt":
         for node in body.get("objects", ()):
             inner_kind, inner = kind_of(node)
-            if inner_kind == "List":
-                yield strings(inner.get("items", ()))
+            if inner_kind == "List" and (names := strings(inner.get("items", ()))):  # a cast is named by two types
+                yield names
             elif inner_kind == "String":
                 yield [inner.get("sval", "")]
     elif kind == "CommentStmt":

@@ -185,14 +185,15 @@ class Substitution(ColumnSplices, Clauses):
         end = self.tokens.name_end(first)
         first, end, only = self._only(first, end)
         sample, cut = self._sample(entry)
+        alias = body.get("alias")
         if not source:
             columns = None if entry.whole else entry.used
+            named = alias["aliasname"] if alias else ""
             source = self.protection.source(
-                relation, only=only, sample=sample, system=sorted(entry.system), columns=columns
+                relation, only=only, sample=sample, system=sorted(entry.system), columns=columns, alias=named
             )
         elif sample or (entry.system and not self._is_system(relation)):
             raise RewriteError(f"{relation.schema}.{relation.name} is a view here: it has no samples or system columns")
-        alias = body.get("alias")
         suffix = "" if alias else f" AS {quote(entry.sent_name)}"
         tokens = self.tokens.list
         self.splices.edits.append(Edit(tokens[first].start, tokens[end - 1].end, f"({source}){suffix}"))

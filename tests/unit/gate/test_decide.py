@@ -32,7 +32,7 @@ def reason_of(sql: str, **more: object) -> str:
         ("select  1 -- as typed", "select  1 -- as typed"),
         (
             "SELECT ssn AS x FROM payroll.employees e",
-            f"SELECT ssn AS x FROM (SELECT {MASKED_SSN} FROM payroll.employees) e",
+            f"SELECT ssn AS x FROM (SELECT {MASKED_SSN} FROM payroll.employees e) e",
         ),
         (
             "select id from ONLY payroll.employees",
@@ -53,7 +53,7 @@ def reason_of(sql: str, **more: object) -> str:
         ),
         (
             "SELECT e.full_name, count(*) FROM payroll.employees e GROUP BY e.id",
-            "SELECT e.full_name, count(*) FROM (SELECT id, full_name FROM payroll.employees) e "
+            "SELECT e.full_name, count(*) FROM (SELECT id, full_name FROM payroll.employees e) e "
             "GROUP BY e.full_name, e.id",
         ),
         (
