@@ -45,17 +45,20 @@ def main() -> int:
         files = _wanted(suite, options.files)
         report = Report()
         with servers(3, version=options.server or best_version(), folder=FOLDER, suite=suite) as running:
-            _play(files, running, report, only=set(options.files))
+            _play(files, running, report, options)
     except DbgateError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return error.exit_code
+    _print(report, options)
+    return 1 if report.failed else 0
+
+
+def _print(report: Report, options: argparse.Namespace) -> None:
     for line in [*report.table(), *report.summary()]:
         print(line)
     for verdict in options.show:
         print("", verdict, *report.shown(Verdict(verdict)), sep="\n")
-    report.write(options.json)
     print(f"report: {options.json}", file=sys.stderr)
-    return 1 if report.failed else 0
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +84,7 @@ def _wanted(suite: Path, names: list[str]) -> list[Path]:
     ]
 
 
-def _play(files: list[Path], running: Running, report: Report, *, only: set[str]) -> None:
+def _play(files: list[Path], running: Running, report: Report, options: argparse.Namespace) -> None:
     environment = {
         "PG_ABS_SRCDIR": str(running.suite),
         "PG_ABS_BUILDDIR": str(running.suite),
@@ -93,8 +96,9 @@ def _play(files: list[Path], running: Running, report: Report, *, only: set[str]
     for number, file in enumerate(files, 1):
         started = time.monotonic()
         played = Play(file, places).run()
-        if not only or file.stem in only:
+        if not options.files or file.stem in options.files:
             report.add(file.stem, played)
+            report.write(options.json)
         gc.collect()
         taken_s = time.monotonic() - started
         counts = {str(v): n for v in Verdict if (n := sum(o.verdict is v for o in played.outcomes))}

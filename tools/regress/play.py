@@ -22,6 +22,8 @@ from dbgate.model import Deny, Rewrite, Tree
 _ABORT = "ABORTED BY THE COMPARISON"
 """No SQL: brings an open transaction to the failed state that another session is in."""
 _SHOWS_ONLY = frozenset("pset echo qecho warn a t x timing o w p encoding r errverbose".split())
+_DATA_ONLY = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt", "FetchStmt"})
+"""Statements that leave the catalog as it is."""
 _TRUE = frozenset({"true", "on", "1", "yes", "t", "y"})
 
 
@@ -222,7 +224,7 @@ class Play:
         """Have the databases in the same state again where the gate refused, or an answer was another."""
         stopped = denied or (gated.failed and (not direct.failed or gated.transaction != direct.transaction))
         if stopped and gated.transaction != "failed":
-            gated = self._gated.bypass(text, data)
+            gated = self._gated.bypass(text, data, defines=kind_of(_tree(text))[0] not in _DATA_ONLY)
         if gated.transaction == "failed" and direct.transaction == "open":
             for session in (self._direct, self._twin):
                 session.run(_ABORT)

@@ -234,11 +234,15 @@ class Gated(SessionDriver):
         seen.transaction = str(self.connection.transaction)
         return seen
 
-    def bypass(self, text: str, data: str | None = None) -> Seen:
-        """Run a statement past the gate, so that this database stays in step with the others."""
+    def bypass(self, text: str, data: str | None = None, *, defines: bool = True) -> Seen:
+        """Run a statement past the gate, so that this database stays in step with the others.
+
+        What `defines` may change the catalog or the search path, which are then read anew.
+        """
         seen = run_directly(self.connection, text) if data is None else copy_in(self.connection, text, data)
-        self._state.adopt(Changes(catalog=True))
-        self._state.adopt(Changes(search_path=True))
+        if defines:
+            self._state.adopt(Changes(catalog=True))
+            self._state.adopt(Changes(search_path=True))
         return seen
 
     def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
