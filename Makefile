@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py
 
-.PHONY: demo test test-servers leaks lint format bench completions lock clean help
+.PHONY: demo test test-servers leaks regress lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -36,6 +36,9 @@ test-servers: $(STAMP) ## What depends on the server's version, on PostgreSQL 15
 
 leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals (SERVERS=all, or SERVERS="15 17")
 	$(BIN)/python tools/leaks.py $(SERVERS)
+
+regress: $(STAMP) ## PostgreSQL's own regression SQL, directly and through dbgate, compared (ARGS="join --show different")
+	$(BIN)/python -m tools.regress $(ARGS)
 
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -162,8 +162,10 @@ class Play:
             verdict, reason = Verdict.REFUSED, decision.reason if isinstance(decision, Deny) else denied
         elif found := difference(direct, gated, ordered=is_ordered(tree)):
             verdict, reason = Verdict.DIFFERENT, found
-            if isinstance(decision, Rewrite) and decision.masked:
+            if isinstance(decision, Rewrite) and (decision.masked or decision.output):
                 verdict, reason = self._check_mask(tree, twin_text, direct, gated, decision, found)
+            elif kind_of(tree)[0] == "FetchStmt" and self._gated.rewrote_cursor(kind_of(tree)[1].get("portalname", "")):
+                verdict = Verdict.UNCHECKED
         twin = self._twin.run(twin_text) if data is None else self._twin.copy_in(twin_text, data)
         if verdict is Verdict.DIFFERENT and difference(direct, twin, ordered=True):
             verdict = Verdict.UNSTABLE

@@ -245,6 +245,11 @@ class Gated(SessionDriver):
             self._state.adopt(Changes(search_path=True))
         return seen
 
+    def rewrote_cursor(self, name: str) -> bool:
+        """Whether the query of a cursor was sent in another form than typed."""
+        cursor = self._state.objects.cursors.get(name)
+        return cursor is not None and cursor.text != cursor.source.text
+
     def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
         try:
             return split(script, values)
