@@ -207,6 +207,18 @@ Edits: TypeAlias = tuple[tuple[int, int, int], ...]
 """Replacements in a text, in order: the characters from a start to an end became so many others."""
 
 
+class OpenedColumn(msgspec.Struct, frozen=True):
+    """A labelled column that a statement meets in clear because the grant with the id `grant` opens its tag."""
+
+    column: ColumnName
+    tag: str
+    grant: str
+
+    def to_json(self) -> dict[str, Json]:
+        """The column as it stands in records."""
+        return {"column": str(self.column), "tag": self.tag, "grant": self.grant}
+
+
 class Allow(msgspec.Struct, frozen=True):
     """The statement runs as typed. `text` differs from the person's only by qualified names, put in by `edits`."""
 

@@ -20,6 +20,7 @@ from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.findings import labels_met
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
+from dbgate.gate.opening import only_reads, opened_columns
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
 from dbgate.gate.recorded import recorded_parameters, recorded_text, without_constants
@@ -34,11 +35,13 @@ from dbgate.gate.transactions import changes_of
 from dbgate.model import (
     Access,
     Allow,
+    ColumnName,
     Decision,
     Deny,
     Identity,
     Measured,
     NeedsApproval,
+    OpenedColumn,
     Rewrite,
     Statement,
     Touch,
@@ -65,7 +68,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A statement, the decision on it, and what to record of it."""
+    """A statement, the decision on it, and what to record of it. `opened` are the columns that it shows by a grant."""
 
     statement: Statement
     decision: Decision
@@ -74,6 +77,7 @@ class Judgement(msgspec.Struct, frozen=True):
     recorded_parameters: tuple[str | None, ...] = ()
     recorded_rewritten: str = ""
     changes: Changes = msgspec.field(default_factory=Changes)
+    opened: tuple[OpenedColumn, ...] = ()
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -101,6 +105,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     recorded: str
     rewritten: str
+    opened: tuple[tuple[ColumnName, str], ...] = ()
 
 
 def _prepare(source: Source, context: Context, protection: Protection) -> _Prepared:
@@ -136,6 +141,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
         tags=tuple(sorted({label.tag for label in labels_met(examined.found)})),
         recorded=recorded_text(source.text, sensitive),
         rewritten=without_constants(sent) if sensitive and sent else sent,
+        opened=opened_columns(examined, protection) if context.unmasked.tags else (),
     )
     return kept[key]
 
@@ -162,6 +168,8 @@ def _judge(source: Source, context: Context) -> Judgement:
     protection = protection_for(context.catalog, context.policy, context.identity, context.unmasked)
     prepared = _prepare(source, context, protection)
     examined = prepared.examined
+    if context.unmasked.tags and not only_reads(examined):
+        return _judge(source, replace(context, unmasked=Unmasked()))
     if examined.refusal:
         return _unexamined(source, examined.refusal, "", examined)
     if (
@@ -172,7 +180,7 @@ def _judge(source: Source, context: Context) -> Judgement:
         return _execute(source, examined, context)
     statement = _statement(source, examined, prepared.contents)
     decision = _decide(source, statement, prepared, protection, context)
-    return _judgement(source, statement, decision, prepared)
+    return _judgement(source, statement, decision, prepared, context)
 
 
 def _decide(
@@ -218,6 +226,8 @@ def _fetch(
 ) -> Decision:
     """FETCH shows what the cursor's query was allowed to show."""
     cursor = context.objects.cursors[prepared.examined.body.get("portalname", "")]
+    if not {tag for _, tag in cursor.opened} <= set(context.unmasked.tags):
+        return Deny("the grant under which the cursor shows columns in clear has ended", hint="DECLARE it again")
     run = Rewrite(source.text, output=cursor.masked) if cursor.masked else Allow(source.text)
     return judge_rules(statement, prepared.examined, run, protection, context)
 
@@ -249,8 +259,11 @@ def _statement(source: Source, examined: Examined, contents: Contents) -> Statem
     )
 
 
-def _judgement(source: Source, statement: Statement, decision: Decision, prepared: _Prepared) -> Judgement:
+def _judgement(
+    source: Source, statement: Statement, decision: Decision, prepared: _Prepared, context: Context
+) -> Judgement:
     run = decision.run if isinstance(decision, NeedsApproval) else decision
+    opened = _opened(prepared, context) if isinstance(run, Allow | Rewrite) else ()
     return Judgement(
         statement=statement,
         decision=decision,
@@ -258,8 +271,22 @@ def _judgement(source: Source, statement: Statement, decision: Decision, prepare
         recorded_text=prepared.recorded,
         recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.masked_constants()),
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
-        changes=changes_of(source, prepared.examined, run),
+        changes=changes_of(source, prepared.examined, run, prepared.opened),
+        opened=tuple(
+            OpenedColumn(column, tag, grant)
+            for column, tag in opened
+            for known, grant in context.unmasked.grants
+            if known == tag
+        ),
     )
+
+
+def _opened(prepared: _Prepared, context: Context) -> tuple[tuple[ColumnName, str], ...]:
+    """The columns that a statement shows by a grant; those of its cursor, if it fetches from one."""
+    if prepared.examined.kind != "FetchStmt":
+        return prepared.opened
+    cursor = context.objects.cursors.get(prepared.examined.body.get("portalname", ""))
+    return cursor.opened if cursor else ()
 
 
 def _unexamined(source: Source, reason: str, hint: str, examined: Examined | None = None) -> Judgement:

@@ -22,9 +22,10 @@ from dbgate.model import ColumnName, Identity
 
 
 class Unmasked(msgspec.Struct, frozen=True):
-    """Tags that a redeemed grant lets an identity see, as globs."""
+    """Tags that grants which live now let an identity see, sorted; `grants` are tag and grant id, in pairs."""
 
     tags: tuple[str, ...] = ()
+    grants: tuple[tuple[str, str], ...] = ()
 
 
 class Protection:
@@ -35,9 +36,10 @@ class Protection:
         self.policy = policy
         self.tags = tags
         groups = set(identity.groups)
-        self._visible_globs = [
+        self._always_visible = [
             glob for rule in policy.unmask if rule.approval is None and groups & set(rule.groups) for glob in rule.tags
-        ] + list(unmasked.tags)
+        ]
+        self._opened_tags = frozenset(unmasked.tags)
         self._filters = [f for f in policy.rows if not groups & set(f.except_groups)]
         self._hidden_tags: dict[str, bool] = {}
         self.labels: dict[int, dict[str, Labels]] = {
@@ -58,8 +60,12 @@ class Protection:
     def hides(self, tag: str) -> bool:
         """Whether this identity sees only masks of columns with the tag."""
         if tag not in self._hidden_tags:
-            self._hidden_tags[tag] = not tag_matches(self._visible_globs, tag)
+            self._hidden_tags[tag] = tag not in self._opened_tags and not tag_matches(self._always_visible, tag)
         return self._hidden_tags[tag]
+
+    def opens(self, tag: str) -> bool:
+        """Whether only a grant lets this identity see columns with the tag."""
+        return tag in self._opened_tags and not tag_matches(self._always_visible, tag)
 
     def method(self, tag: str) -> MaskMethod:
         """The mask method of a tag: its own, that of a matching glob, or redaction."""
@@ -84,8 +90,13 @@ class Protection:
 
     @cached_property
     def hidden_everywhere(self) -> tuple[ColumnName, ...]:
-        """The hidden columns of the whole database, and all columns of tables that are hidden in part."""
+        """The hidden columns of the whole database, and all columns of tables that are hidden in part.
+
+        A grant opens columns in queries, not the server's statistics of them.
+        """
         found = [label.column for r in self.schema.catalog.relations for label in self.hidden_columns(r).values()]
+        labels = (label for columns in self.labels.values() for found in columns.values() for label in found)
+        found += sorted({label.column for label in labels if self._opened_tags and self.opens(label.tag)})
         for relation in self.schema.catalog.relations:
             if self._is_secret(relation):
                 found += [ColumnName(relation.schema, relation.name, c.name) for c in relation.columns]

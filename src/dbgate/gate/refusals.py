@@ -50,7 +50,7 @@ def _write_reads(examined: Examined) -> Deny | None:
         return None
     return Deny(
         f"the statement writes and reads {_names(hidden)}, which you see only masked",
-        hint="select rows by other columns, or ask for unmasked access",
+        hint="select rows by other columns; an approval to see them in clear is for reading only",
     )
 
 

@@ -8,14 +8,19 @@ import msgspec
 from msgspec.structs import replace
 
 from dbgate.gate.syntax import Source
+from dbgate.model import ColumnName
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A prepared statement or cursor: what was typed, and the text that was sent."""
+    """A prepared statement or cursor: what was typed, and the text that was sent.
+
+    `opened` are the columns, with their tags, that it shows in clear by a grant.
+    """
 
     source: Source
     text: str
     masked: tuple[int, ...] = ()
+    opened: tuple[tuple[ColumnName, str], ...] = ()
 
 
 class SessionObjects(msgspec.Struct, frozen=True):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dbgate.gate.statement import Examined
 from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes, Prepared
-from dbgate.model import Access, Allow, Decision, Rewrite
+from dbgate.model import Access, Allow, ColumnName, Decision, Rewrite
 
 _ENDS = frozenset({"TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK"})
 
 
-def changes_of(source: Source, examined: Examined, run: Decision) -> Changes:
-    """The changes that follow when the statement succeeds."""
+def changes_of(
+    source: Source, examined: Examined, run: Decision, opened: tuple[tuple[ColumnName, str], ...] = ()
+) -> Changes:
+    """The changes that follow when the statement succeeds. `opened` are the columns that it shows by a grant."""
     if not isinstance(run, Allow | Rewrite):
         return Changes()
     body = examined.body
@@ -23,7 +25,7 @@ def changes_of(source: Source, examined: Examined, run: Decision) -> Changes:
         case "DeallocateStmt":
             return Changes(deallocate=body.get("name", ""))
         case "DeclareCursorStmt":
-            return Changes(declare=(body["portalname"], Prepared(source, run.text, masked)))
+            return Changes(declare=(body["portalname"], Prepared(source, run.text, masked, opened)))
         case "ClosePortalStmt":
             return Changes(close=body.get("portalname", ""))
         case "TransactionStmt":
