@@ -302,8 +302,19 @@ class Measured(msgspec.Struct, frozen=True):
         return {str(relation): count for relation, count in self.counts}
 
 
+class RequestKind(StrEnum):
+    """What reviewers are asked to agree to: that one statement runs, or that tags are seen in clear for a while."""
+
+    STATEMENT = "statement"
+    UNMASK = "unmask"
+
+
 class ApprovalRequest(msgspec.Struct, frozen=True):
-    """What reviewers are asked. `parameters` and `statement` are exact; `digest` binds them (see `binding`)."""
+    """What reviewers are asked. `binding` binds what the grant is for (see `dbgate.binding`).
+
+    Of a statement: the exact `statement` and `parameters`, the rows it would touch, the `masked` columns it meets.
+    To unmask: the `tags`, the `columns` that carry them on the target, and `expires_s`, for how long; no statement.
+    """
 
     target: str
     environment: str
@@ -321,10 +332,13 @@ class ApprovalRequest(msgspec.Struct, frozen=True):
     masked: tuple[str, ...] = ()
     session: str = ""
     expires_s: int = 3600
+    kind: RequestKind = RequestKind.STATEMENT
+    tags: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A verified, signed approval. `binding` ties it to one statement (see `approvals.grants`).
+    """A verified, signed approval. `binding` ties it to one statement, or to `tags` on a target (see `approvals.grants`).
 
     `clauses` are the reviewers that were asked for: they have to be those that the policy asks for now.
     """
@@ -341,6 +355,8 @@ class Grant(msgspec.Struct, frozen=True):
     measured: Mapping[str, int] = msgspec.field(default_factory=dict)
     token: str = ""
     clauses: tuple[ReviewClause, ...] = ()
+    kind: RequestKind = RequestKind.STATEMENT
+    tags: tuple[str, ...] = ()
 
 
 class TransactionStatus(StrEnum):

@@ -20,8 +20,8 @@ from dbgate.approvals.local import LocalVerifier, key_file, mint_local_token
 from dbgate.approvals.sqlite import SqliteStore
 from dbgate.approvals.store import Store
 from dbgate.approvals.tokens import TokenVerifier
-from dbgate.binding import binding
-from dbgate.model import ApprovalRequest, Identity, ReviewClause
+from dbgate.binding import binding_of as compute_binding
+from dbgate.model import ApprovalRequest, Identity, RequestKind, ReviewClause
 from dbgate.settings import ApprovalsSettings
 
 START = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -67,15 +67,28 @@ def request_of(identity: Identity, **changes: Any) -> ApprovalRequest:
     return replace(asked, binding=binding_of(identity, asked))
 
 
+def unmask_request_of(identity: Identity, **changes: Any) -> ApprovalRequest:
+    """A request to see two tags in clear for half an hour, which one DBA decides."""
+    fields: dict[str, Any] = {
+        "kind": RequestKind.UNMASK,
+        "statement": "",
+        "parameters": (),
+        "verb": "unmask",
+        "relations": ("payroll.employees",),
+        "rules": ("unmask (payroll.yaml:14)",),
+        "reason": "a customer calls",
+        "measured": {},
+        "masked": (),
+        "tags": ("pii.email", "pii.ssn"),
+        "columns": ("payroll.employees.email", "payroll.employees.ssn"),
+        "expires_s": 1800,
+    }
+    return request_of(identity, **(fields | changes))
+
+
 def binding_of(identity: Identity, asked: ApprovalRequest) -> str:
     """The binding of a request by `identity`."""
-    return binding(
-        identity=identity.key,
-        target=asked.target,
-        statement=asked.statement,
-        parameters=asked.parameters,
-        policy_digest=asked.policy_digest,
-    )
+    return compute_binding(identity.key, asked)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from dbgate.approvals.refusals import BadRequest
-from dbgate.model import ApprovalRequest, ReviewClause
+from dbgate.model import ApprovalRequest, RequestKind, ReviewClause
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -15,6 +15,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 _Line = Annotated[str, msgspec.Meta(max_length=4096)]
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 _Note = Annotated[str, msgspec.Meta(max_length=4096)]
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 _Body = TypeVar("_Body")
@@ -32,7 +33,7 @@ class NewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     target: _Name
     environment: _Line
-    statement: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * 1024 * 1024)]
+    statement: Annotated[str, msgspec.Meta(max_length=2 * 1024 * 1024)]
     parameters: Annotated[tuple[str | None, ...], msgspec.Meta(max_length=65535)]
     binding: _Digest
     policy_digest: _Name
@@ -46,12 +47,29 @@ class NewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     masked: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=10000)] = ()
     session: _Line = ""
     expires_s: Annotated[int, msgspec.Meta(ge=1, le=30 * 24 * 3600)] = 3600
+    kind: RequestKind = RequestKind.STATEMENT
+    tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=1000)] = ()
+    columns: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=10000)] = ()
 
     def to_request(self) -> ApprovalRequest:
         """The same as the noun of the model."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
         fields["clauses"] = tuple(ReviewClause(clause.groups, clause.count) for clause in self.clauses)
         return ApprovalRequest(**fields)
+
+    def __post_init__(self) -> None:
+        """A request asks for one thing: it holds a statement or tags, never both. Raises `ValueError`, for msgspec."""
+        if self.kind is RequestKind.UNMASK:
+            stray = [name for name in ("statement", "parameters", "measured", "masked") if getattr(self, name)]
+            missing = [] if self.tags else ["tags"]
+        else:
+            stray = [name for name in ("tags", "columns") if getattr(self, name)]
+            missing = [] if self.statement else ["statement"]
+        if missing or stray:
+            wrong = f"lacks {missing[0]}" if missing else f"holds {stray[0]}"
+            raise ValueError(f"a request of the kind {self.kind} {wrong}")
+        if list(self.tags) != sorted(set(self.tags)):
+            raise ValueError("tags are sorted, and each stands once")
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import msgspec
 from dbgate.approvals.refusals import GrantRefused
 from dbgate.binding import binding as compute_binding
 from dbgate.errors import Unreachable
-from dbgate.model import ApprovalRequest, Grant, Identity, ReviewClause
+from dbgate.model import ApprovalRequest, Grant, Identity, RequestKind, ReviewClause
 from dbgate.settings import ApprovalsSettings
 
 if TYPE_CHECKING:
@@ -37,6 +37,16 @@ class RequestStatus(msgspec.Struct, frozen=True):
     summary: str
     version: int = 0
     view: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def binding(self) -> str:
+        """What the request is bound to."""
+        return str(self.view.get("binding", ""))
+
+    @property
+    def kind(self) -> str:
+        """`statement` or `unmask`."""
+        return str(self.view.get("kind", RequestKind.STATEMENT))
 
 
 class ApprovalsClient:
@@ -70,7 +80,8 @@ class ApprovalsClient:
 
         self._trusted()
         view = self._call("POST", "/requests", body=msgspec.to_builtins(request), is_repeatable=True)
-        if view.get("binding") != request.binding or _clauses(view) != request.clauses:
+        filed = (view.get("binding"), view.get("kind", RequestKind.STATEMENT), _clauses(view))
+        if filed != (request.binding, request.kind, request.clauses):
             raise GrantRefused("the approvals service filed another request than the one asked for")
         state = self._state(view)
         self._asked[state.id] = request
@@ -108,10 +119,7 @@ class ApprovalsClient:
         from dbgate.approvals.grants import Expected, verify
 
         trusted = self._trusted()
-        answer = self._call("POST", f"/requests/{_segment(request_id)}/redeem", body={"binding": binding})
-        view, token = answer.get("request"), answer.get("grant")
-        if not isinstance(view, Mapping) or not isinstance(token, str):
-            raise GrantRefused("the approvals service gave no grant")
+        view, token = self._redeemed(request_id, binding)
         asked = self._asked.get(request_id)
         expected = Expected(
             identity=self._identity.key,
@@ -122,6 +130,36 @@ class ApprovalsClient:
             clauses=asked.clauses if asked else None,
         )
         return verify(token, trusted, expected, now=self._now())
+
+    def open(self, request_id: str, request: ApprovalRequest) -> Grant:
+        """Redeem an approval to unmask for this session, and return the grant after verifying all that it is bound to.
+
+        Raises `UsageError` when there is nothing to redeem, `GrantRefused` when the grant does not hold.
+        """
+        from dbgate.approvals.grants import Expected, verify
+
+        trusted = self._trusted()
+        _, token = self._redeemed(request_id, request.binding)
+        expected = Expected(
+            identity=self._identity.key,
+            target=request.target,
+            binding=request.binding,
+            request=request_id,
+            policy_digest=request.policy_digest,
+            clauses=request.clauses,
+            kind=RequestKind.UNMASK,
+            tags=request.tags,
+            max_s=request.expires_s,
+        )
+        return verify(token, trusted, expected, now=self._now())
+
+    def _redeemed(self, request_id: str, binding: str) -> tuple[Mapping[str, Any], str]:
+        """What redeeming gave: the request, and the grant as it is signed."""
+        answer = self._call("POST", f"/requests/{_segment(request_id)}/redeem", body={"binding": binding})
+        view, token = answer.get("request"), answer.get("grant")
+        if not isinstance(view, Mapping) or not isinstance(token, str):
+            raise GrantRefused("the approvals service gave no grant")
+        return view, token
 
     def withdraw(self, request_id: str) -> RequestStatus:
         """Take the request back. Raises `WrongState` when it is no longer pending."""

@@ -1,7 +1,8 @@
 """Signed grants: what the service hands out, and what a client checks before it runs anything.
 
-A grant is an EdDSA JWT (RFC 7519, RFC 8037) of type `dbgate-grant+jwt`. It is bound to the identity
-(`sub`), the target (`aud`), the exact statement and parameters (`binding`) and the policy (`policy_digest`).
+A grant is an EdDSA JWT (RFC 7519, RFC 8037). One for a statement has the type `dbgate-grant+jwt` and is bound to the
+identity (`sub`), the target (`aud`), the exact statement and parameters (`binding`) and the policy (`policy_digest`).
+One to unmask has the type `dbgate-unmask+jwt` (RFC 8725, section 3.11) and is bound to `tags` and a duration instead.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 from dbgate.approvals import keys
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import GrantRefused
-from dbgate.approvals.times import why_not_now
-from dbgate.model import Grant, Json, ReviewClause
+from dbgate.approvals.times import MAX_SKEW_S, why_not_now
+from dbgate.model import Grant, Json, RequestKind, ReviewClause
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     )
 
 TYPE = "dbgate-grant+jwt"
+UNMASK_TYPE = "dbgate-unmask+jwt"
+_TYPES = {RequestKind.STATEMENT: TYPE, RequestKind.UNMASK: UNMASK_TYPE}
 ALGORITHM = "EdDSA"
 ISSUER = "dbgate-approvals"
 
@@ -46,6 +49,8 @@ class _Claims(msgspec.Struct, frozen=True):
     measured: dict[str, int]
     uses: int
     exp: int
+    kind: RequestKind = RequestKind.STATEMENT
+    tags: tuple[str, ...] = ()
 
 
 class GrantSigner(msgspec.Struct, frozen=True):
@@ -77,12 +82,17 @@ class GrantSigner(msgspec.Struct, frozen=True):
             "iat": int(now.timestamp()),
             "exp": int(request.deadline.timestamp()),
         }
-        header = {"typ": TYPE, "kid": keys.key_id(self.key.public_key())}
+        if asked.kind is RequestKind.UNMASK:
+            claims |= {"kind": asked.kind.value, "tags": list(asked.tags)}
+        header = {"typ": _TYPES[asked.kind], "kid": keys.key_id(self.key.public_key())}
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers=header)
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a grant has to be for. `policy_digest` and `clauses` are checked when they are known."""
+    """What a grant has to be for. `policy_digest` and `clauses` are checked when they are known.
+
+    One to unmask is for exactly `tags` and lives no longer than `max_s` seconds from now.
+    """
 
     identity: str
     target: str
@@ -90,6 +100,9 @@ class Expected(msgspec.Struct, frozen=True):
     request: str
     policy_digest: str | None = None
     clauses: tuple[ReviewClause, ...] | None = None
+    kind: RequestKind = RequestKind.STATEMENT
+    tags: tuple[str, ...] = ()
+    max_s: int | None = None
 
 
 def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, *, now: datetime) -> Grant:
@@ -97,7 +110,7 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
 
     Raises `GrantRefused` with the first thing that is wrong.
     """
-    claims = _verified(token, trusted)
+    claims = _verified(token, trusted, _TYPES[expected.kind])
     reason = why_not_now(claims, now)
     if reason:
         raise GrantRefused(f"the grant does not count: {reason}", hint=_HINT)
@@ -110,6 +123,9 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
         raise GrantRefused("the grant is not one that dbgate gives", hint=_HINT)
     from datetime import UTC
 
+    expires_at = datetime.fromtimestamp(read.exp, UTC)
+    if expected.max_s is not None and (expires_at - now).total_seconds() > expected.max_s + MAX_SKEW_S:
+        raise GrantRefused("the grant lives longer than the policy allows", hint=_HINT)
     return Grant(
         id=read.jti,
         request=read.request,
@@ -118,22 +134,28 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
         binding=read.binding,
         policy_digest=read.policy_digest,
         approved_by=read.approved_by,
-        expires_at=datetime.fromtimestamp(read.exp, UTC),
+        expires_at=expires_at,
         uses=read.uses,
         measured=read.measured,
         token=token,
         clauses=read.clauses,
+        kind=read.kind,
+        tags=read.tags,
     )
 
 
-def _verified(token: str, trusted: Sequence[Ed25519PublicKey]) -> Mapping[str, Any]:
-    """The claims of a token that one of the trusted keys signed. Times are not checked here."""
+def _verified(token: str, trusted: Sequence[Ed25519PublicKey], wanted_type: str) -> Mapping[str, Any]:
+    """The claims of a token of the wanted type that one of the trusted keys signed. Times are not checked here."""
     import jwt
 
     unchecked = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
     try:
         header = jwt.get_unverified_header(token)
-        if header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+        if header.get("typ") in _TYPES.values() and header.get("typ") != wanted_type:
+            raise GrantRefused(
+                "the grant is of another kind: a statement's never unmasks, nor the other way round", hint=_HINT
+            )
+        if header.get("typ") != wanted_type or header.get("alg") != ALGORITHM:
             raise GrantRefused("the grant is not an EdDSA token of dbgate's own type", hint=_HINT)
         known = [key for key in trusted if keys.key_id(key) == header.get("kid")]
         if not known:
@@ -154,6 +176,8 @@ def _compare(claims: _Claims, expected: Expected) -> None:
         ("another identity", claims.sub, expected.identity),
         ("another target", claims.aud, expected.target),
         ("another policy", claims.policy_digest, expected.policy_digest),
+        ("another kind of request", claims.kind, expected.kind),
+        ("other tags", claims.tags, expected.tags),
         ("another statement or other parameters", claims.binding, expected.binding),
         ("other reviewers", claims.clauses, expected.clauses),
     ]

@@ -109,7 +109,7 @@ def read_number(parameters: QueryParams, name: str, default: float, most: float)
 def brief(view: Mapping[str, Json]) -> dict[str, Json]:
     """A request for a list: the statement cut short, without what only its own page shows."""
     statement = str(view["statement"])
-    left_out = ("parameters", "masked", "why_not")
+    left_out = ("parameters", "masked", "columns", "why_not")
     short: dict[str, Json] = {name: value for name, value in view.items() if name not in left_out}
     short["statement"] = statement[:BRIEF_CHARACTERS]
     short["is_cut"] = len(statement) > BRIEF_CHARACTERS

@@ -33,11 +33,17 @@ from dbgate.approvals.reviewers import (
 )
 from dbgate.approvals.states import Action, Status, move
 from dbgate.approvals.store import Query, Store, Unit
-from dbgate.binding import binding
-from dbgate.model import ApprovalRequest, Identity
+from dbgate.binding import binding_of
+from dbgate.model import ApprovalRequest, Identity, RequestKind
 
 MAX_LIVE_REQUESTS = 200
 """How many requests one identity may have open at once."""
+
+MIN_UNMASK_WAIT_S = 3600
+"""How long a request to unmask waits for reviewers at least, in seconds: longer than some are granted for."""
+
+MAX_UNMASK_SESSIONS = 1000
+"""How many sessions may use one approval to unmask while it lives."""
 
 
 class EventBatch(msgspec.Struct, frozen=True):
@@ -61,16 +67,10 @@ class ApprovalService:
         The binding is computed anew from what was posted, with the caller's own identity, so that
         reviewers see exactly what the grant will be bound to. Raises `BadRequest`, `Busy`.
         """
-        expected = binding(
-            identity=caller.key,
-            target=asked.target,
-            statement=asked.statement,
-            parameters=asked.parameters,
-            policy_digest=asked.policy_digest,
-        )
-        if not secrets.compare_digest(expected, asked.binding):
+        if not secrets.compare_digest(binding_of(caller.key, asked), asked.binding):
+            bound = "tags, duration" if asked.kind is RequestKind.UNMASK else "statement, parameters"
             raise BadRequest(
-                "the binding does not fit the statement, parameters, target, policy and caller",
+                f"the binding does not fit the {bound}, target, policy and caller",
                 hint="sign in as the identity that runs the statement",
             )
         now = self._clock()
@@ -84,14 +84,7 @@ class ApprovalService:
                 raise Busy(
                     f"you have {len(live)} open requests", retry_after_s=60, hint="withdraw some: dbgate requests"
                 )
-            new = StoredRequest(
-                id=secrets.token_hex(8),
-                asked=asked,
-                requester=caller,
-                status=Status.PENDING,
-                created_at=now,
-                deadline=now + timedelta(seconds=asked.expires_s),
-            )
+            new = _new_request(caller, asked, now)
             unit.insert(new)
             unit.append(new.id, "requested", now, caller, asked.reason)
             return _reread(unit, new.id), True
@@ -163,7 +156,8 @@ class ApprovalService:
             return _finish(unit, request, Action.WITHDRAW, "withdrawn", now, caller, note)
 
     def revoke(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
-        """Take an approval back before it is redeemed: any of its reviewers, or its requester."""
+        """Take an approval back: any of its reviewers, or its requester. Of a statement until it is redeemed, else until
+        it expires."""
         with self._changing(caller, request_id) as (unit, request, now):
             if not owns(caller, request.requester):
                 _check_reviewer(caller, request)
@@ -179,15 +173,17 @@ class ApprovalService:
             if not is_requester(caller, request.requester):
                 raise NotAllowed("only the one who asked can redeem an approval")
             if not secrets.compare_digest(wanted, request.asked.binding):
+                unmasks = request.asked.kind is RequestKind.UNMASK
+                bound = "other tags or another duration," if unmasks else "another statement, parameters,"
                 raise BadRequest(
-                    f"request {request.id} is for another statement, parameters, target or policy",
+                    f"request {request.id} is for {bound} target or policy",
                     hint="run exactly what was approved, or ask again",
                 )
             action = Action.REDEEM if request.uses_left <= 1 else Action.USE
             after = move(request.status, action, request.id)
             if not unit.use(request.id, after=after, now=now):
                 raise WrongState(f"request {request.id} was already redeemed", status=request.status.value)
-            unit.append(request.id, "redeemed", now, caller)
+            unit.append(request.id, "redeemed" if action is Action.REDEEM else "opened", now, caller)
             return _reread(unit, request.id), self._signer.sign(request, now=now)
 
     def expire_due(self) -> None:
@@ -229,6 +225,23 @@ class ApprovalService:
             if request.is_live and request.deadline <= now:
                 request = replace(request, status=move(request.status, Action.EXPIRE, request.id))
             yield unit, request, now
+
+
+def _new_request(caller: Identity, asked: ApprovalRequest, now: datetime) -> StoredRequest:
+    """A pending request. One to unmask is granted for a time, and not for one run: several sessions may use it."""
+    unmasks = asked.kind is RequestKind.UNMASK
+    waits_s = max(asked.expires_s, MIN_UNMASK_WAIT_S) if unmasks else asked.expires_s
+    uses = MAX_UNMASK_SESSIONS if unmasks else 1
+    return StoredRequest(
+        id=secrets.token_hex(8),
+        asked=asked,
+        requester=caller,
+        status=Status.PENDING,
+        created_at=now,
+        deadline=now + timedelta(seconds=waits_s),
+        uses=uses,
+        uses_left=uses,
+    )
 
 
 def is_visible(person: Identity, request: StoredRequest) -> bool:

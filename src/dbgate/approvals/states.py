@@ -35,7 +35,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     EXPIRE = "expire"
     USE = "use"
-    """A grant with several uses is redeemed, and not for the last time."""
+    """A grant with several uses is redeemed, and not for the last time: one that unmasks, by one more session."""
     REDEEM = "redeem"
     """The last use is redeemed."""
     REVOKE = "revoke"

@@ -21,7 +21,8 @@ def summary(view: Mapping[str, Any], now: datetime) -> str:
             until = local_time(view["deadline"], now)
             return f"{have} of {wanted} approvals: needs {needs(missing)}, until {until}"
         case "approved":
-            return f"approved by {approvers}, usable until {local_time(view['deadline'], now)}"
+            may_do = "in clear" if view.get("kind") == "unmask" else "usable"
+            return f"approved by {approvers}, {may_do} until {local_time(view['deadline'], now)}"
         case "expired" if view["approved_at"]:
             return f"the approval by {approvers} expired at {local_time(view['deadline'], now)}"
         case "expired":
