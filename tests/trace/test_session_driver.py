@@ -187,6 +187,8 @@ class State:
     id: str
     status: str
     summary: str = "dba: 0 of 1"
+    kind: str = "statement"
+    binding: str = ""
 
 
 class FakeApprovals:
@@ -203,16 +205,16 @@ class FakeApprovals:
     def _next(self) -> State:
         return State("r1", self.states.pop(0) if len(self.states) > 1 else self.states[0])
 
-    def ask(self, request: ApprovalRequest) -> RequestState:
+    def ask(self, request: ApprovalRequest) -> State:
         self.log("ask")
         self.filed = request
         return self._next()
 
-    def state(self, request_id: str) -> RequestState:
+    def state(self, request_id: str) -> State:
         self.log(f"state {request_id}")
         return self._next()
 
-    def watch(self, request_id: str, *, timeout_s: float) -> RequestState:
+    def watch(self, request_id: str, *, timeout_s: float) -> State:
         self.log(f"watch {timeout_s:g}")
         self.clock.at += timeout_s
         return self._next()
@@ -571,7 +573,7 @@ def test_drift_is_repaired_by_reading_the_catalog_again() -> None:
         return Judgement(statement, Allow(text), recorded_text=source.text, changes=Changes())
 
     session._judge = rewriting  # type: ignore[method-assign]
-    session.driver._judge_with = rewriting
+    session.driver._performer.judge_with = rewriting
     session.database.answers["SELECT f1"] = StatementError("column does not exist", sqlstate="42703")
     assert session.execute("SELECT x") == [0]
     assert [e for e in session.log.events if e.startswith("run")] == ["run SELECT f1", "run SELECT f2"]

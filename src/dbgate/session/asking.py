@@ -5,55 +5,88 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-import msgspec
-
-from dbgate.errors import EXIT_APPROVAL, EXIT_USAGE, DbgateError, Interrupted
-from dbgate.model import ApprovalRequest, Grant
+from dbgate.errors import EXIT_APPROVAL, EXIT_USAGE, DbgateError, Interrupted, UsageError
+from dbgate.model import ApprovalRequest, Grant, RequestKind
 from dbgate.session.effects import Refused
-from dbgate.session.ports import Approvals, Clock, Display, RequestState
+from dbgate.session.ports import Approvals, Clock, Display, FiledRequest
 
 POLL_S = 20.0
 """How long one call to the service waits for a change, in seconds."""
 
 
-class Asking(msgspec.Struct, frozen=True):
-    """How a door asks: it waits `wait_s` seconds (None: until decided), and shows the state meanwhile."""
+class Asking:
+    """How a door asks: it waits `wait_s` seconds (None: until decided), and shows the state meanwhile.
 
-    approvals: Callable[[], Approvals]
-    display: Display
-    clock: Clock
-    wait_s: float | None
-    waiting: Callable[[str], AbstractContextManager[None]]
-    """Marks the waiting, so that a cancel can end it (`running.Cancellation.during`)."""
+    `waiting` marks the waiting, so that a cancel can end it (`running.Cancellation.during`). `known` is a request to
+    resume: the first that it can be takes it.
+    """
 
-    def ask(self, request: ApprovalRequest, *, known: str | None = None) -> Grant | Refused:
-        """File `request`, or look up the `known` one, wait, and redeem its grant.
+    def __init__(
+        self,
+        approvals: Callable[[], Approvals],
+        display: Display,
+        clock: Clock,
+        wait_s: float | None,
+        waiting: Callable[[str], AbstractContextManager[None]],
+        known: str | None = None,
+    ) -> None:
+        self.approvals = approvals
+        self._display = display
+        self._clock = clock
+        self._wait_s = wait_s
+        self._waiting = waiting
+        self._known = known
 
-        Raises `Unreachable` and `SignInRequired`.
+    def ask(self, request: ApprovalRequest) -> Grant | Refused:
+        """File `request`, or take the known one, wait, and redeem its grant.
+
+        Raises `Unreachable` and `SignInRequired`, and `UsageError` when the known one is of another kind.
         """
         approvals = self.approvals()
-        state = approvals.state(known) if known else approvals.ask(request)
+        state = self._resumed(request) or approvals.ask(request)
         try:
-            if state.status == "pending" and self.wait_s != 0:
-                with self.waiting("waiting"):
+            if state.status == "pending" and self._wait_s != 0:
+                with self._waiting("waiting"):
                     state = self._wait(approvals, state)
         except Interrupted:
             return Refused("interrupted", state.id, state.summary)
         if state.status != "approved":
             return Refused(state.status, state.id, state.summary)
         try:
+            if request.kind is RequestKind.UNMASK:
+                return approvals.open(state.id, request)
             return approvals.redeem(state.id, binding=request.binding)
         except DbgateError as error:
             if error.exit_code not in {EXIT_USAGE, EXIT_APPROVAL}:
                 raise
             return Refused("refused", state.id, error.message)
 
-    def _wait(self, approvals: Approvals, state: RequestState) -> RequestState:
-        start = self.clock.monotonic()
+    def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
+        """The known request, if it can be the one that is needed: one to unmask has to be for the very same."""
+        if self._known is None:
+            return None
+        state = self.approvals().state(self._known)
+        unmasks = request.kind is RequestKind.UNMASK
+        if unmasks and state.binding != request.binding:
+            return None
+        if state.kind != request.kind:
+            raise UsageError(
+                f"request {state.id} is to see tags in clear, not to run a statement", hint="ask with --unmask TAG"
+            )
+        self._known = None
+        return state
+
+    def _wait(self, approvals: Approvals, state: FiledRequest) -> FiledRequest:
+        start = self._clock.monotonic()
         while state.status == "pending":
-            left = None if self.wait_s is None else self.wait_s - (self.clock.monotonic() - start)
+            left = None if self._wait_s is None else self._wait_s - (self._clock.monotonic() - start)
             if left is not None and left <= 0:
                 break
-            self.display.waiting(state, left_s=left)
+            self._display.waiting(state, left_s=left)
             state = approvals.watch(state.id, timeout_s=POLL_S if left is None else min(left, POLL_S))
         return state
+
+
+def no_approvals() -> Approvals:
+    """Stands for the approvals service where none is configured. Raises `UsageError`."""
+    raise UsageError("this needs an approval, and no approvals service is configured", hint="set approvals.url")

@@ -139,11 +139,12 @@ class Attempt(msgspec.Struct, frozen=True):
     def _settle(self, ended: Ended) -> Part:
         """Record what was seen and how it ended. Changes are flushed to disk at once, reads with the next intent."""
         hidden = self._hidden()
-        yield Capture(self.number, hidden)
+        opened = self.judgement.opened
+        yield Capture(self.number, hidden, tuple(dict.fromkeys(column.column for column in opened)))
         outcome = _outcome_of(ended)
         outcome = replace(outcome, message=hide(outcome.message, hidden))
         changed = self.judgement.statement.access.strength >= Access.WRITE.strength
-        yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run), durable=changed)
+        yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run, opened), durable=changed)
         if isinstance(ended, Outcome):
             yield Adopt(self.judgement)
             if ended.truncated and ended.message:

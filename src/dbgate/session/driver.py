@@ -5,8 +5,7 @@ No threads and no terminal here. `cancel` alone may be called from a signal hand
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,36 +13,34 @@ from dbgate.catalog import Catalog
 from dbgate.errors import (
     EXIT_DENIED,
     EXIT_INTERRUPTED,
+    EXIT_OK,
     DbgateError,
     StatementError,
-    UsageError,
 )
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.tracking import SessionObjects
-from dbgate.model import Decision, Identity, Json, Measured, Outcome, Target, TransactionStatus
-from dbgate.session.asking import Asking
+from dbgate.model import (
+    Decision,
+    Identity,
+    Json,
+    Target,
+    TransactionStatus,
+)
+from dbgate.session.age import Age
+from dbgate.session.asking import Asking, no_approvals
 from dbgate.session.attempt import UNRECORDABLE
 from dbgate.session.effects import (
-    Adopt,
-    AskApproval,
-    Capture,
-    Effect,
-    Exceeded,
-    Failed,
     Finished,
-    Measure,
-    Record,
-    Refresh,
-    Run,
-    Show,
 )
 from dbgate.session.life import Life, statement_life, unreadable_life
-from dbgate.session.masking import hide
+from dbgate.session.openings import Openings
+from dbgate.session.performing import Performer
 from dbgate.session.ports import Approvals, Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
-from dbgate.session.running import Cancellation, Runner
+from dbgate.session.running import Cancellation
 from dbgate.session.state import SessionState
+from dbgate.session.unmasking import Invitation, unmask_lives
 
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
@@ -55,6 +52,7 @@ class SessionDriver:
 
     `judge` is the gate's, `split` the gate's parser. `wait_s` is how long to wait for an approval (0 not at all, None
     until decided), `request` an approval request to resume, `keep_going` whether to go on after a failure.
+    `how_to_unmask` says how this door is asked to open tags.
     """
 
     def __init__(
@@ -75,28 +73,34 @@ class SessionDriver:
         keep_going: bool = False,
         request: str | None = None,
         reason: str = "",
+        how_to_unmask: Callable[[Sequence[str]], str] = " ".join,
     ) -> None:
-        self._judge_with = judge
         self._split = split
         self._policy = policy
         self._recorder = recorder
         self._database = database
         self._display = display
-        self._clock = clock
-        self._request = request
         self.keep_going = keep_going
         self.closed = ""
         """Why the session is over; empty while it goes on."""
-        self.last_judgement: Judgement | None = None
-        """What the gate said of the latest statement."""
         self._terms = Terms(
             identity, target, policy.digest, recorder.session, policy.limits, reason, policy.reason_required, dry_run
         )
         self._cancellation = Cancellation(database)
-        self._runner = Runner(database, display, clock, self._cancellation)
-        self._asking = Asking(approvals or _no_approvals, display, clock, wait_s, self._cancellation.during)
-        self._state = SessionState(database, clock, SessionObjects())
-        self._started = self._last_used = clock.monotonic()
+        self._performer = Performer(
+            judge=judge,
+            policy=policy,
+            terms=self._terms,
+            recorder=recorder,
+            database=database,
+            display=display,
+            clock=clock,
+            asking=Asking(approvals or no_approvals, display, clock, wait_s, self._cancellation.during, request),
+            cancellation=self._cancellation,
+            state=SessionState(database, clock, SessionObjects()),
+        )
+        self._invitation = Invitation(policy, identity, how_to_unmask)
+        self._age = Age(policy.limits, clock)
         self._totals = {"statements": 0, "rows": 0, "denied": 0, "failed": 0}
         self._recorder_closed = False
 
@@ -133,12 +137,18 @@ class SessionDriver:
     @property
     def search_path(self) -> tuple[str, ...]:
         """The schemas that a bare name is looked up in, in order."""
-        return self._state.search_path
+        return self._performer.state.search_path
 
     @property
     def last_decision(self) -> Decision | None:
         """The decision on the latest statement."""
-        return self.last_judgement.decision if self.last_judgement else None
+        judgement = self._performer.last_judgement
+        return judgement.decision if judgement else None
+
+    @property
+    def openings(self) -> Openings:
+        """What is in clear by a grant, and until when."""
+        return self._performer.openings
 
     def execute(self, script: str, values: Mapping[str, str | None] | None = None) -> Iterator[Finished]:
         """Decide, record and run every statement of `script` alone, in order, as the result is iterated.
@@ -146,25 +156,22 @@ class SessionDriver:
         Ends after the first failure unless `keep_going`, and whenever the session is over (`closed`). `values` are
         bound to `:name` placeholders. Errors that belong to no statement are raised.
         """
-        try:
-            for life in self._lives(script, values or {}):
-                finished = life()
-                yield finished
-                failed = finished.exit_code != 0 and not self.keep_going
-                if self.closed or failed or finished.exit_code == EXIT_INTERRUPTED:
-                    return
-        finally:
-            self._cancellation.asked = False
+        for finished in self._each(self._lives(script, values or {})):
+            yield finished
+            if finished.exit_code != EXIT_OK and not self.keep_going:
+                return
+
+    def unmask(self, tags: Sequence[str], reason: str = "") -> Iterator[Finished]:
+        """Ask to see tags, or globs of them, in clear for a while: one request for each entry of the policy it takes.
+
+        The requests are filed and waited for as the result is iterated.
+        """
+        lives = unmask_lives(tags, reason, self._terms, self._policy, self._performer.state.catalog)
+        return self._each(partial(self._in_time, life) for life in lives)
 
     def overdue(self) -> str:
         """Which of the policy's time limits the session has passed; empty when none."""
-        now = self._clock.monotonic()
-        limits = self._policy.limits
-        if limits.session_s is not None and now - self._started > limits.session_s:
-            return f"the session is older than {limits.session_s:g} s"
-        if limits.idle_s is not None and now - self._last_used > limits.idle_s:
-            return f"the session was idle for more than {limits.idle_s:g} s"
-        return ""
+        return self._age.overdue()
 
     def cancel(self) -> None:
         """Stop what is going on: cancel the running statement, or stop waiting for an approval.
@@ -202,6 +209,17 @@ class SessionDriver:
         for source in sources:
             yield partial(self._statement, source)
 
+    def _each(self, lives: Iterable[Callable[[], Finished]]) -> Iterator[Finished]:
+        """Live one after the other, as the result is iterated, until the session is over or somebody interrupts."""
+        try:
+            for life in lives:
+                finished = life()
+                yield finished
+                if self.closed or finished.exit_code == EXIT_INTERRUPTED:
+                    return
+        finally:
+            self._cancellation.asked = False
+
     def _number(self) -> int:
         self._totals["statements"] += 1
         return self._totals["statements"]
@@ -210,7 +228,16 @@ class SessionDriver:
         overdue = self.overdue()
         if overdue:
             return self._end(overdue)
-        return self._live(statement_life(source, self._number(), self._terms, self._judge, self.transaction))
+        life = statement_life(source, self._number(), self._terms, self._performer.judge, self.transaction)
+        finished = self._live(life)
+        if finished.exit_code == EXIT_OK and self.last_decision and not self.closed:
+            self._invitation.extend(self.last_decision, self._display)
+        return finished
+
+    def _in_time(self, life: Life) -> Finished:
+        """Live, unless the session is past a limit."""
+        overdue = self.overdue()
+        return self._end(overdue) if overdue else self._live(life)
 
     def _end(self, why: str) -> Finished:
         """Refuse a statement, on record, because the session is past a limit of the policy."""
@@ -218,20 +245,6 @@ class SessionDriver:
         self._display.message("denied", why, "open a new session")
         self.closed = why
         return Finished(0, EXIT_DENIED, "deny", closes=why)
-
-    def _judge(self, source: Source, measured: Measured | None) -> Judgement:
-        context = Context(
-            identity=self._terms.identity,
-            policy=self._policy,
-            catalog=self._state.catalog(),
-            environment=self._terms.target.environment,
-            now=self._clock.now(),
-            search_path=self._state.search_path,
-            measured=measured,
-            objects=self._state.objects,
-        )
-        self.last_judgement = self._judge_with(source, context)
-        return self.last_judgement
 
     def _live(self, life: Life) -> Finished:
         """Perform a life's effects to its end."""
@@ -242,59 +255,14 @@ class SessionDriver:
                 effect = life.throw(error) if error is not None else life.send(reply)
                 reply, error = None, None
                 try:
-                    reply = self._perform(effect)
+                    reply = self._performer.perform(effect)
                 except DbgateError as failure:
                     error = failure
         except StopIteration as end:
             finished: Finished = end.value
         self.closed = self.closed or finished.closes
-        self._last_used = self._clock.monotonic()
+        self._age.use()
+        self._totals["rows"] += int(str(finished.detail.get("rows", 0)))
         self._totals["denied"] += finished.decision == "deny"
         self._totals["failed"] += finished.exit_code not in {0, EXIT_DENIED}
         return finished
-
-    def _perform(self, effect: Effect) -> Any:
-        match effect:
-            case Record(kind, fields, durable):
-                self._recorder.record(kind, fields, durable=durable)
-            case Show(level, text, hint):
-                self._display.message(level, text, hint)
-            case Measure(queries):
-                return self._runner.measure(queries)
-            case AskApproval(request):
-                known, self._request = self._request, None
-                return self._asking.ask(request, known=known)
-            case Run():
-                return self._run(effect)
-            case Capture():
-                self._capture(effect.statement_id, effect.hidden)
-            case Refresh():
-                return self._state.refresh()
-            case Adopt(judgement):
-                self._state.adopt(judgement.changes)
-        return None
-
-    def _run(self, run: Run) -> Outcome | Failed | Exceeded:
-        ended = self._runner.run(run)
-        if isinstance(ended, Outcome):
-            self._totals["rows"] += ended.rows
-        elif self.last_judgement:
-            self._state.failed(self.last_judgement.changes)
-        return ended
-
-    def _capture(self, statement_id: int, hidden: frozenset[str]) -> None:
-        for text, times in Counter(self._database.notices()).items():
-            said = f"{text} ({times} times)" if times > 1 else text
-            fields: dict[str, Json] = {"id": statement_id, "level": "notice", "text": hide(said, hidden)}
-            self._recorder.record("notice", fields, durable=False)
-            self._display.message("notice", said)
-        seen, cut = self._display.output()
-        if seen:
-            fields = {"id": statement_id, "text": hide(seen, hidden), "truncated": cut}
-            self._recorder.record("output", fields, durable=False)
-
-
-def _no_approvals() -> Approvals:
-    raise UsageError(
-        "this statement needs an approval, and no approvals service is configured", hint="set approvals.url"
-    )

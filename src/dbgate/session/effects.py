@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from dbgate.errors import DbgateError
-from dbgate.model import ApprovalRequest, CountQuery, Json, Outcome
+from dbgate.model import ApprovalRequest, ColumnName, CountQuery, Grant, Json, Outcome
 
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
@@ -35,6 +35,12 @@ class AskApproval(msgspec.Struct, frozen=True):
     """File the request and wait as the door was told. Reply: `Grant`, or `Refused`."""
 
     request: ApprovalRequest
+
+
+class Open(msgspec.Struct, frozen=True):
+    """Show the tags of a verified grant in clear while it lives. Reply: None."""
+
+    grant: Grant
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -85,10 +91,14 @@ class Exceeded(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """Record what the person saw of the statement's result, without `hidden` values. Reply: None. Raises like `Record`."""
+    """Record what the person saw of the statement's result, without `hidden` values. Reply: None. Raises like `Record`.
+
+    With `opened` columns, which a grant shows in clear, only their names are recorded: records outlive the grant.
+    """
 
     statement_id: int
     hidden: frozenset[str] = frozenset()
+    opened: tuple[ColumnName, ...] = ()
 
 
 class Refresh(msgspec.Struct, frozen=True):
@@ -109,7 +119,7 @@ class Show(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-Effect: TypeAlias = Record | Measure | AskApproval | Run | Show | Capture | Refresh | Adopt
+Effect: TypeAlias = Record | Measure | AskApproval | Open | Run | Show | Capture | Refresh | Adopt
 
 
 class Finished(msgspec.Struct, frozen=True):

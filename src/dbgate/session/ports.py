@@ -93,7 +93,7 @@ class Database(Protocol):
 
 
 class RequestState(Protocol):
-    """Where an approval request stands. `status`: pending, approved, denied, withdrawn, expired, redeemed."""
+    """Where an approval request stands. `status`: pending, approved, denied, withdrawn, expired, redeemed, revoked."""
 
     @property
     def id(self) -> str: ...
@@ -104,20 +104,38 @@ class RequestState(Protocol):
         """One line for a status display: who has approved, who is still needed, until when."""
 
 
+class FiledRequest(RequestState, Protocol):
+    """A request as the service knows it: where it stands, and what it is for."""
+
+    @property
+    def kind(self) -> str:
+        """What was asked: `statement` or `unmask`."""
+
+    @property
+    def binding(self) -> str:
+        """What the request is bound to."""
+
+
 class Approvals(Protocol):
     """The approvals service as a client sees it. Every method raises `Unreachable`, `SignInRequired`."""
 
-    def ask(self, request: ApprovalRequest) -> RequestState:
+    def ask(self, request: ApprovalRequest) -> FiledRequest:
         """File a request, or return the live one with the same binding."""
 
-    def state(self, request_id: str) -> RequestState:
+    def state(self, request_id: str) -> FiledRequest:
         """Where a request stands now."""
 
-    def watch(self, request_id: str, *, timeout_s: float) -> RequestState:
+    def watch(self, request_id: str, *, timeout_s: float) -> FiledRequest:
         """Wait for a change, at most `timeout_s`, and return the state."""
 
     def redeem(self, request_id: str, *, binding: str) -> Grant:
         """Redeem the approval, atomically, and return the grant after verifying signature and binding.
+
+        Raises `UsageError` when there is nothing to redeem.
+        """
+
+    def open(self, request_id: str, request: ApprovalRequest) -> Grant:
+        """Redeem an approval to unmask for this session, and return the grant after verifying all it is bound to.
 
         Raises `UsageError` when there is nothing to redeem.
         """

@@ -18,6 +18,7 @@ from dbgate.model import (
     Json,
     NeedsApproval,
     NeedsMeasure,
+    OpenedColumn,
     Outcome,
     Rewrite,
     RuleRef,
@@ -84,6 +85,8 @@ def intent_fields(
     if isinstance(run, Rewrite):
         fields["masked"] = masked_names(run)
         fields["lineage_known"] = run.lineage_known
+    if run is not None and judgement.opened:
+        fields["unmasked"] = [column.to_json() for column in judgement.opened]
     if terms.dry_run:
         fields["dry_run"] = True
     return fields
@@ -105,8 +108,13 @@ def unread_fields(number: int, text: str, message: str, terms: Terms) -> dict[st
     return fields
 
 
-def outcome_fields(number: int, outcome: Outcome, run: Allow | Rewrite | None) -> dict[str, Json]:
-    """`statement.outcome`: how the statement ended."""
+def outcome_fields(
+    number: int, outcome: Outcome, run: Allow | Rewrite | None, opened: Sequence[OpenedColumn] = ()
+) -> dict[str, Json]:
+    """`statement.outcome`: how the statement ended.
+
+    A result with columns that a grant opened has no digest: a guess could be held against it.
+    """
     fields: dict[str, Json] = {
         "id": number,
         "status": outcome.status,
@@ -114,8 +122,10 @@ def outcome_fields(number: int, outcome: Outcome, run: Allow | Rewrite | None) -
         "bytes": outcome.size_bytes,
         "duration_ms": round(outcome.duration_ms, 3),
         "masked": masked_names(run),
-        "digest": outcome.digest,
+        "digest": "" if opened else outcome.digest,
     }
+    if opened:
+        fields["unmasked"] = sorted({str(column.column) for column in opened})
     if outcome.sqlstate:
         fields["sqlstate"] = outcome.sqlstate
     if outcome.message:

@@ -1,0 +1,115 @@
+"""Performs the effects of lives with the ports of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dbgate.gate.decide import Context
+from dbgate.gate.policy.model import Policy
+from dbgate.model import Measured, Outcome
+from dbgate.session.asking import Asking
+from dbgate.session.capturing import capture
+from dbgate.session.effects import (
+    Adopt,
+    AskApproval,
+    Capture,
+    Effect,
+    Exceeded,
+    Failed,
+    Measure,
+    Open,
+    Record,
+    Refresh,
+    Run,
+    Show,
+)
+from dbgate.session.openings import Openings
+from dbgate.session.ports import Clock, Database, Display, Recorder
+from dbgate.session.records import Terms
+from dbgate.session.running import Cancellation, Runner
+from dbgate.session.state import SessionState
+
+if TYPE_CHECKING:
+    from dbgate.gate.decide import Judgement
+    from dbgate.gate.syntax import Source
+
+
+class Performer:
+    """What one session's lives ask of the world, and what has to be remembered between them.
+
+    `judge_with` is the gate's. `openings` are the tags in clear by a grant, `state` what statements change in the session.
+    """
+
+    def __init__(
+        self,
+        *,
+        judge: Callable[[Source, Context], Judgement],
+        policy: Policy,
+        terms: Terms,
+        recorder: Recorder,
+        database: Database,
+        display: Display,
+        clock: Clock,
+        asking: Asking,
+        cancellation: Cancellation,
+        state: SessionState,
+    ) -> None:
+        self.judge_with = judge
+        self._policy = policy
+        self._terms = terms
+        self._recorder = recorder
+        self._database = database
+        self._display = display
+        self._clock = clock
+        self._asking = asking
+        self._runner = Runner(database, display, clock, cancellation)
+        self.openings = Openings(asking.approvals, recorder, display, clock)
+        self.state = state
+        self.last_judgement: Judgement | None = None
+        """What the gate said of the latest statement."""
+
+    def judge(self, source: Source, measured: Measured | None) -> Judgement:
+        """What the gate says of a statement as things stand now. Raises the errors of the database and of the gate."""
+        context = Context(
+            identity=self._terms.identity,
+            policy=self._policy,
+            catalog=self.state.catalog(),
+            environment=self._terms.target.environment,
+            now=self._clock.now(),
+            search_path=self.state.search_path,
+            measured=measured,
+            objects=self.state.objects,
+            unmasked=self.openings.now(),
+        )
+        self.last_judgement = self.judge_with(source, context)
+        return self.last_judgement
+
+    def perform(self, effect: Effect) -> Any:
+        """Perform one effect and return its reply. Raises what the effect says."""
+        match effect:
+            case Record(kind, fields, durable):
+                self._recorder.record(kind, fields, durable=durable)
+            case Show(level, text, hint):
+                self._display.message(level, text, hint)
+            case Measure(queries):
+                return self._runner.measure(queries)
+            case AskApproval(request):
+                return self._asking.ask(request)
+            case Open(grant):
+                self.openings.add(grant)
+            case Run():
+                return self._run(effect)
+            case Capture():
+                capture(effect, self._database, self._display, self._recorder)
+            case Refresh():
+                return self.state.refresh()
+            case Adopt(judgement):
+                self.state.adopt(judgement.changes)
+        return None
+
+    def _run(self, run: Run) -> Outcome | Failed | Exceeded:
+        ended = self._runner.run(run)
+        if not isinstance(ended, Outcome) and self.last_judgement:
+            self.state.failed(self.last_judgement.changes)
+        return ended
