@@ -43,6 +43,7 @@ from dbgate.model import (
     NeedsApproval,
     NeedsMeasure,
     Outcome,
+    RequestKind,
     Rewrite,
     TransactionStatus,
 )
@@ -206,7 +207,27 @@ class _Statement(msgspec.Struct, frozen=True):
         if misfit:
             unfit = Deny(misfit, decision.rules, hint="ask for a new approval by running the statement again")
             return (yield from self._deny(replace(judgement, decision=unfit), unfit))
-        return (yield from self._run(judgement, decision.run, grant, queries))
+        return (yield from self._granted(judgement, decision, grant, queries))
+
+    def _granted(
+        self, judgement: Judgement, decision: NeedsApproval, grant: Grant, queries: tuple[CountQuery, ...]
+    ) -> Life:
+        """Run what is decided now: while people were asked, a time window may have closed or another grant ended."""
+        try:
+            now = self.judge(self.source, decision.measured)
+        except AuditUnavailable:
+            raise
+        except DbgateError as error:
+            return (yield from self._fail(error))
+        match now.decision:
+            case Deny():
+                return (yield from self._deny(now, now.decision))
+            case NeedsApproval(clauses=clauses) if all(clause in grant.clauses for clause in clauses):
+                return (yield from self._run(now, now.decision.run, grant, queries))
+            case Allow() | Rewrite():
+                return (yield from self._run(now, now.decision, grant, queries))
+        changed = Deny("the policy asks for another approval by now", decision.rules, hint="run it again to ask for it")
+        return (yield from self._deny(replace(judgement, decision=changed), changed))
 
     def _refuse(self, judgement: Judgement, refused: Refused) -> Life:
         status = {"interrupted": "pending"}.get(refused.status, refused.status)
@@ -260,7 +281,9 @@ def _misfit(grant: Grant, request: ApprovalRequest, terms: Terms) -> str:
     The reviewers that the policy asks for now must have been asked: a request may have been filed by hand with others.
     """
     bound = request.binding
-    if grant.binding != bound or grant.target != terms.target.name or grant.policy_digest != terms.policy_digest:
+    if grant.kind is not RequestKind.STATEMENT or grant.binding != bound:
+        return f"the grant {grant.id} was given for something else"
+    if grant.target != terms.target.name or grant.policy_digest != terms.policy_digest:
         return f"the grant {grant.id} was given for something else"
     if grant.identity and grant.identity != terms.identity.key:
         return f"the grant {grant.id} was given to somebody else"

@@ -15,9 +15,12 @@ from dbgate.session.ports import Approvals, Clock, Display, Recorder
 RECHECK_S = 30.0
 """So many seconds after the service was last asked, it is asked again before a statement is decided."""
 
+RETRY_S = 5.0
+"""So many seconds after it could not be asked, it is asked again."""
+
 
 class Opening(msgspec.Struct, frozen=True):
-    """A grant, when the service last said that it holds (monotonic seconds), and whether it did."""
+    """A grant, when the service was last asked whether it holds (monotonic seconds), and whether it said so."""
 
     grant: Grant
     checked_s: float
@@ -66,7 +69,7 @@ class Openings:
         if self._clock.now() >= grant.expires_at:
             self._end(grant, "expired", "the approval has expired")
             return None
-        if opening.holds and self._clock.monotonic() - opening.checked_s < RECHECK_S:
+        if self._clock.monotonic() - opening.checked_s < (RECHECK_S if opening.holds else RETRY_S):
             return opening
         try:
             state = self._approvals().state(grant.request)
