@@ -1,4 +1,4 @@
-"""Text for people: the nearest name, and data that cannot play tricks on a terminal."""
+"""Text for people: the nearest name, durations, and data that cannot play tricks on a terminal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"known: {', '.join(names)}" if names else ""
+
+
+def span(seconds: float) -> str:
+    """A duration for people: `30 min`, `2 h 5 min`, `45 s`."""
+    whole = max(round(seconds), 0)
+    if whole < 100:
+        return f"{whole} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return " ".join(([f"{hours} h"] if hours else []) + ([f"{minutes} min"] if minutes or not hours else []))
 
 
 def printable(text: str, *, keep: str = "") -> str:

@@ -19,7 +19,8 @@ from dbgate.gate.policy.model import Policy, Unmask, UnmaskApproval
 from dbgate.gate.syntax import split
 from dbgate.model import Access, ApprovalRequest, Grant, RequestKind, ReviewClause, Target
 from dbgate.session.driver import SessionDriver
-from dbgate.session.openings import RECHECK_S, RETRY_S, span
+from dbgate.session.openings import RECHECK_S, RETRY_S
+from dbgate.text import span
 
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
 TARGET = Target("payroll", "postgres", "postgresql:///payroll", environment="production")

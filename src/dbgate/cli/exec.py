@@ -88,6 +88,14 @@ def run(
     request: Annotated[
         str, typer.Option("--request", metavar="ID", envvar="DBGATE_REQUEST", help="Resume an approval request.")
     ] = "",
+    unmask: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unmask",
+            metavar="TAG",
+            help="Ask to see a tag, or a glob of tags, in clear for a while; may be repeated. [env var: DBGATE_UNMASK]",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", envvar="DBGATE_DRY_RUN", help="Show the decision and what would run; run nothing."),
@@ -112,6 +120,7 @@ def run(
     commands = command or [text for text in [os.environ.get("DBGATE_COMMAND", "")] if text]
     files = file or [name for name in [os.environ.get("DBGATE_FILE", "")] if name]
     scripts = list(_scripts(commands, files, context.meta.get(_ORDER, [])))
+    tags = unmask or os.environ.get("DBGATE_UNMASK", "").split()
     from dbgate.cli.signals import Signals
     from dbgate.cli.wiring import open_driver, settings_now
 
@@ -133,9 +142,19 @@ def run(
     ):
         signals.forward_to(driver)
         try:
-            return _execute(driver, display, scripts, values)
+            return _unmask(driver, display, tags) or _execute(driver, display, scripts, values)
         finally:
             display.finish()
+
+
+def _unmask(driver: SessionDriver, display: ExecDisplay, tags: Sequence[str]) -> int:
+    """Ask for the tags and return the first failure's exit code: then nothing is run."""
+    first = EXIT_OK
+    for finished in driver.unmask(tags) if tags else ():
+        first = first or finished.exit_code
+        if finished.detail.get("request"):
+            display.pending(str(finished.detail["request"]), str(finished.detail["status"]))
+    return first
 
 
 def _execute(

@@ -88,6 +88,8 @@ def show(
     with client() as approvals:
         state = approvals.state(resolve(approvals, request))
         history = [] if raw else approvals.history(state.id)
+    if raw and not state.view["statement"]:
+        raise UsageError(f"request {state.id} is to see tags in clear: there is no statement", hint="leave --raw out")
     if raw:
         print(printable(str(state.view["statement"]), keep="\n\t"))
     elif form is Format.JSON:

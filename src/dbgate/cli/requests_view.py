@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dbgate.text import printable
+from dbgate.text import printable, span
 
 if TYPE_CHECKING:
     from dbgate.approvals import RequestStatus
@@ -42,7 +42,7 @@ def print_table(states: Sequence[RequestStatus]) -> None:
             local_moment(view["created_at"]),
             requester(view["requester"]),
             str(view["target"]),
-            first_line(str(view["statement"])),
+            first_line(wish(view)),
             state.summary,
             ", ".join(view.get("may", [])),
         )
@@ -68,7 +68,7 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
         ("asked by", f"{requester(view['requester'])}, {local_moment(view['created_at'])}"),
         ("reason", str(view["reason"]) or "(none given)"),
         ("target", where),
-        ("reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"),
+        *_what(view),
         ("rules", ", ".join(view["rules"])),
         ("rule says", str(view["message"])),
         ("reviewers", needs(view["clauses"])),
@@ -79,16 +79,39 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
     for name, value in fields:
         if value:
             yield f"{name:<17} {printable(value)}"
+    yield from _opened(view.get("columns", ()))
     yield from _measured(view["measured"])
     for number, value in enumerate(view["parameters"], start=1):
         yield f"{'parameter $' + str(number):<17} {'NULL' if value is None else printable(repr(value))}"
     yield ""
-    yield from statement_lines(str(view["statement"]))
-    yield ""
+    if view["statement"]:
+        yield from statement_lines(str(view["statement"]))
+        yield ""
     for event in history:
         who = requester(event["by"]) if event["by"] else "dbgate"
         note = f": {event['note']}" if event["note"] else ""
         yield printable(f"{local_moment(event['at'])}  {event['kind']} by {who}{note}")
+
+
+def wish(view: Mapping[str, Any]) -> str:
+    """What a request asks for: the statement, or which tags are to be seen in clear and for how long."""
+    if view.get("kind") != "unmask":
+        return str(view["statement"])
+    return f"see {', '.join(view['tags'])} in clear for {span(int(view['expires_s']))}"
+
+
+def _what(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if view.get("kind") == "unmask":
+        yield "asks to", f"{wish(view)}, in every statement that only reads"
+    else:
+        yield "reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"
+
+
+def _opened(columns: Sequence[str]) -> Iterator[str]:
+    """The columns that would be in clear, one a line."""
+    if columns:
+        yield "columns in clear"
+        yield from (f"  {printable(name)}" for name in columns)
 
 
 def _measured(counts: Mapping[str, int]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -102,8 +102,8 @@ def open_driver(
                 keep_going=keep_going,
                 request=request,
                 reason=reason,
+                how_to_unmask=_how_to_unmask(door, target),
             )
-            _tell_of_unmasking(policy, identity, display)
             _tell_of_backlog(settings, display)
             try:
                 yield driver
@@ -131,16 +131,11 @@ def _tell_of_backlog(settings: Settings, display: Display) -> None:
         )
 
 
-def _tell_of_unmasking(policy: Policy, identity: Identity, display: Display) -> None:
-    """Unmasking by approval is not possible yet: say that the values stay masked, to whom it would apply."""
-    mine = [u for u in policy.unmask if u.approval is not None and set(u.groups) & set(identity.groups)]
-    if mine:
-        tags = ", ".join(dict.fromkeys(tag for unmask in mine for tag in unmask.tags))
-        display.message(
-            "notice",
-            f"{tags} stays masked: approvals to see values in clear are not available yet ({mine[0].ref})",
-            "ask the keepers of the policy for an unmask entry without approval",
-        )
+def _how_to_unmask(door: str, target: Target) -> Callable[[Sequence[str]], str]:
+    """How a person asks at this door to see tags in clear."""
+    if door == "shell":
+        return lambda tags: f"\\unmask {' '.join(tags)}"
+    return lambda tags: f"dbgate exec {target.name} … --unmask {' --unmask '.join(tags)}"
 
 
 def _start(identity: Identity, target: Target, policy: Policy, *, door: str, reason: str) -> dict[str, Json]:

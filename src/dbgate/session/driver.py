@@ -99,6 +99,7 @@ class SessionDriver:
             cancellation=self._cancellation,
             state=SessionState(database, clock, SessionObjects()),
         )
+        self._how_to_unmask = how_to_unmask
         self._invitation = Invitation(policy, identity, how_to_unmask)
         self._age = Age(policy.limits, clock)
         self._totals = {"statements": 0, "rows": 0, "denied": 0, "failed": 0}
@@ -166,7 +167,8 @@ class SessionDriver:
 
         The requests are filed and waited for as the result is iterated.
         """
-        lives = unmask_lives(tags, reason, self._terms, self._policy, self._performer.state.catalog)
+        catalog = self._performer.state.catalog
+        lives = unmask_lives(tags, reason, self._terms, self._policy, catalog, self._how_to_unmask)
         return self._each(partial(self._in_time, life) for life in lives)
 
     def overdue(self) -> str:

@@ -11,6 +11,7 @@ from dbgate.errors import DbgateError
 from dbgate.gate.protection import Unmasked
 from dbgate.model import Grant, Json
 from dbgate.session.ports import Approvals, Clock, Display, Recorder
+from dbgate.text import span
 
 RECHECK_S = 30.0
 """So many seconds after the service was last asked, it is asked again before a statement is decided."""
@@ -94,12 +95,3 @@ class Openings:
         }
         self._recorder.record(f"approval.{status}", fields)
         self._display.message("notice", f"{', '.join(grant.tags)} is masked again: {why}", "ask for a new approval")
-
-
-def span(seconds: float) -> str:
-    """A duration for people: `30 min`, `2 h 5 min`, `45 s`."""
-    whole = max(round(seconds), 0)
-    if whole < 100:
-        return f"{whole} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return " ".join(([f"{hours} h"] if hours else []) + ([f"{minutes} min"] if minutes or not hours else []))

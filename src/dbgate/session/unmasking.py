@@ -42,9 +42,9 @@ from dbgate.model import (
 )
 from dbgate.session.attempt import closing, tell
 from dbgate.session.effects import AskApproval, Effect, Finished, Open, Record, Refused, Show
-from dbgate.session.openings import span
 from dbgate.session.ports import Display
 from dbgate.session.records import Terms, grant_fields
+from dbgate.text import span
 
 Life = Generator[Effect, Any, Finished]
 
@@ -79,9 +79,17 @@ class Invitation:
 
 
 def unmask_lives(
-    wanted: Sequence[str], reason: str, terms: Terms, policy: Policy, catalog: Callable[[], Catalog]
+    wanted: Sequence[str],
+    reason: str,
+    terms: Terms,
+    policy: Policy,
+    catalog: Callable[[], Catalog],
+    how: Callable[[Sequence[str]], str],
 ) -> Iterator[Life]:
-    """The lives of a wish to see tags, or globs of them, in clear: a request for each entry of the policy it takes."""
+    """The lives of a wish to see tags, or globs of them, in clear: a request for each entry of the policy it takes.
+
+    `how` says how this door is asked to open tags.
+    """
     try:
         if terms.reason_required and not (reason or terms.reason):
             raise UsageError("the policy of this target asks for a reason", hint="say why you need to see them")
@@ -96,7 +104,8 @@ def unmask_lives(
     if plan.in_clear:
         yield seen_anyway_life(plan.in_clear)
     for offer in plan.offers:
-        yield unmask_life(unmask_request(offer, columns_with(protection, offer.tags), terms, reason), terms)
+        request = unmask_request(offer, columns_with(protection, offer.tags), terms, reason)
+        yield unmask_life(request, terms, how(offer.tags))
 
 
 def not_open_life(reason: Deny | DbgateError) -> Life:
@@ -114,8 +123,8 @@ def seen_anyway_life(tags: Sequence[str]) -> Life:
     return Finished(BELONGS_TO_NONE, EXIT_OK, "allow")
 
 
-def unmask_life(request: ApprovalRequest, terms: Terms) -> Life:
-    """The life of one request, from asking to the opened tags. Raises nothing but what recording raises."""
+def unmask_life(request: ApprovalRequest, terms: Terms, again: str) -> Life:
+    """The life of one request, from asking to the opened tags. `again` says how to ask once it is approved."""
     tags = ", ".join(request.tags)
     if terms.dry_run:
         said = f"dry run: to see {tags} in clear, {_reviewers(request.clauses)} would have to approve; nobody was asked"
@@ -130,7 +139,7 @@ def unmask_life(request: ApprovalRequest, terms: Terms) -> Life:
         yield from tell(BELONGS_TO_NONE, "error", error.message, error.hint)
         return Finished(BELONGS_TO_NONE, error.exit_code, "approve", closes=closing(error))
     if isinstance(reply, Refused):
-        return (yield from _refused(request, reply, terms))
+        return (yield from _refused(request, reply, again))
     grant: Grant = reply
     fields = grant_fields(BELONGS_TO_NONE, grant)
     yield Record("approval.redeemed", {**fields, "request_kind": str(grant.kind), "tags": list(grant.tags)})
@@ -194,13 +203,13 @@ def _reviewers(clauses: Sequence[ReviewClause]) -> str:
     return " and ".join(f"{clause.count} of {' or '.join(clause.groups)}" for clause in clauses)
 
 
-def _refused(request: ApprovalRequest, refused: Refused, terms: Terms) -> Life:
+def _refused(request: ApprovalRequest, refused: Refused, again: str) -> Life:
     status = {"interrupted": "pending"}.get(refused.status, refused.status)
     fields: dict[str, Json] = {"id": BELONGS_TO_NONE, "request": refused.request, "detail": refused.detail}
     yield Record(f"approval.{status}", fields)
     tags, detail = ", ".join(request.tags), f": {refused.detail}" if refused.detail else ""
     if status == "pending":
-        hint = f"once it is approved, ask again: dbgate exec {terms.target.name} … --unmask {' --unmask '.join(request.tags)}"
+        hint = f"once it is approved: {again}"
         yield Show("notice", f"{tags} stays masked, approval pending: request {refused.request}{detail}", hint)
     else:
         hint = "ask again for a new approval" if status in {"expired", "withdrawn", "revoked"} else ""
