@@ -122,6 +122,8 @@ class MemoryDriver:
     cancelled: int = 0
     is_late: Callable[[], str] = str
     the_catalog: Catalog = CATALOG
+    wishes: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    on_unmask: Callable[[MemoryDriver], Finished] = lambda driver: Finished(0, 0, "approve")
 
     @property
     def catalog(self) -> Catalog:
@@ -158,6 +160,10 @@ class MemoryDriver:
         states = {"begin": TransactionStatus.OPEN, "commit": TransactionStatus.IDLE, "rollback": TransactionStatus.IDLE}
         self.transaction = states.get(word, self.transaction)
         return Finished(number, 0, "allow", {"status": outcome.status, "rows": outcome.rows})
+
+    def unmask(self, tags: Sequence[str], reason: str = "") -> Iterator[Finished]:
+        self.wishes.append((tuple(tags), reason))
+        yield self.on_unmask(self)
 
     def overdue(self) -> str:
         return self.is_late()

@@ -122,6 +122,7 @@ def _about(driver: SessionDriver, settings: Settings, *, vi: bool) -> Iterator[A
             labels=_labels(driver),
             requests=requests if has_approvals else None,
             withdraw=withdraw if has_approvals else None,
+            tags=_tags(driver),
             targets=tuple(settings.targets.values()),
             vi=vi,
         )
@@ -139,9 +140,9 @@ def _labels(driver: SessionDriver) -> Callable[[int], Mapping[str, str]]:
     """Gives the tags of a relation's columns, and whether this identity sees them in clear."""
 
     def labels(oid: int) -> Mapping[str, str]:
-        from dbgate.gate.protection import Unmasked, protection_for
+        from dbgate.gate.protection import protection_for
 
-        protection = protection_for(driver.catalog, driver.policy, driver.identity, Unmasked())
+        protection = protection_for(driver.catalog, driver.policy, driver.identity, driver.openings.now())
         found = protection.labels.get(oid, {})
         return {
             name: ", ".join(sorted(f"{label.tag}{'' if label.hidden else ' (in clear)'}" for label in labels))
@@ -149,3 +150,20 @@ def _labels(driver: SessionDriver) -> Callable[[int], Mapping[str, str]]:
         }
 
     return labels
+
+
+def _tags(driver: SessionDriver) -> Callable[[], Mapping[str, str]]:
+    """Gives the policy's tags, and how this identity sees each."""
+
+    def tags() -> Mapping[str, str]:
+        from dbgate.gate.opening import always_visible, known_tags, offers_for
+        from dbgate.session.unmasking import with_approval
+
+        known = known_tags(driver.policy)
+        seen = dict.fromkeys(known, "masked")
+        for offer in offers_for(driver.policy, driver.identity, known):
+            seen |= dict.fromkeys(offer.tags, f"masked; may be opened {with_approval(offer)}")
+        seen |= dict.fromkeys(always_visible(driver.policy, driver.identity), "in clear")
+        return seen | {tag: f"in clear until {end.astimezone():%H:%M}" for tag, end in driver.openings.listing()}
+
+    return tags

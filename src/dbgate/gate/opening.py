@@ -64,7 +64,7 @@ def plan_unmasking(policy: Policy, identity: Identity, wanted: Sequence[str]) ->
 def always_visible(policy: Policy, identity: Identity) -> tuple[str, ...]:
     """The tags that an identity sees in clear without asking anybody."""
     globs = [glob for rule in _rules_for(policy, identity) if rule.approval is None for glob in rule.tags]
-    return tuple(tag for tag in _tags(policy) if tag_matches(globs, tag))
+    return tuple(tag for tag in known_tags(policy) if tag_matches(globs, tag))
 
 
 def offers_for(policy: Policy, identity: Identity, tags: Iterable[str]) -> tuple[Offer, ...]:
@@ -104,7 +104,8 @@ def opened_columns(examined: Examined, protection: Protection) -> tuple[tuple[Co
     return tuple(sorted(found))
 
 
-def _tags(policy: Policy) -> tuple[str, ...]:
+def known_tags(policy: Policy) -> tuple[str, ...]:
+    """The tags that the policy's `classify` entries give."""
     return tuple(dict.fromkeys(entry.tag for entry in policy.classify))
 
 
@@ -116,13 +117,13 @@ def _rules_for(policy: Policy, identity: Identity) -> list[Unmask]:
 def _offered(policy: Policy, identity: Identity) -> dict[str, list[Unmask]]:
     """The tags that the identity may ask for, each with the entries that let it."""
     rules = [rule for rule in _rules_for(policy, identity) if rule.approval is not None]
-    found = {tag: [rule for rule in rules if tag_matches(rule.tags, tag)] for tag in _tags(policy)}
+    found = {tag: [rule for rule in rules if tag_matches(rule.tags, tag)] for tag in known_tags(policy)}
     return {tag: opening for tag, opening in found.items() if opening}
 
 
 def _named(policy: Policy, name: str) -> list[str]:
     """The tags that a tag or a glob names."""
-    known = _tags(policy)
+    known = known_tags(policy)
     found = [tag for tag in known if (matches(name, tag) if is_glob(name) else tag == name)]
     if not found:
         raise UsageError(f"no such tag: {name}", hint=suggest(name, known) or "the policy labels nothing")

@@ -11,6 +11,7 @@ from dbgate.doors.shell import describe
 from dbgate.doors.shell.describe import Listing, no_labels
 from dbgate.doors.shell.desk import Desk
 from dbgate.doors.shell.options import EXPANDED
+from dbgate.doors.shell.unmask import unmask
 from dbgate.errors import UsageError
 from dbgate.text import printable, suggest
 
@@ -250,6 +251,7 @@ COMMANDS: dict[str, Command] = {
     "\\dx": Command("\\dx [PATTERN]", "list extensions", _extensions),
     "\\l": Command("\\l", "list targets: the databases within your reach", _targets),
     "\\why": Command("\\why", "explain the decision on the latest statement", _why),
+    "\\unmask": Command("\\unmask [TAG… [REASON]]", "ask to see tags in clear for a while; list them", unmask),
     "\\w": _REQUESTS,
     "\\requests": _REQUESTS,
     "\\x": Command("\\x [on|off|auto]", "a line per value; auto does so for what is too wide", _expanded),

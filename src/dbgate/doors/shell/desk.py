@@ -10,7 +10,7 @@ import msgspec
 from dbgate.doors.shell.display import ShellDisplay
 from dbgate.doors.shell.interface import About, Driver
 from dbgate.doors.shell.names import Names
-from dbgate.errors import DbgateError
+from dbgate.errors import EXIT_OK, DbgateError
 
 
 class Directory:
@@ -72,6 +72,8 @@ class Desk(msgspec.Struct):
     directory: Directory
     run_text: Callable[[str], bool]
     """Run statements and commands, as of a file; false when it stopped at a failure."""
+    unmask: Callable[[Sequence[str], str], int]
+    """Ask to see tags in clear, with a reason; the exit code of the first failure."""
     past: Callable[[], Sequence[str]] = msgspec.field(default=list)
     """What was typed before, latest first."""
     latest: str = ""
@@ -79,6 +81,8 @@ class Desk(msgspec.Struct):
     prefill: str = ""
     """What the next prompt begins with."""
     is_leaving: bool = False
+    failed: int = EXIT_OK
+    """The exit code of a command that failed, and has said so."""
     is_verbose: bool = False
     """Whether the command has a `+`."""
     depth: int = 0

@@ -43,6 +43,9 @@ class Driver(Protocol):
     def execute(self, script: str, values: Mapping[str, str | None] | None = None) -> Iterator[Finished]:
         """Decide, record and run every statement of `script` alone."""
 
+    def unmask(self, tags: Sequence[str], reason: str = "") -> Iterator[Finished]:
+        """Ask to see tags, or globs of them, in clear for a while."""
+
     def overdue(self) -> str:
         """Which time limit of the policy the session has passed; empty when none."""
 
@@ -55,7 +58,7 @@ class About(msgspec.Struct, frozen=True):
 
     `labels` gives the tags of a relation's columns by name, `requests` the person's live approval requests,
     `withdraw` takes one back and returns its new status, `targets` are the databases within reach.
-    `policy` is the policy's file name. `idle_s` is the policy's idle limit, in seconds.
+    `tags` are the policy's tags, each with how the person sees it. `policy` is the policy's file name. `idle_s` is the policy's idle limit, in seconds.
     """
 
     target: Target
@@ -66,6 +69,7 @@ class About(msgspec.Struct, frozen=True):
     labels: Callable[[int], Mapping[str, str]] | None = None
     requests: Callable[[], Sequence[RequestState]] | None = None
     withdraw: Callable[[str], str] | None = None
+    tags: Callable[[], Mapping[str, str]] | None = None
     targets: tuple[Target, ...] = ()
     vi: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dbgate.doors.shell.commands import COMMANDS, perform
@@ -12,13 +12,13 @@ from dbgate.doors.shell.display import ShellDisplay
 from dbgate.doors.shell.interface import About, Driver
 from dbgate.doors.shell.interrupts import Interrupts
 from dbgate.doors.shell.pieces import Piece, cut, is_farewell
+from dbgate.doors.shell.screen import other_terminal
+from dbgate.doors.shell.why import tags_of
 from dbgate.errors import EXIT_DENIED, EXIT_INTERRUPTED, EXIT_OK, DbgateError, Interrupted, UsageError
-from dbgate.model import Decision, NeedsApproval, Rewrite, TransactionStatus
+from dbgate.model import TransactionStatus
 from dbgate.text import printable
 
 if TYPE_CHECKING:
-    from prompt_toolkit.output import Output
-
     from dbgate.doors.shell.prompt import Prompt
     from dbgate.session.effects import Finished
 
@@ -64,7 +64,7 @@ class Shell:
         self._ask = ask
         self._last_used = time.monotonic()
         self.directory = Directory(driver)
-        self.desk = Desk(driver, display, about, self.directory, self.run_text)
+        self.desk = Desk(driver, display, about, self.directory, self.run_text, self._unmask)
         self.exit_code = EXIT_OK
         """Of the first failure."""
         self._latest_code = EXIT_OK
@@ -77,7 +77,7 @@ class Shell:
         from prompt_toolkit.application import create_app_session
 
         self.directory.begin()
-        with create_app_session(output=None if self._display.screen.is_terminal else _other_terminal()):
+        with create_app_session(output=None if self._display.screen.is_terminal else other_terminal()):
             prompt = self._open_prompt()
             self._greet(version)
             while not self._is_over():
@@ -124,7 +124,20 @@ class Shell:
             self._display.message("error", error.message, error.hint)
             self._failed(error.exit_code)
             return False
-        return True
+        code, self.desk.failed = self.desk.failed, EXIT_OK
+        if code:
+            self._failed(code)
+        return not code
+
+    def _unmask(self, tags: Sequence[str], reason: str) -> int:
+        """Ask to see tags in clear, and return the exit code of the first failure."""
+        first = EXIT_OK
+        self.directory.settle()
+        with self._interrupts.busy():
+            for finished in self._driver.unmask(tags, reason):
+                first = first or finished.exit_code
+                self._after(finished)
+        return first
 
     def _failed(self, exit_code: int) -> None:
         self.exit_code = self.exit_code or exit_code
@@ -180,7 +193,8 @@ class Shell:
         with self._interrupts.at_rest():
             answer = self._answer(f"Keep request {printable(request)} waiting? [Y/n: withdraw it] ")
         if not answer.startswith(("n", "w")):
-            self._display.message("notice", f"request {request} stays; run the statement again to go on waiting")
+            again = "run the statement again" if finished.statement_id else "ask again"
+            self._display.message("notice", f"request {request} stays; {again} to go on waiting")
             return
         try:
             status = self._about.withdraw(request)
@@ -273,19 +287,6 @@ class Shell:
             self._display.message("notice", f"the session is over: {self._driver.closed}")
             return self._latest_code
         return self._ended
-
-
-def _other_terminal() -> Output:
-    """Where to prompt when standard output goes elsewhere: standard error, if that is a terminal."""
-    from prompt_toolkit.output import create_output
-
-    return create_output(always_prefer_tty=True)
-
-
-def tags_of(decision: Decision | None) -> dict[str, str]:
-    """The tags of the columns that a decision masks, by column name."""
-    run = decision.run if isinstance(decision, NeedsApproval) else decision
-    return {masked.column.column: masked.tag for masked in run.masked} if isinstance(run, Rewrite) else {}
 
 
 def duration(seconds: float) -> str:

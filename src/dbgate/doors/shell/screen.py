@@ -6,13 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dbgate.doors.formats import Sink
 from dbgate.doors.formats.style import Style, unstyled
 from dbgate.doors.formats.width import width
 from dbgate.doors.shell.options import Options
 from dbgate.doors.shell.pager import Pager, pager_command
+
+if TYPE_CHECKING:
+    from prompt_toolkit.output import Output
 
 
 def use_color(stream: TextIO) -> bool:
@@ -167,3 +170,10 @@ class Page:
                 return True
         self._lines += max(text.count("\n") - lines, 0)
         return self._lines > lines - 2
+
+
+def other_terminal() -> Output:
+    """Where to prompt when standard output goes elsewhere: standard error, if that is a terminal."""
+    from prompt_toolkit.output import create_output
+
+    return create_output(always_prefer_tty=True)

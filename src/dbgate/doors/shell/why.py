@@ -9,6 +9,12 @@ from dbgate.model import Allow, Decision, Deny, NeedsApproval, NeedsMeasure, Rew
 from dbgate.text import printable
 
 
+def tags_of(decision: Decision | None) -> dict[str, str]:
+    """The tags of the columns that a decision masks, by column name."""
+    run = decision.run if isinstance(decision, NeedsApproval) else decision
+    return {masked.column.column: masked.tag for masked in run.masked} if isinstance(run, Rewrite) else {}
+
+
 def explain(decision: Decision) -> list[str]:
     """The decision as printable lines."""
     return [printable(line, keep="\n") for line in _lines(decision)]
