@@ -658,11 +658,3 @@ def test_copy_prints_its_data_raw(desk: Desk, form: str) -> None:
 def test_copy_in_json_is_a_result(desk: Desk) -> None:
     [result] = desk.exec("--format", "json", "-c", COPY).json
     assert (result["rows"][0], result["status"]) == (["1\t***6001\tPerson 1"], "COPY 2")
-
-
-def test_unmasking_by_approval_leaves_the_mask_and_says_so(desk: Desk) -> None:
-    entry = "unmask: [{tags: [pii.*], groups: [engineering], approval: {groups: [dba], count: 1, for: 30m}}]\nrules:"
-    desk.configure(policy=POLICY.replace("rules:", entry))
-    done = desk.exec("-c", "SELECT ssn FROM payroll.employees WHERE id = 1")
-    assert (done.code, done.out) == (0, "ssn\n***6001\n")
-    assert done.err.startswith("notice: pii.* stays masked: approvals to see values in clear are not available yet (")
