@@ -152,8 +152,7 @@ def _unmask(driver: SessionDriver, display: ExecDisplay, tags: Sequence[str]) ->
     first = EXIT_OK
     for finished in driver.unmask(tags) if tags else ():
         first = first or finished.exit_code
-        if finished.detail.get("request"):
-            display.pending(str(finished.detail["request"]), str(finished.detail["status"]))
+        display.ended(finished)
     return first
 
 

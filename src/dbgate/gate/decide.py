@@ -20,7 +20,7 @@ from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.findings import labels_met
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
-from dbgate.gate.opening import only_reads, opened_columns
+from dbgate.gate.opening import by_grant, only_reads, opened_columns
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
 from dbgate.gate.recorded import recorded_parameters, recorded_text, without_constants
@@ -272,12 +272,7 @@ def _judgement(
         recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.masked_constants()),
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
         changes=changes_of(source, prepared.examined, run, prepared.opened),
-        opened=tuple(
-            OpenedColumn(column, tag, grant)
-            for column, tag in opened
-            for known, grant in context.unmasked.grants
-            if known == tag
-        ),
+        opened=by_grant(opened, context.unmasked),
     )
 
 

@@ -15,9 +15,9 @@ from dbgate.gate.findings import labels_met
 from dbgate.gate.policy.globs import is_glob, matches
 from dbgate.gate.policy.match import tag_matches
 from dbgate.gate.policy.model import Policy, Unmask, UnmaskApproval
-from dbgate.gate.protection import Protection
+from dbgate.gate.protection import Protection, Unmasked
 from dbgate.gate.statement import Examined
-from dbgate.model import Access, ColumnName, Deny, Identity
+from dbgate.model import Access, ColumnName, Deny, Identity, OpenedColumn
 from dbgate.text import suggest
 
 
@@ -102,6 +102,12 @@ def opened_columns(examined: Examined, protection: Protection) -> tuple[tuple[Co
         tags = protection.tags.predicates.get(view.oid, ()) if view else ()
         found |= {(ColumnName(view.schema, view.name, "*"), tag) for tag in tags if view and protection.opens(tag)}
     return tuple(sorted(found))
+
+
+def by_grant(opened: Iterable[tuple[ColumnName, str]], unmasked: Unmasked) -> tuple[OpenedColumn, ...]:
+    """The opened columns, each with the grant that opens its tag."""
+    grants = dict(unmasked.grants)
+    return tuple(OpenedColumn(column, tag, grants[tag]) for column, tag in opened if tag in grants)
 
 
 def known_tags(policy: Policy) -> tuple[str, ...]:
