@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from msgspec.structs import replace
 from psycopg.pq import ExecStatus
 from tools.regress.labels import policy_for
 from tools.regress.seen import Seen
@@ -20,10 +21,11 @@ from dbgate.database.connection import Connection
 from dbgate.database.failures import field
 from dbgate.database.opening import open_connection
 from dbgate.errors import DbgateError, StatementError
-from dbgate.gate.decide import Judgement, judge
+from dbgate.gate.decide import Context, Judgement, judge
+from dbgate.gate.policy.model import Policy
 from dbgate.gate.syntax import Source, split
 from dbgate.gate.tracking import Changes
-from dbgate.model import Identity, Json, Measured, Outcome, Target
+from dbgate.model import Identity, Json, Outcome, Target
 from dbgate.session.driver import SessionDriver
 from dbgate.session.ports import RequestState, Rows
 
@@ -198,9 +200,10 @@ class Gated(SessionDriver):
         self.variables: dict[str, str] = {}
         self.shown = _Shown()
         self.error: StatementError | None = None
-        self._labelled: Catalog | None = None
+        self.last_judgement: Judgement | None = None
+        self._labels: tuple[Catalog, Policy] | None = None
         super().__init__(
-            judge=judge,
+            judge=self._judge_noting,
             split=self._split_noting,
             policy=policy_for(self.connection.catalog()),
             identity=Identity("local:regress", "regress"),
@@ -241,13 +244,13 @@ class Gated(SessionDriver):
         """
         seen = run_directly(self.connection, text) if data is None else copy_in(self.connection, text, data)
         if defines:
-            self._state.adopt(Changes(catalog=True))
-            self._state.adopt(Changes(search_path=True))
+            self._performer.state.adopt(Changes(catalog=True))
+            self._performer.state.adopt(Changes(search_path=True))
         return seen
 
     def rewrote_cursor(self, name: str) -> bool:
         """Whether the query of a cursor was sent in another form than typed."""
-        cursor = self._state.objects.cursors.get(name)
+        cursor = self._performer.state.objects.cursors.get(name)
         return cursor is not None and cursor.text != cursor.source.text
 
     def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
@@ -257,15 +260,15 @@ class Gated(SessionDriver):
             self.error = error
             raise
 
-    def _judge(self, source: Source, measured: Measured | None) -> Judgement:
+    def _judge_noting(self, source: Source, context: Context) -> Judgement:
         try:
-            catalog = self._state.catalog()
-            if catalog is not self._labelled:
-                self._policy, self._labelled = policy_for(catalog), catalog
-            return super()._judge(source, measured)
+            if self._labels is None or self._labels[0] is not context.catalog:
+                self._labels = context.catalog, policy_for(context.catalog)
+            self.last_judgement = judge(source, replace(context, policy=self._labels[1]))
         except StatementError as error:
             self.error = error
             raise
+        return self.last_judgement
 
     def close(self, reason: str = "") -> None:
         """Disconnect."""
