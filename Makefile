@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py
 
-.PHONY: demo test test-servers leaks regress lint format bench completions lock clean help
+.PHONY: demo test test-servers leaks regress mutants lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -39,6 +39,9 @@ leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusal
 
 regress: $(STAMP) ## PostgreSQL's own regression SQL, directly and through dbgate, compared (ARGS="join --show different")
 	$(BIN)/python -m tools.regress $(ARGS)
+
+mutants: $(STAMP) ## Rules of the gate taken out one at a time: what no test notices (ARGS="--changed")
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .
