@@ -51,7 +51,7 @@ def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequ
     facts = LogFacts(origin, Verdict(False, ""))
     try:
         checkpoint = _checkpoint(bucket, origin, list(keys))
-        entries = _entries(bucket, origin, checkpoint.size)
+        entries = read_entries(bucket, origin, checkpoint.size)
         hashes = [leaf_hash(entry) for entry in entries]
         if root_hash(hashes) != checkpoint.root:
             raise Fault("tile/entries", "the entries do not hash to the root that the checkpoint signs")
@@ -59,7 +59,7 @@ def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequ
             if earlier.origin == origin:
                 _check_extends(earlier, hashes)
         facts.notes += _check_tiles(bucket, origin, entries, hashes)
-        facts.anchors = _anchors(entries)
+        facts.anchors = anchors_of(entries)
     except Fault as fault:
         facts.verdict = Verdict(False, fault.reason, f"{layout.log_prefix(origin)}/{fault.place}")
         return facts
@@ -90,7 +90,8 @@ def _checkpoint(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> Check
     return checkpoint
 
 
-def _entries(bucket: Bucket, origin: str, size: int) -> list[bytes]:
+def read_entries(bucket: Bucket, origin: str, size: int) -> list[bytes]:
+    """The first `size` leaves of a log. Raises `Fault`, `Unreachable`."""
     entries: list[bytes] = []
     for start, path in spans("tile/entries", size):
         bundle = bucket.get(f"{layout.log_prefix(origin)}/{path}")
@@ -154,7 +155,8 @@ def _tile(path: str, entries: Sequence[bytes], rows: Sequence[Sequence[bytes]]) 
     return b"".join(row[start:stop]) if stop <= len(row) else None
 
 
-def _anchors(entries: Sequence[bytes]) -> dict[str, Anchor]:
+def anchors_of(entries: Sequence[bytes]) -> dict[str, Anchor]:
+    """What leaves say of each session. Raises `Fault` when one is no leaf, or contradicts another."""
     anchors: dict[str, Anchor] = {}
     for number, entry in enumerate(entries):
         try:

@@ -31,8 +31,19 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
     """The checkpoint as a signed note; the key's name is the origin."""
     text = checkpoint.text()
     tagged = _note_key_id(checkpoint.origin, key.public) + key.sign(text.encode("utf-8"))
-    line = f"\u2014 {checkpoint.origin} {base64.b64encode(tagged).decode('ascii')}\n"
-    return f"{text}\n{line}".encode()
+    return f"{text}\n".encode() + signature_line(checkpoint.origin, tagged)
+
+
+def signature_line(name: str, tagged: bytes) -> bytes:
+    """A line of a signed note: `tagged` is the key's four bytes and the signature."""
+    return f"\u2014 {name} {base64.b64encode(tagged).decode('ascii')}\n".encode()
+
+
+def signatures_of(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
+    """A note's text, and its signatures as (name, tagged bytes). Nothing is verified. Raises `ValueError`."""
+    text, lines = _split(note)
+    _parse(text)
+    return text, [_signature(line) for line in lines]
 
 
 def open_checkpoint(note: bytes, keys: Iterable[PublicKey]) -> Checkpoint:

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
+from dbgate.audit.evidence import proven_anchor, wrong_anchor
 from dbgate.audit.keys import PublicKey, parse_public_key
-from dbgate.audit.logcheck import Anchor, LogFacts, check_log
+from dbgate.audit.logcheck import Anchor, LogFacts
 from dbgate.audit.note import Checkpoint
 from dbgate.audit.record import is_session_id
 from dbgate.audit.transcript import Segment, Transcript, Verdict, check_torn, check_transcript
+from dbgate.audit.witness import check_witnessed
 
 ARRIVAL = timedelta(hours=24)
 """A session that its log knows must have arrived this long after its start."""
@@ -85,19 +87,21 @@ def verify_bucket(
     session: str = "",
     seen: Sequence[Checkpoint] = (),
     elsewhere: Iterable[str] = (),
+    witnesses: Sequence[PublicKey] = (),
     now: datetime | None = None,
 ) -> VerifyReport:
     """Verify a bucket, or one session of it, with the trusted `keys`.
 
-    `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool.
+    `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool. Every one of `witnesses`
+    must have cosigned every log, and each log must extend what was cosigned.
     Raises `Unreachable`.
     """
     trusted = {key.id: key for key in keys}
     report = VerifyReport()
     folders, strays = find_sessions(bucket)
     report.strays += strays + _wrong_keys(bucket)
-    for origin in _origins(bucket, seen):
-        report.logs.append(check_log(bucket, origin, keys, seen))
+    for origin in origins_of(bucket, seen):
+        report.logs.append(check_witnessed(bucket, origin, keys, seen, witnesses))
         report.notes += report.logs[-1].notes
     logs = {log.origin: log for log in report.logs}
     for name, places in sorted(folders.items()):
@@ -109,13 +113,18 @@ def verify_bucket(
     return report
 
 
-def verify_files(session: str, files: Sequence[Path], *, keys: Sequence[PublicKey], place: str) -> SessionVerdicts:
-    """Verify a transcript that stands alone: the files of a spool or of a copied session folder."""
+def verify_files(
+    session: str, files: Sequence[Path], *, keys: Sequence[PublicKey], place: str, proofs: Sequence[Path] = ()
+) -> SessionVerdicts:
+    """Verify a transcript that stands alone: the files of a spool or of a copied session folder.
+
+    `proofs` are files that prove the log's leaves of this session; without them nothing anchors it.
+    """
     segments = [path for path in files if not path.name.startswith("torn-")]
     found = check_transcript(session, map(_read_file, segments), {key.id: key for key in keys})
     if not found.faults:
         check_torn(found, (_read_file(path) for path in files if path not in segments))
-    return _verdicts(found, place, Verdict(False, "no log stands beside a single transcript"))
+    return _verdicts(found, place, proven_anchor(found, files, proofs, keys))
 
 
 def find_sessions(bucket: Bucket) -> tuple[dict[str, dict[str, list[str]]], list[Verdict]]:
@@ -195,22 +204,11 @@ def _anchored(found: Transcript, stored: Mapping[str, tuple[int, str]], logs: Ma
     anchor = log.anchors.get(found.session)
     if anchor is None:
         return Verdict(False, f"log {origin} does not know this session")
-    fault = _wrong_anchor(found, stored, anchor)
+    fault = wrong_anchor(found, stored, anchor)
     if fault is not None:
         found.faults.append(fault)
         return fault
     return Verdict(True, f"start, seal and {counted(len(stored), 'object')} are leaves of log {origin}")
-
-
-def _wrong_anchor(found: Transcript, stored: Mapping[str, tuple[int, str]], anchor: Anchor) -> Verdict | None:
-    if anchor.first_digest != found.first_digest:
-        return Verdict(False, "the log knows another session.start")
-    if anchor.last_digest != found.last_digest or anchor.records != found.records:
-        return Verdict(False, f"the log knows another end, after {anchor.records} records")
-    for name in sorted(anchor.objects.keys() | stored.keys()):
-        if anchor.objects.get(name) != stored.get(name):
-            return Verdict(False, "is not the object that was shipped", name)
-    return None
 
 
 def _verdicts(found: Transcript, place: str, anchored: Verdict) -> SessionVerdicts:
@@ -229,7 +227,7 @@ def _verdicts(found: Transcript, place: str, anchored: Verdict) -> SessionVerdic
     )
 
 
-def _origins(bucket: Bucket, seen: Sequence[Checkpoint]) -> list[str]:
+def origins_of(bucket: Bucket, seen: Sequence[Checkpoint] = ()) -> list[str]:
     """The logs that stand in the bucket, or should."""
     found = {checkpoint.origin for checkpoint in seen}
     for group in bucket.folders("log"):

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.cli.columns import print_table
+from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
+from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
 from dbgate.cli.sessions import Formats, load, open_for_reading
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, DbgateError, UsageError
-from dbgate.text import printable
 
 if TYPE_CHECKING:
     from dbgate.audit.keys import PublicKey
     from dbgate.audit.note import Checkpoint
-    from dbgate.audit.shipping import ShipReport
-    from dbgate.audit.transcript import Verdict
     from dbgate.audit.verification import SessionVerdicts, VerifyReport
     from dbgate.settings import Settings
 
 app = new_app(no_args_is_help=True)
 APPS = {"audit": app}
 SHIPPER_WAIT_S = 15.0
-MAX_ROWS = 40
 
 
 @app.callback()
@@ -52,7 +48,7 @@ def ship_command(
             return error.exit_code
         raise
     if not quiet:
-        _tell_shipped(report)
+        tell_shipped(report)
     return EXIT_STATEMENT if report.refused else EXIT_OK
 
 
@@ -68,23 +64,34 @@ def verify_command(
     checkpoint: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A checkpoint known from earlier.")
     ] = None,
+    witness: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="The key of a witness who must have cosigned every log.")
+    ] = None,
     allow_unanchored: Annotated[bool, typer.Option("--allow-unanchored", help="Exit 0 without a log.")] = False,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> int:
     """Verify transcripts: intact, complete, anchored. Exit 0 only when all three hold, else 1."""
+    from dbgate.audit.keys import read_public_keys
+
     settings = load()
+    witnesses = read_public_keys(witness or [])
     keys = trusted_keys(settings, key or [])
     seen = known_checkpoints(settings, checkpoint or [], keys, own=not path and not key)
-    report = examine(settings, path, session, keys, seen)
+    report = examine(settings, path, session, keys, seen, witnesses)
     if format is Formats.JSON:
-        print(json.dumps(_as_json(report), indent=2))
+        print(json.dumps(report_json(report), indent=2))
     else:
-        _print_report(report, keys)
-    return _print_failures(report, allow_unanchored=allow_unanchored)
+        print_report(report, keys)
+    return print_failures(report, allow_unanchored=allow_unanchored)
 
 
 def examine(
-    settings: Settings, path: str, session: str, keys: Sequence[PublicKey], seen: Sequence[Checkpoint]
+    settings: Settings,
+    path: str,
+    session: str,
+    keys: Sequence[PublicKey],
+    seen: Sequence[Checkpoint],
+    witnesses: Sequence[PublicKey] = (),
 ) -> VerifyReport:
     """Verify what `path` names: nothing for the configured bucket, else a URL, a directory or a file."""
     from dbgate.audit import spool
@@ -98,7 +105,10 @@ def examine(
             return VerifyReport([alone])
         bucket = open_bucket(path if "://" in path else Path(path).absolute().as_uri())
         found = Archive(None, bucket).find(session).session if session else ""
-        return verify_bucket(bucket, keys=keys, session=found, seen=seen)
+        report = verify_bucket(bucket, keys=keys, session=found, seen=seen, witnesses=witnesses)
+        if not (report.sessions or report.logs or report.strays):
+            raise UsageError(f"there is no transcript in {path}", hint="name a bucket, a session's folder, or one file")
+        return report
     _await_shipper(settings.state_dir)
     waiting = spool.spooled(settings.state_dir)
     own_bucket = open_for_reading(settings)
@@ -110,23 +120,12 @@ def examine(
     if own_bucket is None:
         report = VerifyReport(notes=["nothing has been shipped to the bucket yet"])
     else:
-        report = verify_bucket(own_bucket, keys=keys, session=session, seen=seen, elsewhere=waiting)
+        report = verify_bucket(
+            own_bucket, keys=keys, session=session, seen=seen, elsewhere=waiting, witnesses=witnesses
+        )
     if waiting and not session:
         report.notes.append(f"{counted(len(waiting), 'session')} in the spool, not shipped yet: dbgate audit ship")
     return report
-
-
-def trusted_keys(settings: Settings, files: Sequence[Path]) -> tuple[PublicKey, ...]:
-    """The keys to trust: those named, or else this installation's own."""
-    from dbgate.audit.keys import own_keys, read_public_keys
-
-    keys = read_public_keys(files) if files else own_keys(settings.state_dir)
-    if not keys:
-        raise UsageError(
-            "there is no key to verify with: this installation has none of its own",
-            hint="name the public key that you trust, from a safe place: --key KEYID.pub",
-        )
-    return keys
 
 
 def known_checkpoints(
@@ -155,23 +154,28 @@ def known_checkpoints(
 
 def _single(path: str, keys: Sequence[PublicKey]) -> SessionVerdicts | None:
     """The verdicts of one session's folder or file, or None when `path` is a whole bucket."""
+    from dbgate.audit.evidence import PROOFS
     from dbgate.audit.verification import verify_files
 
     place = Path(path)
     if "://" in path:
         return None
     if place.is_dir():
-        return _verify_directory(place, keys) if any(place.glob("00000.jsonl*")) else None
+        alone = any(place.glob("00000.jsonl*")) or any(place.glob(PROOFS))
+        return _verify_directory(place, keys) if alone else None
     if not place.exists():
         raise UsageError(f"no such file or directory: {path}", hint="a bucket's URL has the form file:///… or s3://…")
     return verify_files(_named_session(place), [place], keys=keys, place=path)
 
 
 def _verify_directory(directory: Path, keys: Sequence[PublicKey]) -> SessionVerdicts:
+    from dbgate.audit.evidence import PROOFS
     from dbgate.audit.verification import verify_files
 
     files = sorted([*directory.glob("*.jsonl"), *directory.glob("*.zst"), *directory.glob("torn-*.bin")])
-    return verify_files(directory.resolve().name, files, keys=keys, place=str(directory))
+    proofs = sorted(directory.glob(PROOFS))
+    session = _named_session(files[0]) if proofs and files else directory.resolve().name
+    return verify_files(session, files, keys=keys, place=str(directory), proofs=proofs)
 
 
 def _named_session(file: Path) -> str:
@@ -202,104 +206,6 @@ def _await_shipper(state_dir: Path) -> None:
         time.sleep(0.05)
 
 
-def _tell_shipped(report: ShipReport) -> None:
-    from dbgate.audit.verification import counted
-
-    if report.busy:
-        print("notice: another shipper is at work", file=sys.stderr)
-        return
-    for name in report.recovered:
-        print(f"notice: session {name} had died and was ended as crashed", file=sys.stderr)
-    done = f"{counted(len(report.shipped), 'session')} shipped ({report.objects} objects, {report.size_bytes} bytes)"
-    print(f"notice: {done}", file=sys.stderr)
-    if report.waiting:
-        print(f"notice: {counted(len(report.waiting), 'session')} still open", file=sys.stderr)
-    for reason in report.refused.values():
-        print(f"error: not shipped: {printable(reason)}", file=sys.stderr)
-    if report.refused:
-        print("hint: they stay in the spool; keep a copy, and run: dbgate audit verify --session ID", file=sys.stderr)
-
-
-def _print_report(report: VerifyReport, keys: Sequence[PublicKey]) -> None:
-    print(f"keys      {', '.join(key.id for key in keys)}")
-    for log in report.logs:
-        print(f"log       {printable(log.origin)}: {printable(str(log.verdict))}")
-    failed = [item for item in report.sessions if not _all_hold(item)]
-    passed = [item for item in report.sessions if _all_hold(item)]
-    rows = [_row(item) for item in (failed + passed)[:MAX_ROWS]]
-    if rows:
-        print()
-        headings = ("SESSION", "PERSON", "TARGET", ">RECORDS", "INTACT", "COMPLETE", "ANCHORED")
-        print_table(headings, rows, elastic=("PERSON", "TARGET"))
-    if len(report.sessions) > MAX_ROWS:
-        print(f"… and {len(report.sessions) - MAX_ROWS} more")
-    print()
-    for name, verdict in (("intact", report.intact), ("complete", report.complete), ("anchored", report.anchored)):
-        print(f"{name:<9} {_word(verdict):<3}  {printable(str(verdict))}")
-
-
-def _print_failures(report: VerifyReport, *, allow_unanchored: bool) -> int:
-    for note in report.notes:
-        print(f"notice: {printable(note)}", file=sys.stderr)
-    for item in report.sessions:
-        for name in ("intact", "complete"):
-            verdict: Verdict = getattr(item, name)
-            if not verdict.holds:
-                print(f"error: {item.session} is not {name}: {printable(str(verdict))}", file=sys.stderr)
-    for verdict in report.strays:
-        print(f"error: not intact: {printable(str(verdict))}", file=sys.stderr)
-    for verdict in report.missing:
-        print(f"error: not complete: session {printable(str(verdict))}", file=sys.stderr)
-    if not report.anchored.holds and not allow_unanchored:
-        print(f"error: not anchored: {printable(str(report.anchored))}", file=sys.stderr)
-    if report.holds(allow_unanchored=allow_unanchored):
-        return EXIT_OK
-    if report.intact.holds and report.complete.holds:
-        print("hint: --allow-unanchored accepts transcripts without a log", file=sys.stderr)
-    else:
-        print("hint: keep the bucket and the spool as they are; compare them with a backup", file=sys.stderr)
-    return EXIT_STATEMENT
-
-
-def _all_hold(item: SessionVerdicts) -> bool:
-    return item.intact.holds and item.complete.holds and item.anchored.holds
-
-
-def _row(item: SessionVerdicts) -> tuple[str, ...]:
-    verdicts = (_word(item.intact), _word(item.complete), "yes" if item.anchored.holds else "no")
-    return (item.session, item.person, item.target, str(item.records), *verdicts)
-
-
-def _word(verdict: Verdict) -> str:
-    return "yes" if verdict.holds else "NO"
-
-
-def _as_json(report: VerifyReport) -> dict[str, Any]:
-    def told(verdict: Verdict) -> dict[str, Any]:
-        return {"holds": verdict.holds, "evidence": verdict.evidence, "place": verdict.place}
-
-    return {
-        "intact": told(report.intact),
-        "complete": told(report.complete),
-        "anchored": told(report.anchored),
-        "sessions": [
-            {
-                "session": item.session,
-                "place": item.place,
-                "person": item.person,
-                "target": item.target,
-                "started_at": item.started_at,
-                "records": item.records,
-                "intact": told(item.intact),
-                "complete": told(item.complete),
-                "anchored": told(item.anchored),
-            }
-            for item in report.sessions
-        ],
-        "logs": [
-            {"origin": log.origin, "size": log.size, "signer": log.signer, **told(log.verdict)} for log in report.logs
-        ],
-        "strays": [told(verdict) for verdict in report.strays],
-        "missing": [told(verdict) for verdict in report.missing],
-        "notes": report.notes,
-    }
+# Commands of their own files; this one is the group's.
+app.command("prove")(prove_command)
+app.command("witness")(witness_command)
