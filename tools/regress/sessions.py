@@ -216,6 +216,11 @@ class Gated(SessionDriver):
             keep_going=True,
         )
 
+    @property
+    def policy(self) -> Policy:
+        """The policy of the latest judgement."""
+        return self._labels[1] if self._labels else super().policy
+
     def run(self, text: str) -> Seen:
         """Have one statement judged and run. `last_judgement`, `shown.denied` and the answer tell what came of it."""
         self.shown.seen = Seen()
