@@ -220,3 +220,44 @@ def test_targets_without_configuration(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("notice: no targets are configured\nhint: describe them under targets: in ")
+
+
+UNMASK = "unmask: [{tags: [pii.ssn], groups: [staff], approval: {groups: [privacy], count: 2, for: 30m}}]\nrules:"
+
+
+def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    """The lines of an explanation, by name."""
+    assert run(["policy", "explain", "app", "--offline", *arguments]) == EXIT_OK
+    lines = (line.partition(":") for line in capsys.readouterr().out.splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
+def test_explain_says_what_may_be_opened_and_what_it_would_be(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app.write_text(POLICY.replace("rules:", UNMASK, 1))
+    sql = ("-c", "SELECT ssn FROM app.users")
+    how = "may be opened for 30 min with approval by 2 of privacy"
+    assert explained(capsys, *sql)["masked"] == f"app.users.ssn (pii.ssn: partial; {how})"
+    assert explained(capsys, *sql, "--as", "eve@example.com")["masked"] == "-"
+    opened = explained(capsys, *sql, "--unmasked", "pii.ssn")
+    assert (opened["decision"], opened["masked"]) == ("allow", "-")
+    assert opened["in clear"] == "app.users.ssn (pii.ssn, by an approval)"
+    assert opened["runs"] == "SELECT ssn FROM app.users"
+    assert run(["policy", "explain", "app", "--offline", *sql, "--format", "json"]) == EXIT_OK
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["openable"][0]["tags"] == ["pii.ssn"]
+    assert (fields["openable"][0]["reviewers"], fields["openable"][0]["for_s"]) == (
+        [{"groups": ["privacy"], "count": 2}],
+        1800,
+    )
+    assert fields["unmasked"] == []
+
+
+def test_explain_opens_only_what_could_be_asked_for(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app.write_text(POLICY.replace("rules:", UNMASK, 1))
+    command = ["policy", "explain", "app", "--offline", "-c", "SELECT ssn FROM app.users"]
+    assert run([*command, "--unmasked", "pii.snn"]) == EXIT_USAGE
+    assert capsys.readouterr().err == "error: no such tag: pii.snn\nhint: did you mean pii.ssn?\n"
+    assert run([*command, "--unmasked", "pii.ssn", "--as", "eve@example.com", "--group", "guests"]) == EXIT_USAGE
+    assert capsys.readouterr().err == (
+        "error: no unmask entry of the policy lets you ask to see pii.ssn in clear\nhint: your groups: guests\n"
+    )

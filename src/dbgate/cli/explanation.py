@@ -13,21 +13,26 @@ from dbgate.text import printable
 
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
-    from dbgate.model import ReviewClause, RuleRef
+    from dbgate.gate.opening import Offer
+    from dbgate.gate.policy.model import Policy
+    from dbgate.model import Identity, ReviewClause, RuleRef
 
 
-def print_explanation(found: Judgement, *, as_json: bool) -> None:
-    """Print it to stdout."""
+def print_explanation(found: Judgement, policy: Policy, identity: Identity, *, as_json: bool) -> None:
+    """Print it to stdout. `policy` and `identity` tell which masks may be opened, and by whose approval."""
+    offers = _offers(found, policy, identity)
     if as_json:
-        print(json.dumps(_fields(found), ensure_ascii=False))
+        print(json.dumps(_fields(found, offers), ensure_ascii=False))
         return
     facts = [
         ("decision", _decision(found)),
         ("rules", _rules(found.decision.rules)),
         ("touches", _touches(found)),
-        ("masked", _masked(found)),
+        ("masked", _masked(found, offers)),
         ("runs", _highlighted(_text(found))),
     ]
+    if found.opened:
+        facts.insert(4, ("in clear", _opened(found)))
     for name, value in facts:
         print(f"{name + ':':<10}{value or '-'}")
 
@@ -67,10 +72,25 @@ def _touches(found: Judgement) -> str:
     return printable(", ".join(dict.fromkeys(f"{t.verb} {t.relation}" if t.relation else t.verb for t in touches)))
 
 
-def _masked(found: Judgement) -> str:
+def _offers(found: Judgement, policy: Policy, identity: Identity) -> tuple[Offer, ...]:
+    """The entries of the policy by which the masked tags may be opened."""
+    from dbgate.gate.opening import offers_for
+
+    run = _run(found)
+    return offers_for(policy, identity, (m.tag for m in run.masked)) if isinstance(run, Rewrite) else ()
+
+
+def _masked(found: Judgement, offers: Iterable[Offer]) -> str:
+    from dbgate.session.unmasking import with_approval
+
     run = _run(found)
     masked = run.masked if isinstance(run, Rewrite) else ()
-    return printable(", ".join(dict.fromkeys(f"{m.column} ({m.tag}: {m.method})" for m in masked)))
+    how = {tag: f"; may be opened {with_approval(offer)}" for offer in offers for tag in offer.tags}
+    return printable(", ".join(dict.fromkeys(f"{m.column} ({m.tag}: {m.method}{how.get(m.tag, '')})" for m in masked)))
+
+
+def _opened(found: Judgement) -> str:
+    return printable(", ".join(f"{o.column} ({o.tag}, by an approval)" for o in found.opened))
 
 
 def _text(found: Judgement) -> str:
@@ -90,7 +110,7 @@ def _highlighted(text: str) -> str:
     return highlight(shown, PostgresLexer(stripnl=False), TerminalFormatter()).rstrip("\n")
 
 
-def _fields(found: Judgement) -> dict[str, Any]:
+def _fields(found: Judgement, offers: Iterable[Offer]) -> dict[str, Any]:
     from dbgate.gate.policy.trial import outcome_of
 
     decision, run = found.decision, _run(found)
@@ -106,6 +126,16 @@ def _fields(found: Judgement) -> dict[str, Any]:
         "masked": [
             {"column": str(m.column), "tag": m.tag, "method": m.method} for m in (rewrite.masked if rewrite else ())
         ],
+        "openable": [
+            {
+                "tags": list(offer.tags),
+                "rule": {"id": offer.rule.ref.id, "file": offer.rule.ref.file, "line": offer.rule.ref.line},
+                "reviewers": [clause.to_json() for clause in offer.approval.clauses],
+                "for_s": offer.approval.for_s,
+            }
+            for offer in offers
+        ],
+        "unmasked": [{"column": str(o.column), "tag": o.tag} for o in found.opened],
         "filtered": [str(relation) for relation in (rewrite.filtered if rewrite else ())],
         "reviewers": [c.to_json() for c in decision.clauses] if isinstance(decision, NeedsApproval) else [],
         "runs": run.text if run else None,

@@ -122,6 +122,15 @@ def explain(
             "--parameter", "-p", metavar="NAME=VALUE", envvar="DBGATE_POLICY_PARAMETER", help="A value for :NAME."
         ),
     ] = None,
+    unmasked: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unmasked",
+            metavar="TAG",
+            envvar="DBGATE_POLICY_UNMASKED",
+            help="What it would be once reviewers agreed to show this tag in clear; may be repeated.",
+        ),
+    ] = None,
     offline: Annotated[
         bool,
         typer.Option(
@@ -161,8 +170,9 @@ def explain(
             environment=wanted.environment,
             now=datetime.now(UTC),
             rows=rows,
+            unmasked=tuple(unmasked or ()),
         )
-        print_explanation(judgement, as_json=output == "json")
+        print_explanation(judgement, found, who, as_json=output == "json")
 
 
 def _find(name: str) -> tuple[Settings, Target]:

@@ -61,6 +61,17 @@ def plan_unmasking(policy: Policy, identity: Identity, wanted: Sequence[str]) ->
     return Plan(tuple(offers), tuple(tag for tag in asked if tag in in_clear))
 
 
+def imagined_grant(policy: Policy, identity: Identity, wanted: Sequence[str]) -> Unmasked:
+    """What would be open if reviewers agreed to `wanted`. Raises `UsageError` where the identity could not ask for it."""
+    if not wanted:
+        return Unmasked()
+    plan = plan_unmasking(policy, identity, wanted)
+    if isinstance(plan, Deny):
+        raise UsageError(plan.reason, hint=plan.hint)
+    tags = tuple(sorted({tag for offer in plan.offers for tag in offer.tags}))
+    return Unmasked(tags, tuple((tag, "imagined") for tag in tags))
+
+
 def always_visible(policy: Policy, identity: Identity) -> tuple[str, ...]:
     """The tags that an identity sees in clear without asking anybody."""
     globs = [glob for rule in _rules_for(policy, identity) if rule.approval is None for glob in rule.tags]

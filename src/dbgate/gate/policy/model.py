@@ -149,7 +149,10 @@ class FunctionList(msgspec.Struct, frozen=True):
 
 
 class PolicyTest(msgspec.Struct, frozen=True):
-    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows."""
+    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows.
+
+    `unmasked` are tags, or globs of them, that reviewers were asked for and agreed to.
+    """
 
     sql: str
     expect: str
@@ -161,6 +164,7 @@ class PolicyTest(msgspec.Struct, frozen=True):
     rule: str = ""
     rows: int | None = None
     masked: tuple[str, ...] = ()
+    unmasked: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
 

@@ -165,7 +165,7 @@ def read_test(value: Value) -> PolicyTest:
         who, rows, at = reader.value("as"), reader.value("rows"), reader.value("at")
         groups, email, actor = _person(who) if who else ((), "", Actor.HUMAN)
         parameters = reader.value("parameters")
-        masked = reader.value("masked")
+        masked, unmasked = reader.value("masked"), reader.value("unmasked")
         return PolicyTest(
             sql=reader.text("sql"),
             expect=reader.choice("expect", EXPECTATIONS),
@@ -177,6 +177,7 @@ def read_test(value: Value) -> PolicyTest:
             rule=reader.text("rule", ""),
             rows=rows.integer() if rows else None,
             masked=read_globs(masked, 3) if masked else (),
+            unmasked=read_tag_globs(unmasked) if unmasked else (),
             parameters=_parameters(parameters) if parameters else (),
             at=_moment(at) if at else None,
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
 from dbgate.errors import DbgateError
 from dbgate.gate.decide import Context, Judgement, judge
+from dbgate.gate.opening import imagined_grant
 from dbgate.gate.policy.globs import matches_parts
 from dbgate.gate.policy.imagined import imagine
 from dbgate.gate.policy.match import table_matches
@@ -66,6 +68,7 @@ def _try(test: PolicyTest, policy: Policy, catalog: Catalog | None, environment:
             environment=test.environment or environment,
             now=test.at or NOON,
             rows=test.rows,
+            unmasked=test.unmasked,
         )
     except DbgateError as error:
         return f"{error.message}; {error.hint}" if error.hint else error.message
@@ -81,14 +84,20 @@ def judge_once(
     environment: str,
     now: datetime,
     rows: int | None = None,
+    unmasked: Sequence[str] = (),
 ) -> Judgement:
-    """Judge a statement; where a rule asks how many rows it touches, `rows` is the answer, if there is one."""
-    context = Context(identity, policy, catalog, environment, now)
+    """Judge a statement; where a rule asks how many rows it touches, `rows` is the answer, if there is one.
+
+    `unmasked` are tags, or globs of them, taken to be opened by a grant. Raises `UsageError` for one that the policy
+    does not let the identity ask for.
+    """
+    opened = imagined_grant(policy, identity, unmasked)
+    context = Context(identity, policy, catalog, environment, now, unmasked=opened)
     first = judge(source, context)
     if not isinstance(first.decision, NeedsMeasure) or rows is None:
         return first
     relation = next((q.relation for q in first.decision.queries), Relation("", ""))
-    return judge(source, Context(identity, policy, catalog, environment, now, measured=Measured(((relation, rows),))))
+    return judge(source, replace(context, measured=Measured(((relation, rows),))))
 
 
 def _difference(test: PolicyTest, found: Judgement) -> str:

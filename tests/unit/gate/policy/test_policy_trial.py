@@ -119,3 +119,49 @@ def test_idle_globs_are_those_that_match_nothing() -> None:
     found = [(idle.glob, idle.ref.line) for idle in idle_globs(policy, catalog, ["p.yaml"])]
     assert found == [("app.user.ssn", 2), ("*.*.email", 2), ("app.gone", 3), ("ap.*", 4)]
     assert list(idle_globs(policy, catalog, ["other.yaml"])) == []
+
+
+OPENING = """\
+version: 1
+classify:
+  - {columns: ["app.users.ssn"], tag: pii.ssn}
+  - {columns: ["app.users.pay"], tag: finance.pay}
+unmask: [{tags: ["pii.*"], groups: [staff], approval: {groups: [privacy], count: 1, for: 30m}}]
+rules:
+  - {id: read, effect: allow, when: {groups: [staff, guests], access: read}}
+  - {id: write, effect: allow, when: {groups: [staff], access: write}}
+tests:
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ('sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, unmasked: [pii.ssn], expect: allow', ""),
+        ('sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, unmasked: ["pii.*"], expect: allow', ""),
+        ('sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, expect: mask, masked: [app.users.ssn]', ""),
+        (
+            'sql: "SELECT ssn, pay FROM app.users", as: {groups: [staff]}, unmasked: pii.ssn, expect: mask, masked: [app.users.pay]',
+            "",
+        ),
+        (
+            'sql: "UPDATE app.users SET name = ssn WHERE id = 1", as: {groups: [staff]}, unmasked: pii.ssn, expect: deny',
+            "",
+        ),
+        (
+            'sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, unmasked: [finance.pay], expect: mask',
+            "no unmask entry of the policy lets you ask to see finance.pay in clear; your groups: staff",
+        ),
+        (
+            'sql: "SELECT ssn FROM app.users", as: {groups: [guests]}, unmasked: [pii.ssn], expect: mask',
+            "no unmask entry of the policy lets you ask to see pii.ssn in clear; your groups: guests",
+        ),
+        (
+            'sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, unmasked: [pii.sn], expect: mask',
+            "no such tag: pii.sn; did you mean pii.ssn?",
+        ),
+    ],
+)
+def test_what_reviewers_agreed_to_show(test: str, reason: str) -> None:
+    failures = run_tests(read_policy([("p.yaml", f"{OPENING}  - {{{test}}}\n")]))
+    assert [failure.reason for failure in failures] == ([reason] if reason else [])
