@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,38 @@ def test_a_witness_refuses_a_log_that_was_rolled_back_or_forked(desk: Desk, tmp_
     code, out, _ = desk.verify("--witness", desk.witness_key)
     assert code == 1
     assert "was forked" in out
+
+
+def test_silence_is_provable(desk: Desk) -> None:
+    shipped(desk)
+    assert desk.verify("--max-silence", "1h")[0] == 0
+    code, out, _ = desk.verify("--max-silence", "0")
+    assert code == 1
+    assert "nothing was logged from 20" in out
+    (log,) = desk.here.bucket_dir.glob("log/*/*")
+    size = (log / "checkpoint").read_text().split("\n")[1]
+    code, _, err = desk.dbgate("audit", "ship", "--heartbeat")
+    assert code == 0, err
+    assert (size, (log / "checkpoint").read_text().split("\n")[1]) == ("3", "4")
+    (entries,) = log.glob("tile/entries/000.p/4")
+    assert b'"kind":"heartbeat"' in entries.read_bytes()
+    shipped(desk)
+    assert desk.verify("--max-silence", "1h")[0] == 0
+    second = [
+        sys.executable,
+        str(Path(__file__).parents[2] / "docs" / "verify.py"),
+        str(desk.here.bucket_dir),
+        str(desk.key),
+    ]
+    assert subprocess.run(second, check=False).returncode == 0
+
+
+def test_an_installation_without_sessions_can_prove_its_silence(desk: Desk) -> None:
+    code, _, err = desk.dbgate("audit", "ship", "--heartbeat")
+    assert code == 0, err
+    code, out, _ = desk.verify("--max-silence", "1m")
+    assert code == 0
+    assert "1 leaves under a checkpoint signed" in out
 
 
 def test_a_witness_does_not_forget(desk: Desk) -> None:

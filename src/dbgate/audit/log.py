@@ -27,6 +27,7 @@ from dbgate.errors import AuditUnavailable, TranscriptAltered
 from dbgate.model import Json
 
 LEAF_START, LEAF_END, LEAF_SHIP = "session.start", "session.end", "session.ship"
+LEAF_HEARTBEAT = "heartbeat"
 OBJECTS_PER_LEAF = 200
 """A leaf has at most 65,535 bytes: a session of more objects has several `session.ship` leaves."""
 
@@ -65,6 +66,11 @@ def ship_leaves(session: str, objects: Sequence[ShippedObject]) -> list[dict[str
         {"v": 1, "kind": LEAF_SHIP, "session": session, "time": timestamp(), "part": number, "objects": part}
         for number, part in enumerate(parts)
     ]
+
+
+def heartbeat_leaf() -> dict[str, Json]:
+    """The leaf that says that the installation is there, and that no session but those before it has begun."""
+    return {"v": 1, "kind": LEAF_HEARTBEAT, "time": timestamp()}
 
 
 class InstallationLog:
@@ -243,7 +249,7 @@ def _key(entry: bytes) -> tuple[str, str, int]:
 
 
 def _leaf_key(leaf: Mapping[str, Any]) -> tuple[str, str, int]:
-    return (str(leaf["kind"]), str(leaf["session"]), int(leaf.get("part", 0)))
+    return (str(leaf["kind"]), "" if leaf["kind"] == LEAF_HEARTBEAT else str(leaf["session"]), int(leaf.get("part", 0)))
 
 
 def _unavailable(error: OSError) -> AuditUnavailable:

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.keys import PublicKey
-from dbgate.audit.log import LEAF_END, LEAF_SHIP, LEAF_START
+from dbgate.audit.log import LEAF_END, LEAF_HEARTBEAT, LEAF_SHIP, LEAF_START
 from dbgate.audit.merkle import TILE_WIDTH, leaf_hash, root_hash, spans, split_bundle
 from dbgate.audit.note import Checkpoint, open_checkpoint
 from dbgate.audit.record import is_session_id
@@ -41,6 +43,12 @@ class LogFacts:
     signer: str = ""
     anchors: dict[str, Anchor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+
+    def silence(self, now: datetime) -> tuple[datetime, datetime] | None:
+        """The longest time in which the log gained no leaf, up to `now`; None while it has none."""
+        ordered = sorted([*self.times, now])
+        return max(pairwise(ordered), key=lambda pair: pair[1] - pair[0], default=None)
 
 
 def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequence[Checkpoint] = ()) -> LogFacts:
@@ -60,12 +68,25 @@ def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequ
                 _check_extends(earlier, hashes)
         facts.notes += _check_tiles(bucket, origin, entries, hashes)
         facts.anchors = anchors_of(entries)
+        facts.times = [datetime.fromisoformat(str(json.loads(entry).get("time"))) for entry in entries]
+    except ValueError:
+        facts.verdict = Verdict(False, "a leaf carries no time", layout.log_prefix(origin))
+        return facts
     except Fault as fault:
         facts.verdict = Verdict(False, fault.reason, f"{layout.log_prefix(origin)}/{fault.place}")
         return facts
     facts.size, facts.signer = checkpoint.size, checkpoint.signer
     facts.verdict = Verdict(True, f"{checkpoint.size} leaves under a checkpoint signed by {checkpoint.signer}")
     return facts
+
+
+def refuse_silence(logs: Iterable[LogFacts], longest_s: float, now: datetime) -> None:
+    """Turn the verdict of every log that gained no leaf for longer than `longest_s` seconds, up to `now`."""
+    for log in logs:
+        silence = log.silence(now)
+        if log.verdict.holds and silence and (silence[1] - silence[0]).total_seconds() > longest_s:
+            start, end = (f"{moment:%Y-%m-%d %H:%M:%SZ}" for moment in silence)
+            log.verdict = Verdict(False, f"nothing was logged from {start} to {end}", log.origin)
 
 
 class Fault(Exception):
@@ -161,6 +182,8 @@ def anchors_of(entries: Sequence[bytes]) -> dict[str, Anchor]:
     for number, entry in enumerate(entries):
         try:
             leaf = json.loads(entry)
+            if leaf["kind"] == LEAF_HEARTBEAT:
+                continue
             session = leaf["session"]
             if not is_session_id(session):
                 raise ValueError(session)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +72,8 @@ class SessionRecorder:
         self._segment = -1
         self._descriptor = -1
         self._refusal = ""
+        self.recorded_at = time.monotonic()
+        """When the last record was written, on the monotonic clock, in seconds."""
 
     @property
     def session(self) -> str:
@@ -148,6 +151,7 @@ class SessionRecorder:
         except OSError as error:
             raise self._failed(error.strerror or str(error)) from None
         self._place = self._next
+        self.recorded_at = time.monotonic()
 
     def _settle(self) -> None:
         """Refuse after a failure; after Ctrl-C in the middle of a write, count the line if it is there."""

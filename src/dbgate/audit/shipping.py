@@ -15,7 +15,7 @@ from pathlib import Path
 from dbgate.audit import layout, spool
 from dbgate.audit.bucket import Bucket, open_bucket
 from dbgate.audit.keys import SigningKey, load_key, own_keys
-from dbgate.audit.log import InstallationLog, ShippedObject, end_leaf, ship_leaves, start_leaf
+from dbgate.audit.log import InstallationLog, ShippedObject, end_leaf, heartbeat_leaf, ship_leaves, start_leaf
 from dbgate.audit.merkle import bundles, leaf_hash, root_hash, tiles
 from dbgate.audit.note import open_checkpoint
 from dbgate.audit.record import END, parse
@@ -36,9 +36,10 @@ class ShipReport:
     busy: bool = False
 
 
-def ship(state_dir: Path, bucket: str, key_store: str = "") -> ShipReport:
+def ship(state_dir: Path, bucket: str, key_store: str = "", *, heartbeat: bool = False) -> ShipReport:
     """Ship every sealed session to the bucket at URL `bucket`, ending dead ones first.
 
+    With `heartbeat` the log also gains a leaf that says that nothing else has happened.
     Raises `Unreachable` when the bucket is away (the spool keeps everything), `AuditUnavailable` when
     the state directory cannot be used, `TranscriptAltered` when the log was changed.
     """
@@ -51,6 +52,9 @@ def ship(state_dir: Path, bucket: str, key_store: str = "") -> ShipReport:
                 report.busy = True
                 return report
             try:
+                if heartbeat:
+                    InstallationLog(state_dir).append(heartbeat_leaf())
+                    heartbeat = False
                 _ship_all(state_dir, bucket, key_store, report)
             finally:
                 os.close(lock)

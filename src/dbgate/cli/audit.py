@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ import typer
 from dbgate.cli.app import new_app
 from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
+from dbgate.cli.durations import parse_duration
 from dbgate.cli.sessions import Formats, load, open_for_reading
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, DbgateError, UsageError
 
@@ -36,13 +38,16 @@ def audit() -> None:
 @app.command("ship")
 def ship_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing, not even errors.")] = False,
+    heartbeat: Annotated[
+        bool, typer.Option("--heartbeat", help="Sign into the log that nothing else has happened (for a timer).")
+    ] = False,
 ) -> int:
     """Ship every finished session to the bucket now. Nothing leaves the spool before the bucket has it."""
     from dbgate.audit.shipping import ship
 
     try:
         settings = load()
-        report = ship(settings.state_dir, settings.audit.bucket, settings.audit.key_store)
+        report = ship(settings.state_dir, settings.audit.bucket, settings.audit.key_store, heartbeat=heartbeat)
     except DbgateError as error:
         if quiet:
             return error.exit_code
@@ -67,17 +72,23 @@ def verify_command(
     witness: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="The key of a witness who must have cosigned every log.")
     ] = None,
+    max_silence: Annotated[
+        str, typer.Option(metavar="DURATION", help="No log may have gained nothing for longer, up to now (e.g. 25h).")
+    ] = "",
     allow_unanchored: Annotated[bool, typer.Option("--allow-unanchored", help="Exit 0 without a log.")] = False,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> int:
     """Verify transcripts: intact, complete, anchored. Exit 0 only when all three hold, else 1."""
     from dbgate.audit.keys import read_public_keys
+    from dbgate.audit.logcheck import refuse_silence
 
     settings = load()
     witnesses = read_public_keys(witness or [])
     keys = trusted_keys(settings, key or [])
     seen = known_checkpoints(settings, checkpoint or [], keys, own=not path and not key)
     report = examine(settings, path, session, keys, seen, witnesses)
+    if max_silence:
+        refuse_silence(report.logs, parse_duration(max_silence), datetime.now(UTC))
     if format is Formats.JSON:
         print(json.dumps(report_json(report), indent=2))
     else:

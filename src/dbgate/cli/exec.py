@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from dbgate.cli.app import new_app, quiet_stdout
+from dbgate.cli.durations import parse_duration
 from dbgate.cli.plain import PlainCommand
 from dbgate.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from dbgate.text import suggest
@@ -29,8 +30,6 @@ MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Larger scripts are refused: the gate reads no more."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
-_UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 _ORDER = "dbgate.exec.order"
 
 
@@ -237,10 +236,7 @@ def _wait_s(wait: str, no_wait: bool) -> float | None:
     if not wait:
         attended = sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
         return None if attended else 0.0
-    match = _DURATION.fullmatch(wait.strip())
-    if match is None:
-        raise UsageError(f"not a duration: {wait}", hint="write seconds, or 90s, 10m, 1h")
-    return float(match[1]) * _UNIT_S[match[2] or ""]
+    return parse_duration(wait)
 
 
 def _open_output(output: str) -> AbstractContextManager[BinaryIO | OutputFile]:

@@ -65,7 +65,7 @@ def open_driver(
     was given. For the other arguments see `SessionDriver`. Raises `UsageError`,
     `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
     """
-    from dbgate.audit import open_session, ship_in_background
+    from dbgate.audit import Pulse, open_session, ship_in_background
     from dbgate.config import find_target, load_policy
     from dbgate.gate.decide import judge
     from dbgate.gate.syntax import split
@@ -85,7 +85,7 @@ def open_driver(
         key_store=settings.audit.key_store,
     )
     try:
-        with recorder, ExitStack() as closing:
+        with recorder, Pulse(recorder), ExitStack() as closing:
             driver = SessionDriver(
                 judge=judge,
                 split=split,
