@@ -36,6 +36,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     `parents` are the OIDs it inherits from or is a partition of. `definition` is the query of a view.
     `depends` lists, for views, the OIDs of relations that the query reads (from `pg_depend`).
     `readable` tells whether the connected role may SELECT from the whole relation. `primary_key` holds column numbers.
+    `partition_key` is what `pg_get_partkeydef` says of a partitioned table. Composite types (kind `c`) have an entry too.
     """
 
     oid: int
@@ -53,6 +54,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     row_estimate: int = 0
     comment: str = ""
     type_oid: int = 0
+    partition_key: str = ""
 
 
 class ForeignKey(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +67,25 @@ class ForeignKey(msgspec.Struct, frozen=True, array_like=True):
     referenced_columns: tuple[int, ...]
     on_delete: str
     on_update: str
+
+
+class Constraint(msgspec.Struct, frozen=True, array_like=True):
+    """A constraint of a table: `kind` is `c` check, `u` unique, `p` primary key or `x` exclusion, `columns` their numbers."""
+
+    name: str
+    relation: int
+    kind: str
+    columns: tuple[int, ...]
+
+
+class CatalogCast(msgspec.Struct, frozen=True, array_like=True):
+    """A cast that calls a function outside `pg_catalog`. Types are written `schema.name`; `context` is `pg_cast.castcontext`:
+    `e` only when asked for, `a` in assignments too, `i` wherever the server finds it useful."""
+
+    source: str
+    target: str
+    function: int
+    context: str
 
 
 class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
@@ -94,7 +115,7 @@ class CatalogOperator(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CatalogType(msgspec.Struct, frozen=True, array_like=True):
-    """A type outside `pg_catalog` that is not a table's row type. `kind` is `pg_type.typtype`."""
+    """A type outside `pg_catalog` that is not a table's row type. `kind` is `pg_type.typtype`, `base` the type under a domain."""
 
     oid: int
     schema: str
@@ -102,6 +123,7 @@ class CatalogType(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     extension: str = ""
     check_functions: tuple[int, ...] = ()
+    base: str = ""
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -111,6 +133,7 @@ class Catalog(msgspec.Struct, frozen=True):
     `fingerprint` changes whenever anything in here may have changed.
     `system` maps the names of `pg_catalog` and `information_schema` relations to their column names
     in order: `("pg_catalog", "pg_class") -> (...)`, with the key written `schema.name`.
+    `composites` are the types of `CREATE TYPE … AS (…)`, as relations of kind `c`.
     `type_names` maps the OIDs of types outside `pg_catalog`, and of their arrays, to the names that `format_type`
     writes, qualified.
     """
@@ -123,6 +146,9 @@ class Catalog(msgspec.Struct, frozen=True):
     schemas: tuple[str, ...]
     relations: tuple[CatalogRelation, ...]
     foreign_keys: tuple[ForeignKey, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    casts: tuple[CatalogCast, ...] = ()
+    composites: tuple[CatalogRelation, ...] = ()
     functions: tuple[CatalogFunction, ...] = ()
     operators: tuple[CatalogOperator, ...] = ()
     types: tuple[CatalogType, ...] = ()

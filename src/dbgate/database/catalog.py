@@ -14,11 +14,13 @@ import msgspec
 
 from dbgate.catalog import (
     Catalog,
+    CatalogCast,
     CatalogColumn,
     CatalogFunction,
     CatalogOperator,
     CatalogRelation,
     CatalogType,
+    Constraint,
     ForeignKey,
 )
 from dbgate.database import catalog_queries as queries
@@ -44,6 +46,7 @@ _QUERIES = [
     queries.TYPES,
     queries.COLUMN_TEXTS,
     queries.FOREIGN_KEYS,
+    queries.CONSTRAINTS,
     queries.FUNCTIONS,
     queries.REST,
 ]
@@ -134,19 +137,21 @@ def _assemble(
     types: list[Row],
     texts: list[Row],
     foreign_keys: list[Row],
+    constraints: list[Row],
     functions: list[Row],
     rest: list[Row],
 ) -> Catalog:
     known = {int(row[0] or 0): _Type(row[3] or "", row[4] or "", int(row[5] or 0), row[6] or "") for row in types}
     by_relation = _columns(columns, known, texts)
     made: list[CatalogRelation] = []
+    composites: list[CatalogRelation] = []
     system: dict[str, tuple[str, ...]] = {}
     for row in relations:
         own = by_relation.get(row[0] or "", ())
         if row[1] in SYSTEM:
             system[f"{row[1]}.{row[2]}"] = tuple(column.name for column in own)
         else:
-            made.append(_relation(row, own))
+            (composites if row[3] == "c" else made).append(_relation(row, own))
     session = connection.session
     return Catalog(
         database=session.database,
@@ -157,11 +162,18 @@ def _assemble(
         schemas=tuple(row[1] or "" for row in rest if row[0] == "schema"),
         relations=tuple(made),
         foreign_keys=tuple(_foreign_key(row) for row in foreign_keys),
+        constraints=tuple(_constraint(row) for row in constraints if row[0] == "constraint"),
+        casts=tuple(
+            CatalogCast(row[1] or "", row[2] or "", int(row[3] or 0), row[4] or "")
+            for row in constraints
+            if row[0] == "cast"
+        ),
+        composites=tuple(composites),
         functions=tuple(_function(row) for row in functions),
         operators=tuple(
             CatalogOperator(row[1] or "", row[2] or "", int(row[3] or 0)) for row in rest if row[0] == "operator"
         ),
-        types=tuple(_type(row) for row in types if row[1] not in SYSTEM and row[8] == "t"),
+        types=tuple(_type(row, known) for row in types if row[1] not in SYSTEM and row[8] == "t"),
         extensions=tuple(row[1] or "" for row in rest if row[0] == "extension"),
         system=system,
         type_names={oid: kind.written for oid, kind in known.items() if oid not in BUILT_IN},
@@ -206,7 +218,8 @@ def _described(oid: int, written: str, types: dict[int, _Type]) -> tuple[str, in
 
 
 def _relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
-    oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, comment, type_oid = row
+    oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, *rest = row
+    comment, type_oid, partition_key = rest
     return CatalogRelation(
         oid=int(oid or 0),
         schema=schema or "",
@@ -223,7 +236,13 @@ def _relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
         row_estimate=int(rows or 0),
         comment=comment or "",
         type_oid=int(type_oid or 0),
+        partition_key=partition_key or "",
     )
+
+
+def _constraint(row: Row) -> Constraint:
+    _, name, kind, relation, columns = row
+    return Constraint(name or "", int(relation or 0), kind or "", _numbers(columns))
 
 
 def _foreign_key(row: Row) -> ForeignKey:
@@ -244,8 +263,10 @@ def _function(row: Row) -> CatalogFunction:
     return CatalogFunction(int(oid), schema, name, arguments, kind, language, definer == "t", extension, returns)
 
 
-def _type(row: Row) -> CatalogType:
-    return CatalogType(int(row[0] or 0), row[1] or "", row[2] or "", row[3] or "", row[7] or "", _numbers(row[9]))
+def _type(row: Row, types: dict[int, _Type]) -> CatalogType:
+    oid, kind = int(row[0] or 0), row[3] or ""
+    base = _described(oid, "", types)[3] if kind == "d" else ""
+    return CatalogType(oid, row[1] or "", row[2] or "", kind, row[7] or "", _numbers(row[9]), base)
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ _OTHERS_TEMPORARY = """
 
 FINGERPRINT = f"""
 WITH others AS MATERIALIZED ({_OTHERS_TEMPORARY})
-SELECT json_build_array(1, current_setting('server_version_num'),
+SELECT json_build_array(2, current_setting('server_version_num'),
   (SELECT oid FROM pg_database WHERE datname = current_database()),
   (SELECT json_build_array(oid, rolsuper) FROM pg_roles WHERE rolname = CURRENT_USER),
   (SELECT json_build_array(count(*), sum(hash_record_extended(
@@ -31,6 +31,7 @@ SELECT json_build_array(1, current_setting('server_version_num'),
   (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_rewrite),
   (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_proc),
   (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_operator),
+  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_cast),
   (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_trigger WHERE NOT tgisinternal),
   (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_namespace
     WHERE NOT pg_is_other_temp_schema(oid)),
@@ -45,7 +46,7 @@ Vacuum, analyze and truncation do not change it: of `pg_class`, which they write
 
 _RELATIONS = """
   SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
+  WHERE c.relkind IN ('r','p','v','m','f','S','c') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
 """
 
 RELATIONS = """
@@ -65,7 +66,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
   CASE WHEN c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')
     THEN pg_get_viewdef(c.oid, false) END,
   d.depends, has_table_privilege(c.oid, 'SELECT'), array_to_json(k.conkey), r.ev_class IS NOT NULL,
-  t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype
+  t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype,
+  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN inherited i ON i.inhrelid = c.oid
 LEFT JOIN depending d ON d.ev_class = c.oid
@@ -73,7 +75,7 @@ LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
 LEFT JOIN ruled r ON r.ev_class = c.oid
 LEFT JOIN triggered t ON t.tgrelid = c.oid
 LEFT JOIN pg_description o ON o.objoid = c.oid AND o.classoid = 'pg_class'::regclass AND o.objsubid = 0
-WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
+WHERE c.relkind IN ('r','p','v','m','f','S','c') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
 ORDER BY n.nspname, c.relname
 """
 
@@ -133,6 +135,19 @@ FROM pg_constraint AS k, LATERAL (SELECT to_jsonb(k) @> '{"conenforced": false}'
 WHERE contype = 'f' ORDER BY conrelid, conname
 """
 """A key that is not enforced (PostgreSQL 18) still tells where values come from, but carries nothing along."""
+
+CONSTRAINTS = """
+SELECT 'constraint', conname::text, contype::text, conrelid::oid, array_to_json(conkey)::text FROM pg_constraint
+WHERE contype IN ('c', 'u', 'p', 'x') AND conrelid <> 0 AND conkey IS NOT NULL
+UNION ALL
+SELECT 'cast', format('%s.%s', sn.nspname, s.typname), format('%s.%s', tn.nspname, t.typname), c.castfunc::oid, c.castcontext::text
+FROM pg_cast c JOIN pg_type s ON s.oid = c.castsource JOIN pg_namespace sn ON sn.oid = s.typnamespace
+JOIN pg_type t ON t.oid = c.casttarget JOIN pg_namespace tn ON tn.oid = t.typnamespace
+JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname <> 'pg_catalog'
+ORDER BY 1, 4, 2
+"""
+"""Constraints, and casts that call somebody's own function, in one."""
 
 REST = """
 SELECT 'schema', nspname::text, NULL::text, NULL::oid FROM pg_namespace

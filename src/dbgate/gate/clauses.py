@@ -9,13 +9,10 @@ from dbgate.catalog import CatalogRelation
 from dbgate.gate.findings import Findings
 from dbgate.gate.lexer import Tokens
 from dbgate.gate.names import kind_of, output_name, quote, strings
-from dbgate.gate.protection import Protection
+from dbgate.gate.protection import UNORDERED, Protection
 from dbgate.gate.scope import Entry, Scope
 from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree
 from dbgate.model import Relation, Tree
-
-_NO_GROUPS = frozenset("json xml point box circle lseg line path polygon txid_snapshot pg_snapshot".split())
-"""Types that GROUP BY cannot compare."""
 
 
 class Clauses:
@@ -85,7 +82,7 @@ class Clauses:
 
     def _groups_whole(self, entry: Entry, relation: CatalogRelation) -> bool:
         """Whether GROUP BY a key stands for columns that cannot be named there instead."""
-        if not entry.rows and all(column.base_type not in _NO_GROUPS for column in relation.columns):
+        if not entry.rows and all(column.base_type not in UNORDERED for column in relation.columns):
             return False
         return any(entry is other for _, scope in self.found.groups for other in scope.entries())
 
@@ -105,7 +102,7 @@ class Clauses:
                 missing += [
                     f"{quote(entry.sent_name)}.{quote(c.name)}"
                     for c in wanted
-                    if c.name not in grouped | named and c.base_type not in _NO_GROUPS
+                    if c.name not in grouped | named and c.base_type not in UNORDERED
                 ]
         if not missing:
             return

@@ -16,7 +16,7 @@ from dbgate.gate.relations import Schema
 from dbgate.gate.typenames import type_names
 from dbgate.model import Tree
 
-_ADVICE = "functions: {allow: [schema.name(types)]} in the policy allows a function of your own"
+ADVICE = "functions: {allow: [schema.name(types)]} in the policy allows a function of your own"
 
 
 class Contents(msgspec.Struct):
@@ -27,6 +27,11 @@ class Contents(msgspec.Struct):
     sequences: list[str] = msgspec.field(default_factory=list)
     refusal: str = ""
     hint: str = ""
+
+    def refuse_where(self, reason: str, hint: str) -> None:
+        """Refuse the statement where there is a reason."""
+        if reason:
+            self.refuse(reason, hint)
 
     def refuse(self, reason: str, hint: str = "") -> None:
         """Refuse the statement; the first reason stays."""
@@ -119,7 +124,7 @@ def _function(
     for function in own:
         if not allowed(function.oid, schema, functions):
             signature = f"{function.schema}.{function.name}({function.arguments})"
-            contents.refuse(f"the function {signature} is not allowed by the policy", _ADVICE)
+            contents.refuse(f"the function {signature} is not allowed by the policy", ADVICE)
     if qualifier == "information_schema":
         if not verdict(name, len(arguments), qualifier).safe:
             contents.refuse(f"the function {full} is not known")
@@ -192,7 +197,7 @@ def _operator(
                 contents.refuse(
                     f"the operator {operator.schema}.{operator.name} calls {known.schema}.{known.name}, "
                     "which the policy does not allow",
-                    _ADVICE,
+                    ADVICE,
                 )
 
 
@@ -221,7 +226,7 @@ def _type(
                 contents.refuse(
                     f"the type {kept.schema}.{kept.name} calls {known.schema}.{known.name}, "
                     "which the policy does not allow",
-                    _ADVICE,
+                    ADVICE,
                 )
 
 
@@ -244,7 +249,7 @@ def _called_by_dot(
         contents.refuse(f"the function {name} is refused: {found.reason}", found.hint)
     for function in schema.functions_named("", name, search_path):
         if not allowed(function.oid, schema, functions):
-            contents.refuse(f".{name} calls the function {function.schema}.{name}, which is not allowed", _ADVICE)
+            contents.refuse(f".{name} calls the function {function.schema}.{name}, which is not allowed", ADVICE)
 
 
 def _setting(body: Tree, contents: Contents, limits: Limits) -> None:

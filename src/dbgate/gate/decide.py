@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
 from dbgate.errors import StatementError
+from dbgate.gate.casts import refused_cast
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.findings import labels_met
 from dbgate.gate.lexer import Offsets
@@ -126,6 +127,9 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             limits=context.policy.limits,
             queries_only=examined.handling != "ddl",
             dotted=examined.found.dotted if examined.inner_kind else None,
+        )
+        contents.refuse_where(
+            *refused_cast(source.tree, examined.found, protection.schema, context.policy.functions, context.path)
         )
         _sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)

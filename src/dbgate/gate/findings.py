@@ -71,7 +71,8 @@ class Findings(msgspec.Struct):
     """What the analysis of one statement found.
 
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
-    `write_reads` are labelled columns whose real or masked values decide what a write does.
+    `write_reads` are labelled columns whose real or masked values decide what a write does, `assigned_names` the columns
+    that it sets, by the OID of their relation. `analyze` tells that EXPLAIN runs it.
     """
 
     reads: list[Entry] = msgspec.field(default_factory=list)
@@ -94,6 +95,8 @@ class Findings(msgspec.Struct):
     filters: list[tuple[str, Tree, Entry]] = msgspec.field(default_factory=list)
     dotted: list[str] = msgspec.field(default_factory=list)
     columns: Columns = ()
+    analyze: bool = False
+    assigned_names: dict[int, set[str]] = msgspec.field(default_factory=dict)
 
     def masked_constants(self) -> list[Tree]:
         """The constants and parameters that are recorded masked: they meet, or may meet, a labelled column.

@@ -13,7 +13,8 @@ import msgspec
 from dbgate.catalog import CatalogColumn, CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.analysis import Analysis
-from dbgate.gate.names import kind_of, qualified
+from dbgate.gate.lexer import tokens
+from dbgate.gate.names import kind_of, qualified, quote
 from dbgate.gate.policy.model import MaskMethod
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Label, Labels
@@ -57,7 +58,7 @@ class TagMap(msgspec.Struct):
 def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[str]]) -> TagMap:
     """Tag every column of a database. `classify(schema, table, column)` gives the tags of the policy's globs."""
     tags = TagMap()
-    for relation in schema.catalog.relations:
+    for relation in (*schema.catalog.relations, *schema.catalog.composites):
         for column in relation.columns:
             found = classify(relation.schema, relation.name, column.name)
             if found:
@@ -68,6 +69,7 @@ def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[st
     while changed:
         changed = _through_tables(schema, tags)
         changed = _through_rows(schema, tags) or changed
+        changed = _through_partitions(schema, tags) or changed
         changed = _through_views(schema, tags) or changed
     return tags
 
@@ -86,18 +88,45 @@ def _through_tables(schema: Schema, tags: TagMap) -> bool:
     return changed
 
 
+def _through_partitions(schema: Schema, tags: TagMap) -> bool:
+    """The rows of a partition are chosen by the columns of its parents' keys."""
+    changed = False
+    for relation in schema.catalog.relations:
+        keys = [schema.by_oid[oid] for oid in schema.ancestors(relation.oid) if oid in schema.by_oid]
+        met = frozenset(tag for parent in keys for tag in key_tags(parent, tags))
+        if met - tags.predicates.get(relation.oid, frozenset()):
+            tags.predicates[relation.oid] = met | tags.predicates.get(relation.oid, frozenset())
+            changed = True
+    return changed
+
+
+def key_tags(relation: CatalogRelation, tags: TagMap) -> frozenset[str]:
+    """The tags of the columns in a partitioned table's key."""
+    tagged = tags.columns.get(relation.oid)
+    if not relation.partition_key or not tagged:
+        return frozenset()
+    words = {token.text for token in tokens(relation.partition_key)}
+    return frozenset(tag for name, found in tagged.items() if quote(name) in words for tag in found.tags)
+
+
 def _through_rows(schema: Schema, tags: TagMap) -> bool:
-    """A column of a table's row type, or an array of it, holds that table's values."""
+    """A column of a row type, a table's or a type of its own, or of an array of it, holds its values."""
     tagged: dict[str, frozenset[str]] = {}
     for oid, columns in tags.columns.items():
         relation = schema.by_oid[oid]
         tagged[qualified(relation.schema, relation.name)] = frozenset(t for c in columns.values() for t in c.tags)
     changed = False
-    for relation in schema.catalog.relations:
+    for relation in (*schema.catalog.relations, *schema.catalog.composites):
         for column in relation.columns:
-            if column.category in "CA" and (found := tagged.get(column.base_type.removesuffix("[]"))):
+            if column.category in "CA" and (found := tagged.get(_element(column, schema))):
                 changed = tags.add(relation.oid, column.name, found, exact=False) or changed
     return changed
+
+
+def _element(column: CatalogColumn, schema: Schema) -> str:
+    """The row type of a column, or of the elements of its arrays, beneath any domain."""
+    name = column.base_type.removesuffix("[]")
+    return schema.domains.get(name, name)
 
 
 def _through_key(
@@ -143,7 +172,9 @@ def _through_views(schema: Schema, tags: TagMap) -> bool:
     changed = False
     labels = as_labels(schema, tags)
     for relation in schema.catalog.relations:
-        if relation.kind not in "vm" or not any(oid in tags.columns for oid in relation.depends):
+        if relation.kind not in "vm":
+            continue
+        if not any(oid in tags.columns or oid in tags.predicates for oid in relation.depends):
             continue
         if relation.oid in tags.unknown:
             continue
@@ -166,7 +197,8 @@ def _through_view(
         added = [tags.add(relation.oid, c.name, every, exact=False) for c in relation.columns]
         return any(added)
     before = tags.predicates.get(relation.oid, frozenset())
-    met = before | {label.tag for label in analysis.found.predicates}
+    below = {tag for oid in relation.depends for tag in tags.predicates.get(oid, ())}
+    met = before | {label.tag for label in analysis.found.predicates} | below
     tags.predicates[relation.oid] = met
     changed = met != before
     if met and not inlinable(schema, relation):

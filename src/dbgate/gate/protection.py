@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dbgate.catalog import Catalog, CatalogRelation
-from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, tag_columns
+from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, inlinable, key_tags, tag_columns
 from dbgate.gate.masks import mask
 from dbgate.gate.names import qualified, quote
 from dbgate.gate.policy.globs import matches, matches_parts
@@ -141,6 +141,18 @@ class Protection:
             )
         return self._reaches[oid]
 
+    def chosen_by(self, relation: CatalogRelation) -> str:
+        """The hidden tag that decides which rows a relation holds, where nothing can be masked to undo that."""
+        if relation.kind == "v" and inlinable(self.schema, relation):
+            return ""
+        return next((t for t in sorted(self.tags.predicates.get(relation.oid, ())) if self.hides(t)), "")
+
+    def keeps_apart(self, relation: CatalogRelation) -> bool:
+        """Whether the place of a row in a partitioned table tells about a hidden column."""
+        return any(self.hides(tag) for tag in key_tags(relation, self.tags)) or any(
+            self.keeps_apart(self.schema.by_oid[oid]) for oid in self.schema.children.get(relation.oid, ())
+        )
+
     def filtered_part(self, relation: CatalogRelation) -> RowFilter | None:
         """A row filter on a partition or child table that the relation itself does not have."""
         own = self.filters(relation)
@@ -199,9 +211,18 @@ class Protection:
         condition = self.condition(relation)
         called = f" {quote(alias)}" if alias and not condition else ""
         text = f"SELECT {self.projection(relation, system, columns)} FROM {only}{name}{called}{sample}"
-        return f"{text} WHERE {condition} OFFSET 0" if condition else text
+        order = self._order(relation) if relation.kind == "p" and self.keeps_apart(relation) else ""
+        return f"{text} WHERE {condition}{order} OFFSET 0" if condition else f"{text}{order}"
+
+    def _order(self, relation: CatalogRelation) -> str:
+        """ORDER BY what may be seen: the order of the partitions would show which rows lie together."""
+        hidden = self.hidden_columns(relation)
+        shown = [quote(c.name) for c in relation.columns if c.name not in hidden and c.base_type not in UNORDERED]
+        return f" ORDER BY {', '.join(shown)}" if shown else ""
 
 
+UNORDERED = frozenset("json xml point box circle lseg line path polygon txid_snapshot pg_snapshot".split())
+"""Types that cannot be sorted or grouped by."""
 _SHOWS = {"null": 0, "redact": 0, "hash": 1, "token": 1, "email": 2, "partial": 2}
 """How much of a value the mask methods show."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dbgate.catalog import CatalogRelation
 from dbgate.gate.labels import column_named
 from dbgate.gate.names import strings
 from dbgate.gate.protection import Protection
@@ -11,7 +12,7 @@ from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.scope import Label
 from dbgate.gate.statement import Examined, is_temporary
 from dbgate.gate.tracking import SessionObjects
-from dbgate.model import Deny
+from dbgate.model import Deny, Touch
 
 _READS_OR_MOVES = frozenset(
     """RenameStmt AlterObjectSchemaStmt AlterOwnerStmt AlterTableStmt IndexStmt ClusterStmt CreateStmt
@@ -27,6 +28,7 @@ def may_run(examined: Examined, protection: Protection, objects: SessionObjects)
         _write_reads(examined)
         or _stores(examined)
         or _blind_write(examined, protection)
+        or _compares(examined, protection)
         or _moves_labels(examined, protection)
         or _handles(examined, objects)
     )
@@ -74,13 +76,31 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
         relation = entry.relation
         if relation is not None and relation.schema in SYSTEM_SCHEMAS:
             return Deny(f"{relation.schema}.{relation.name} is the server's own: nobody writes to it")
-        if relation is not None and relation.has_rules and relation.kind != "v":
+        if relation is not None and relation.has_rules:
             return Deny(f"{relation.schema}.{relation.name} has rewrite rules, which dbgate cannot look into")
         if relation is not None and relation.kind in "vm" and protection.shields(relation):
             return Deny(
                 f"{relation.schema}.{relation.name} is a view over masked columns or filtered rows",
                 hint="write to its table",
             )
+    return None
+
+
+def _compares(examined: Examined, protection: Protection) -> Deny | None:
+    """A check that compares what is assigned with a hidden column would tell by its error where that lies."""
+    schema = protection.schema
+    for oid, assigned in examined.found.assigned_names.items():
+        for part in (oid, *schema.descendants(oid)):
+            relation = schema.by_oid.get(part)
+            hidden = set(protection.hidden_columns(relation)) - assigned if relation is not None else set()
+            for constraint in schema.constraints.get(part, ()) if relation is not None and hidden else ():
+                named = {c.name for c in relation.columns if c.number in constraint.columns} if relation else set()
+                if constraint.kind == "c" and named & assigned and named & hidden:
+                    return Deny(
+                        f"the check {constraint.name} compares {', '.join(sorted(named & assigned))} with "
+                        f"{', '.join(sorted(named & hidden))}, which you see only masked",
+                        hint="set these columns together, or ask for unmasked access",
+                    )
     return None
 
 
@@ -93,7 +113,7 @@ def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
     if examined.kind not in _READS_OR_MOVES:
         return None
     for touch in examined.touches:
-        relation = protection.schema.by_oid.get(touch.relation.oid) if touch.relation else None
+        relation = _meant(touch, protection)
         if relation is None:
             continue
         hidden = protection.hidden_columns(relation)
@@ -108,6 +128,17 @@ def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
                 hint="such a definition could take the labels off, or show what it was built from",
             )
     return None
+
+
+def _meant(touch: Touch, protection: Protection) -> CatalogRelation | None:
+    """The relation or composite type that a definition works on."""
+    named = touch.relation
+    if named is None:
+        return None
+    types = protection.schema.catalog.composites
+    return protection.schema.by_oid.get(named.oid) or next(
+        (t for t in types if (t.schema, t.name) == (named.schema, named.name)), None
+    )
 
 
 _CHECKS_VALUES = frozenset({"C", "V", "O"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, CatalogType, ForeignKey
+from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, CatalogType, Constraint, ForeignKey
+from dbgate.gate.names import qualified
 
 SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
 
@@ -23,6 +24,11 @@ class Schema:
             self.by_name[relation.schema, relation.name] = relation
             for parent in relation.parents:
                 self.children.setdefault(parent, []).append(relation.oid)
+        for composite in catalog.composites:
+            self.by_oid[composite.oid] = composite
+        self.constraints: dict[int, list[Constraint]] = {}
+        for constraint in catalog.constraints:
+            self.constraints.setdefault(constraint.relation, []).append(constraint)
         self.functions: dict[str, list[CatalogFunction]] = {}
         for function in catalog.functions:
             self.functions.setdefault(function.name, []).append(function)
@@ -34,6 +40,7 @@ class Schema:
         self.types: dict[str, list[CatalogType]] = {}
         for kept in catalog.types:
             self.types.setdefault(kept.name, []).append(kept)
+        self.domains = {qualified(t.schema, t.name): t.base for t in catalog.types if t.base}
         self.operators = {o.name for o in catalog.operators}
 
     def lookup(self, schema: str, name: str, search_path: Sequence[str]) -> CatalogRelation | None:
@@ -75,6 +82,18 @@ class Schema:
                     seen.add(other)
                     todo.append(other)
         return seen
+
+    def ancestors(self, oid: int) -> list[int]:
+        """The OIDs of the tables that a relation is a part of or inherits from, of all levels."""
+        found: list[int] = []
+        todo = [oid]
+        while todo:
+            relation = self.by_oid.get(todo.pop())
+            for parent in relation.parents if relation else ():
+                if parent not in found:
+                    found.append(parent)
+                    todo.append(parent)
+        return found
 
     def descendants(self, oid: int) -> list[int]:
         """The OIDs of partitions and inheriting tables, of all levels, itself not included."""

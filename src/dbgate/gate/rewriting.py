@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dbgate.gate.allow.system import is_system, system_verdict
+from dbgate.gate.chosen import refuse_chosen
 from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote, strings
 from dbgate.gate.protection import Protection
@@ -64,6 +65,7 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
     if entry is None or entry.relation is None or entry.body is None:
         raise RewriteError("the table of COPY could not be found")
     relation = entry.relation
+    refuse_chosen(entry, protection)
     if is_system(relation.schema, relation.name) and not system_verdict(relation.schema, relation.name).safe:
         raise Refusal(f"{relation.schema}.{relation.name} is not copied: {_WHY}")
     tokens = Tokens(source.text)

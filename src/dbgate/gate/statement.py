@@ -63,6 +63,7 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
         return result
     analysis = Analysis(protection.schema, protection.labels, search_path)
     result.found = analysis.found
+    result.found.analyze = kind == "ExplainStmt" and is_analyze(body)
     _find_inner(result)
     if result.inner_kind:
         result.found.columns = analysis.statement(result.inner_kind, result.inner)

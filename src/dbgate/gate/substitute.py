@@ -12,6 +12,7 @@ from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.system import is_system, replacements, system_verdict
 from dbgate.gate.analysis import Analysis
+from dbgate.gate.chosen import refuse_chosen
 from dbgate.gate.clauses import Clauses
 from dbgate.gate.findings import Columns, Findings
 from dbgate.gate.labels import inlinable
@@ -57,6 +58,7 @@ class Substitution(ColumnSplices, Clauses):
         for entry in self.found.reads:
             self._read(entry)
         for _, entry in self.found.targets:
+            refuse_chosen(entry, self.protection, analyze=self.found.analyze)
             self._qualify(entry)
         for kind, body, entry in self.found.filters:
             self._filter_write(kind, body, entry)
@@ -96,6 +98,7 @@ class Substitution(ColumnSplices, Clauses):
             self._replace(entry, "")  # a column that was added since the catalog was read stays out
         else:
             self._qualify(entry)
+        refuse_chosen(entry, self.protection, analyze=self.found.analyze)
 
     def _is_system(self, relation: CatalogRelation) -> bool:
         temporary = relation.schema == self.protection.schema.temp_schema
@@ -154,6 +157,7 @@ class Substitution(ColumnSplices, Clauses):
             tree = parse_one(definition)
             analysis = Analysis(self.protection.schema, self.protection.labels, ())
             columns = analysis.query(tree["SelectStmt"], None, None)
+            analysis.found.analyze = self.found.analyze
             inner = Substitution(definition, tree, analysis.found, self.protection, depth=self.depth + 1)
             return self._own_masks(relation, columns, inner.run().text)
         except (StatementError, KeyError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbgate.gate.findings import Columns, Ctes, Findings
 from dbgate.gate.names import kind_of
+from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Entry, Item, Labels, Out, Scope, union
 from dbgate.model import Tree
 
@@ -18,6 +19,7 @@ from dbgate.model import Tree
 class Writes:
     """The part of the analysis that reads INSERT, UPDATE, DELETE and MERGE. Mixed into `Analysis`."""
 
+    schema: Schema
     found: Findings
     _returning: int
     _writing: int
@@ -86,6 +88,7 @@ class Writes:
         if conflict.get("action") == "ONCONFLICT_UPDATE":
             self.found.filters.append(("INSERT ON CONFLICT DO UPDATE", body, entry))
             self.found.further.append(("update", entry))
+            self._use(self._arbiters(conflict.get("infer", {}), entry), predicate=True)
         plain = tuple(Out(c.name) for c in entry.columns or ())
         inner = Scope([*scope.items, Item([Entry("excluded", plain)], ())], scope.parent)
         self._assignments(conflict.get("targetList", ()), entry, inner, ctes)
@@ -94,6 +97,17 @@ class Writes:
         for node in infer.get("indexElems", ()):
             self._use(self._expressions((node["IndexElem"].get("expr"),), scope, ctes), predicate=True)
         self._use(self._expressions((infer.get("whereClause"),), scope, ctes), predicate=True)
+
+    def _arbiters(self, infer: Tree, entry: Entry) -> Labels:
+        """The labelled columns by whose equal values DO UPDATE chooses the row that it changes."""
+        names = {node["IndexElem"].get("name", "") for node in infer.get("indexElems", ())}
+        oid = entry.relation.oid if entry.relation else 0
+        if infer.get("conname"):
+            chosen = [c for c in self.schema.constraints.get(oid, ()) if c.name == infer["conname"]]
+            numbers = {n for constraint in chosen for n in constraint.columns}
+            columns = entry.relation.columns if entry.relation else ()
+            names |= {c.name for c in columns if c.number in numbers or not chosen}
+        return union(c.labels for n in names if (c := entry.find(n)) is not None)
 
     def _merge(self, body: Tree, parent: Scope | None, ctes: Ctes | None) -> Scope:
         entry = self.target_entry("merge", body["relation"])
@@ -121,8 +135,10 @@ class Writes:
     def _assignments(self, nodes: Sequence[Tree], entry: Entry, scope: Scope, ctes: Ctes | None) -> None:
         """The items of SET. Constants that are assigned to a labelled column are recorded masked."""
         _share_sources(nodes)
+        oid = entry.relation.oid if entry.relation else 0
         for node in nodes:
             target = node["ResTarget"]
+            self.found.assigned_names.setdefault(oid, set()).add(target.get("name", ""))
             labels = self.expression(target.get("val"), scope, ctes)
             self._use(labels, predicate=False)
             self._mark_positions([target.get("val")], [entry.find(target.get("name", ""))])
