@@ -166,7 +166,7 @@ def test_what_is_allowed_behaves_like_postgresql(
     record_property: Callable[[str, object], None],
 ) -> None:
     record_property("class", group["class"])
-    decision = judged(sql, connection, policy).decision
+    decision = judged(sql, connection, policy, tuple(group.get("as", ["staff"]))).decision
     assert isinstance(decision, Allow | Rewrite), f"false refusal: {decision}"
     seen = outcome(decision.text, connection)
     with direct.transaction(force_rollback=True):

@@ -123,6 +123,14 @@ CREATE TABLE shop.stock (item int REFERENCES shop.items, place text, count int, 
 INSERT INTO shop.stock SELECT g, p, g * 3 FROM generate_series(1, 12) g, unnest(ARRAY['east', 'west']) p;
 CREATE TABLE shop.log (id int PRIMARY KEY, kind text);
 INSERT INTO shop.log SELECT g, 'k' || g FROM generate_series(1, 5) g;
+CREATE VIEW shop.names AS SELECT id, name FROM shop.items;
+-- Rules: what they do, a statement does not show.
+CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
+CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;
+CREATE VIEW hr.over_ruled AS SELECT id, t FROM hr.ruled;
+CREATE VIEW hr.ruled_view AS SELECT id, name FROM shop.items;
+CREATE RULE instead AS ON UPDATE TO hr.ruled_view DO INSTEAD UPDATE shop.items SET name = new.name WHERE id = old.id
+    RETURNING id, (SELECT ssn FROM payroll.employees WHERE employees.id = 1);
 -- What differs between the servers' versions: columns that are computed when they are read, keys without overlaps (18).
 DO $$
 DECLARE newest boolean := current_setting('server_version_num')::int >= 180000;

@@ -6,6 +6,8 @@ first the tests that need nothing, then, for what they did not notice, the corpu
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import random
 import resource
@@ -13,6 +15,7 @@ import selectors
 import signal
 import sys
 import time
+import traceback
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +48,10 @@ class Verdict:
     why: str = ""
 
 
+def _no_property(name: str, value: object) -> None:
+    """`record_property`, without a report."""
+
+
 @dataclass
 class _Running:
     verdict: Verdict
@@ -69,6 +76,7 @@ class Campaign:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure, then try every mutant."""
+        self.direct: dict[str, Callable[[], object]] = {}
         if session.testsfailed:
             raise session.Interrupted("tests could not be collected")
         self.caches = Caches(module_name(f) for f in self.files)
@@ -88,6 +96,20 @@ class Campaign:
         finally:
             session._setupstate.teardown_exact(None)
         return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Note the tests that can be called without pytest's ado: what they are given outlives them."""
+        if isinstance(item, pytest.Function):
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            kept = {"session", "module"} if self.answers is not None else set()
+            fixtures = item._fixtureinfo.name2fixturedefs
+            brief = {n for n, known in fixtures.items() if known[-1].scope not in kept} - set(parameters)
+            if brief <= {"record_property"} and "request" not in item._fixtureinfo.argnames:
+                given = {n: item.funcargs[n] for n in item._fixtureinfo.argnames if n != "record_property"}
+                if "record_property" in brief:
+                    given["record_property"] = _no_property
+                self.direct[item.nodeid] = functools.partial(item.obj, **given)
 
     # -- stages ----------------------------------------------------------------------------------------------
 
@@ -117,6 +139,8 @@ class Campaign:
             self.fault = f"without any mutant, a forked process fails: {plain[0].noticed_by}\n{plain[0].why}"
             return
         self.say(f"{name}: {len(tests)} tests measured in {time.monotonic() - began:.0f} s, {len(left)} mutants to try")
+        gc.collect()
+        gc.freeze()  # so that forked processes do not copy pages for the collector's marks
         self._try([(v, self._quick(self.reach.of(v.mutant) & known)) for v in left], told=True)
 
     def _quick(self, tests: set[str]) -> list[str]:
@@ -128,6 +152,15 @@ class Campaign:
         reports = runtestprotocol(self.items[test], log=False, nextitem=following)
         self.why = next((r.longreprtext for r in reports if r.failed), "")
         return not self.why
+
+    def _holds(self, test: str) -> bool:
+        """Whether a test passes, called as the function that it is."""
+        try:
+            self.direct[test]()
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 (it fails, however it does)
+            self.why = traceback.format_exc()
+            return False
+        return True
 
     def _order(self, mutant: Mutant, tests: Sequence[str]) -> list[str]:
         """Those first that noticed something else in the same function, then at random; slow ones last."""
@@ -233,7 +266,8 @@ class Campaign:
         for place, test in enumerate(tests):
             signal.setitimer(signal.ITIMER_PROF, _CPU_S + 10 * self.reach.took_s[test])
             os.write(pipe, b"+\n")
-            if not self._passes(test, self.items[tests[min(place + 1, len(tests) - 1)]]):
+            following = self.items[tests[min(place + 1, len(tests) - 1)]]
+            if not (self._holds(test) if test in self.direct else self._passes(test, following)):
                 why = "".join(f"|{line}\n" for line in self.why.split("\n")[-25:])
                 os.write(pipe, f"-{test}\n{why}".encode("utf-8", "replace"))
                 return

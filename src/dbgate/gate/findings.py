@@ -71,7 +71,8 @@ class Findings(msgspec.Struct):
     """What the analysis of one statement found.
 
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
-    `write_reads` are labelled columns whose real or masked values decide what a write does, `assigned_names` the columns
+    `write_reads` are labelled columns whose real or masked values decide what a write does, `cte_reads` those that a WITH
+    reads, which a write may name: they stand among `outputs` and `predicates` too. `assigned_names` are the columns
     that it sets, by the OID of their relation. `analyze` tells that EXPLAIN runs it.
     """
 
@@ -110,4 +111,4 @@ class Findings(msgspec.Struct):
 
 def labels_met(found: Findings) -> set[Label]:
     """The labelled columns that a statement reads, compares or writes, hidden or in clear."""
-    return found.outputs | found.predicates | found.write_reads | found.cte_reads | found.assigned
+    return found.outputs | found.predicates | found.write_reads | found.assigned

@@ -8,15 +8,14 @@ from dbgate.catalog import CatalogRelation
 from dbgate.gate.labels import column_named
 from dbgate.gate.names import strings
 from dbgate.gate.protection import Protection
-from dbgate.gate.relations import SYSTEM_SCHEMAS
+from dbgate.gate.relations import SYSTEM_SCHEMAS, Schema
 from dbgate.gate.scope import Label
 from dbgate.gate.statement import Examined, is_temporary
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Deny, Touch
 
 _READS_OR_MOVES = frozenset(
-    """RenameStmt AlterObjectSchemaStmt AlterOwnerStmt AlterTableStmt IndexStmt ClusterStmt CreateStmt
-    CreateStatsStmt""".split()
+    """RenameStmt AlterObjectSchemaStmt AlterTableStmt IndexStmt ClusterStmt CreateStmt CreateStatsStmt""".split()
 )
 """Definitions that take columns out of the policy's globs (names, schemas), or whose building reads stored values:
 an index's condition decides its size, a unique one fails on equal values, a foreign key on missing ones."""
@@ -61,7 +60,7 @@ def _stores(examined: Examined) -> Deny | None:
     if examined.made is None or examined.kind == "ViewStmt" or is_temporary(examined.made):
         return None
     found = examined.found
-    hidden = _hidden(found.outputs | found.predicates | found.cte_reads)
+    hidden = _hidden(found.outputs | found.predicates)
     if not hidden:
         return None
     return Deny(
@@ -76,8 +75,9 @@ def _blind_write(examined: Examined, protection: Protection) -> Deny | None:
         relation = entry.relation
         if relation is not None and relation.schema in SYSTEM_SCHEMAS:
             return Deny(f"{relation.schema}.{relation.name} is the server's own: nobody writes to it")
-        if relation is not None and relation.has_rules:
-            return Deny(f"{relation.schema}.{relation.name} has rewrite rules, which dbgate cannot look into")
+        ruled = _with_rules(relation, protection.schema) if relation is not None else None
+        if ruled is not None:
+            return Deny(f"{ruled.schema}.{ruled.name} has rewrite rules, which dbgate cannot look into")
         if relation is not None and relation.kind in "vm" and protection.shields(relation):
             return Deny(
                 f"{relation.schema}.{relation.name} is a view over masked columns or filtered rows",
@@ -102,6 +102,14 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
                         hint="set these columns together, or ask for unmasked access",
                     )
     return None
+
+
+def _with_rules(relation: CatalogRelation, schema: Schema) -> CatalogRelation | None:
+    """The relation whose rules a write meets: its own, or those of what a view shows, through which the write goes."""
+    if relation.has_rules:
+        return relation
+    below = (schema.by_oid[oid] for oid in relation.depends if oid in schema.by_oid and relation.kind == "v")
+    return next((ruled for r in below if (ruled := _with_rules(r, schema)) is not None), None)
 
 
 def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:

@@ -26,7 +26,7 @@ def rewrite(source: Source, examined: Examined, protection: Protection) -> Allow
         _refuse_system(examined, protection)
         return Allow(source.text)
     result = Substitution(source.text, source.tree, found, protection).run()
-    masked = _masked(found.outputs | found.predicates | found.write_reads | found.cte_reads)
+    masked = _masked(found.outputs | found.predicates | found.write_reads)
     output = tuple(i for i, c in enumerate(found.columns or ()) if any(x.hidden for x in c.labels))
     if not result.shielded and not result.filtered and not masked:
         return Allow(result.text, edits=result.edits)
