@@ -88,7 +88,7 @@ def main() -> int:
     ends = began + options.max_time if options.max_time else float("inf")
     reasons = reviewed()
     note = report_to(Path(options.report), reasons) if options.report else lambda verdict: None
-    campaign = Campaign(ROOT, known, chosen, options.jobs, ends, _say, note)
+    campaign = Campaign(ROOT, known, chosen, options.jobs, options.tests or sys.maxsize, ends, _say, note)
     arguments = ["-o", "addopts=", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:terminal"]
     pytest.main([*arguments, "-s", *TESTS, CORPUS], plugins=[campaign])
     if campaign.fault or not campaign.verdicts:

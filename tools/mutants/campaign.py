@@ -68,6 +68,7 @@ class Campaign:
     files: Sequence[str]
     mutants: Sequence[Mutant]
     jobs: int
+    most: int
     ends: float
     say: Callable[[str], None]
     note: Callable[[Verdict], None]
@@ -167,10 +168,11 @@ class Campaign:
         chance = random.Random(mutant.key)  # noqa: S311
         notable = self.killers[f"{mutant.path} {mutant.function}"]
         near = self.killers[mutant.path]
+        here = self.killers[f"{mutant.path} {mutant.line}"]
         took = self.reach.took_s
         return sorted(
             sorted(tests),
-            key=lambda t: (took[t] > _SLOW_S, -notable[t], -min(near[t], 1), chance.random()),
+            key=lambda t: (took[t] > _SLOW_S, -here[t], -notable[t], -min(near[t], 1), chance.random()),
         )
 
     # -- processes -------------------------------------------------------------------------------------------
@@ -189,7 +191,8 @@ class Campaign:
                     if not tests:
                         done.append(verdict)
                         continue
-                    pipe = self._fork(verdict, self._order(verdict.mutant, tests), running)
+                    chosen = self._order(verdict.mutant, tests)[: self.most if told else None]
+                    pipe = self._fork(verdict, chosen, running)
                     selector.register(pipe, selectors.EVENT_READ)
                 if not running:
                     break
@@ -245,7 +248,8 @@ class Campaign:
         verdict.why = "\n".join(line[1:] for line in lines if line.startswith("|"))
         if failing or status:
             verdict.noticed_by = failing or f"the process ended with {status}: {last}"
-            for place in (verdict.mutant.path, f"{verdict.mutant.path} {verdict.mutant.function}"):
+            mutant = verdict.mutant
+            for place in (mutant.path, f"{mutant.path} {mutant.function}", f"{mutant.path} {mutant.line}"):
                 self.killers[place][failing] += 1
         done.append(verdict)
         if verdict.mutant.path:
