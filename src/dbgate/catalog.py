@@ -92,7 +92,8 @@ class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
     """A function outside `pg_catalog`. `arguments` is `pg_get_function_identity_arguments` by types only: `date, integer`.
 
     `kind` is `pg_proc.prokind` (`f` function, `p` procedure, `a` aggregate, `w` window).
-    `extension` names the extension that owns it, or is empty.
+    `extension` names the extension that owns it, or is empty. `required` is how many arguments a call has to give at least,
+    `variadic` that it may give any number more.
     """
 
     oid: int
@@ -104,6 +105,13 @@ class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
     security_definer: bool = False
     extension: str = ""
     returns: str = ""
+    required: int = 0
+    variadic: bool = False
+
+    def takes(self, count: int) -> bool:
+        """Whether a call with that many arguments can mean it."""
+        own = self.arguments.count(",") + 1 if self.arguments else 0
+        return self.required <= count and (self.variadic or count <= own)
 
 
 class CatalogOperator(msgspec.Struct, frozen=True, array_like=True):

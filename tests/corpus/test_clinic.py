@@ -1,7 +1,7 @@
 """Runs the second database of the corpus, `clinic/`: other names, other types, other ways of holding values.
 
 Each group of `clinic/*.yaml` says what is expected of its statements: `denied`, `masked` (they run, and show nothing), or
-`same` (they run as PostgreSQL runs them). Each case is one statement, or a list of them that runs in one transaction.
+`same` (they run as PostgreSQL runs them); `path` is the search path that the session has set. Each case is one statement, or a list of them that runs in one transaction.
 Everything is run on two editions of the database, whose labelled values differ: what is seen has to be the same.
 """
 
@@ -88,14 +88,18 @@ def editions(
             connection.close()
 
 
-def play(script: list[str], connection: Database, policy: Policy, who: tuple[str, ...]) -> tuple[Decision, Seen, str]:
+def play(
+    script: list[str], connection: Database, policy: Policy, who: tuple[str, ...], path: tuple[str, ...] | None
+) -> tuple[Decision, Seen, str]:
     """Judge and run the statements in one transaction that is rolled back; the last decision, what was seen of it all,
     and what was recorded."""
     everything, recorded, objects = Seen(), "", SessionObjects()
     connection.execute_unrecorded("BEGIN")
+    if path:
+        connection.execute_unrecorded(f"SET LOCAL search_path = {', '.join(path)}")
     try:
         for sql in script:
-            judgement = judged(sql, connection, policy, who, objects)
+            judgement = judged(sql, connection, policy, who, objects, path)
             decision = judgement.decision
             recorded += f" {judgement.recorded_text} {judgement.recorded_rewritten}"
             if not isinstance(decision, Allow | Rewrite):
@@ -130,7 +134,8 @@ def test_clinic(
 ) -> None:
     record_property("class", f"clinic: {group['class']}")
     script, who = [sql] if isinstance(sql, str) else sql, tuple(group.get("as", ["staff"]))
-    (decision, seen, recorded), (_, there, _) = (play(script, one, policy, who) for one in editions)
+    path = tuple(group["path"]) if "path" in group else None
+    (decision, seen, recorded), (_, there, _) = (play(script, one, policy, who, path) for one in editions)
     if not leaked(*script):
         assert leaked(recorded) == set(), f"leak: {recorded}"
     if group["expect"] == "denied":

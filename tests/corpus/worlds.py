@@ -127,12 +127,14 @@ def judged(
     given: Policy,
     groups: tuple[str, ...] = ("staff",),
     objects: SessionObjects | None = None,
+    path: tuple[str, ...] | None = None,
 ) -> Judgement:
-    """The judgement on one statement for a member of the groups."""
+    """The judgement on one statement for a member of the groups; `path` is the session's search path, if it set one."""
     (source,) = split(sql)
     identity = Identity("local:test", "sam", email="sam@example.com", groups=groups)
     now = datetime.now(UTC)
-    context = Context(identity, given, connection.catalog(), "test", now, objects=objects or SessionObjects())
+    known = objects or SessionObjects()
+    context = Context(identity, given, connection.catalog(), "test", now, search_path=path, objects=known)
     return judge(source, context)
 
 

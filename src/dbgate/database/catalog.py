@@ -259,8 +259,11 @@ def _foreign_key(row: Row) -> ForeignKey:
 
 
 def _function(row: Row) -> CatalogFunction:
-    oid, schema, name, arguments, kind, language, definer, extension, returns = (value or "" for value in row)
-    return CatalogFunction(int(oid), schema, name, arguments, kind, language, definer == "t", extension, returns)
+    oid, schema, name, arguments, kind, language, definer, extension, returns, *rest = (value or "" for value in row)
+    counts = int(rest[0]), rest[1] == "t"
+    return CatalogFunction(
+        int(oid), schema, name, arguments, kind, language, definer == "t", extension, returns, *counts
+    )
 
 
 def _type(row: Row, types: dict[int, _Type]) -> CatalogType:

@@ -120,7 +120,8 @@ WHERE NOT pg_is_other_temp_schema(n.oid) AND n.nspname <> 'pg_toast'
 
 FUNCTIONS = """
 SELECT p.oid, n.nspname, p.proname, oidvectortypes(p.proargtypes), p.prokind, l.lanname, p.prosecdef,
-  COALESCE(x.extname, ''), format_type(p.prorettype, NULL)
+  COALESCE(x.extname, ''), format_type(p.prorettype, NULL),
+  p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, p.provariadic <> 0
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_depend m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid AND m.deptype = 'e'
 LEFT JOIN pg_extension x ON x.oid = m.refobjid

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dbgate.catalog import CatalogCast
-from dbgate.gate.contents import ADVICE, allowed, nodes
+from dbgate.gate.contents import nodes
 from dbgate.gate.findings import Findings
 from dbgate.gate.names import identifiers, strings
+from dbgate.gate.own_functions import ADVICE, allowed
 from dbgate.gate.policy.model import FunctionList
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Entry

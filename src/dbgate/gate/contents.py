@@ -11,12 +11,12 @@ from dbgate.gate.allow.functions import SAMPLE_METHODS, call_by_dot, verdict
 from dbgate.gate.allow.nodes import DEFINITION_NODES, EXPRESSION_NODES
 from dbgate.gate.allow.settings import setting_verdict, timeout_ms
 from dbgate.gate.names import kind_of, strings
+from dbgate.gate.operators import BETWEEN, EQUALS, refused_operator
+from dbgate.gate.own_functions import ADVICE, allowed, meant
 from dbgate.gate.policy.model import FunctionList, Limits
 from dbgate.gate.relations import Schema
 from dbgate.gate.typenames import type_names
 from dbgate.model import Tree
-
-ADVICE = "functions: {allow: [schema.name(types)]} in the policy allows a function of your own"
 
 
 class Contents(msgspec.Struct):
@@ -69,17 +69,18 @@ def inspect(
             case "FuncCall":
                 _function(body, contents, schema, functions, search_path)
             case "A_Expr":
-                _operator(body.get("name", ()), contents, schema, functions, search_path)
+                for names in BETWEEN.get(str(body.get("kind")), (body.get("name", ()),)):
+                    contents.refuse_where(*refused_operator(names, schema, functions, search_path))
             case "CaseExpr" if body.get("arg"):
-                _operator(_EQUALS, contents, schema, functions, search_path)
+                contents.refuse_where(*refused_operator(EQUALS, schema, functions, search_path))
             case "JoinExpr" if body.get("usingClause") or body.get("isNatural"):
-                _operator(_EQUALS, contents, schema, functions, search_path)
+                contents.refuse_where(*refused_operator(EQUALS, schema, functions, search_path))
             case "TypeName":
                 _type(strings(body.get("names", ())), contents, schema, functions, search_path)
-            case "SubLink" if body.get("operName"):
-                _operator(body["operName"], contents, schema, functions, search_path)
+            case "SubLink" if body.get("testexpr"):
+                contents.refuse_where(*refused_operator(body.get("operName", EQUALS), schema, functions, search_path))
             case "SortBy" if body.get("useOp"):
-                _operator(body["useOp"], contents, schema, functions, search_path)
+                contents.refuse_where(*refused_operator(body["useOp"], schema, functions, search_path))
             case "RangeTableSample":
                 method = ".".join(strings(body["method"]))
                 if method.removeprefix("pg_catalog.") not in SAMPLE_METHODS:
@@ -121,10 +122,11 @@ def _function(
     full, arguments = ".".join(names), body.get("args", ())
     contents.functions.append(full)
     own = schema.functions_named(qualifier, name, search_path)
-    for function in own:
+    for function in meant(own, body, schema):
         if not allowed(function.oid, schema, functions):
             signature = f"{function.schema}.{function.name}({function.arguments})"
-            contents.refuse(f"the function {signature} is not allowed by the policy", ADVICE)
+            hint = f"{ADVICE}, or say which one is meant: {name}(argument::type)" if len(own) > 1 else ADVICE
+            contents.refuse(f"the function {signature} is not allowed by the policy", hint)
     if qualifier == "information_schema":
         if not verdict(name, len(arguments), qualifier).safe:
             contents.refuse(f"the function {full} is not known")
@@ -170,48 +172,6 @@ def _constant(node: Tree) -> str | None:
         kind, body = kind_of(body.get("arg"))
     value = body.get("sval", {}).get("sval") if kind == "A_Const" else None
     return str(value) if value is not None else None
-
-
-def allowed(oid: int, schema: Schema, functions: FunctionList) -> bool:
-    """Whether the policy allows a function outside `pg_catalog`."""
-    function = schema.functions_by_oid[oid]
-    if function.extension:
-        return function.extension in functions.extensions
-    signature = f"{function.schema}.{function.name}({function.arguments})".replace(" ", "")
-    return any(signature == allowed.replace(" ", "") for allowed in functions.allow)
-
-
-def _operator(
-    names: Sequence[Tree], contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
-) -> None:
-    parts = strings(names)
-    if not parts or parts[-1] not in schema.operators:
-        return
-    for operator in schema.catalog.operators:
-        if operator.name in _BUILT_IN and _extension(operator.function, schema):
-            continue  # which one is meant depends on types: an extension's stands for its own types
-        reachable = parts[0] == operator.schema if len(parts) > 1 else operator.schema in search_path
-        if operator.name == parts[-1] and reachable:
-            known = schema.functions_by_oid.get(operator.function)
-            if known is not None and not allowed(known.oid, schema, functions):
-                contents.refuse(
-                    f"the operator {operator.schema}.{operator.name} calls {known.schema}.{known.name}, "
-                    "which the policy does not allow",
-                    ADVICE,
-                )
-
-
-_EQUALS: Sequence[Tree] = ({"String": {"sval": "="}},)
-_BUILT_IN = frozenset(
-    """= <> < > <= >= + - * / % ^ | & # ~ << >> || @@ @> <@ && -> ->> #> #>> ? ?| ?& ~~ !~~ ~~* !~~* ~ !~ ~* !~* <-> -|-
-    &< &> |>> <<| ~= @ !! ~>~ ~<~ ~>=~ ~<=~ |/ ||/ #- @? ^@ ## ?# ?- ?-| ?|| *= *<> *< *> *<= *>=""".split()
-)
-"""Operators that PostgreSQL itself has."""
-
-
-def _extension(function: int, schema: Schema) -> str:
-    known = schema.functions_by_oid.get(function)
-    return known.extension if known is not None else ""
 
 
 def _type(

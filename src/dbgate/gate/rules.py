@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from dbgate.gate.measure import count_queries
 from dbgate.gate.policy.match import rule_applies
 from dbgate.gate.policy.model import Rule
 from dbgate.gate.protection import Protection
+from dbgate.gate.reach import reached
 from dbgate.gate.relations import SYSTEM_SCHEMAS
 from dbgate.gate.statement import Examined
 from dbgate.model import (
@@ -50,9 +52,15 @@ def judge_rules(
 ) -> Decision:
     """Apply the rules to a statement that could run as `run`."""
     tags = frozenset(label.tag for label in labels_met(examined.found))
-    matches = _match(statement, examined, tags, context)
+    matches = _match(statement.touches, examined, tags, context)
     if matches.deny:
         return _deny(matches.deny)
+    for touch in reached(statement, examined, protection.schema, context.policy):
+        further = _match((touch,), examined, tags, context)
+        if further.deny:
+            return _deny(further.deny, f"it reaches {touch.relation}")
+        matches.approve += [rule for rule in further.approve if rule not in matches.approve]
+        matches.open += [rule for rule in further.open if rule.effect != "allow" and rule not in matches.open]
     queries = _queries(examined, run, statement, protection)
     if matches.open and context.measured is None and queries is not None:
         return NeedsMeasure(queries, _refs(matches.open))
@@ -69,10 +77,10 @@ def judge_rules(
     return replace(run, rules=_refs(matches.allow))
 
 
-def _match(statement: Statement, examined: Examined, tags: frozenset[str], context: Context) -> _Matches:
+def _match(touches: Iterable[Touch], examined: Examined, tags: frozenset[str], context: Context) -> _Matches:
     matches = _Matches()
     measured = context.measured.total if context.measured is not None else None
-    for touch in statement.touches:
+    for touch in touches:
         covered = _covered_by_nature(touch)
         for rule in context.policy.rules:
             applies = rule_applies(

@@ -12,8 +12,9 @@ from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.functions import verdict
 from dbgate.gate.allow.system import system_verdict
-from dbgate.gate.contents import allowed, nodes
+from dbgate.gate.contents import nodes
 from dbgate.gate.names import strings
+from dbgate.gate.own_functions import allowed
 from dbgate.gate.policy.model import FunctionList
 from dbgate.gate.relations import SYSTEM_SCHEMAS, Schema
 from dbgate.gate.syntax import parse_one

@@ -55,6 +55,12 @@ CREATE POLICY only_public ON clinic.guarded USING (owner = 'all');
 CREATE TABLE clinic.ruled (id int PRIMARY KEY, t text);
 CREATE TABLE clinic.bookings (id int, nhs text, during int4range);
 CREATE TABLE clinic.plain (id int PRIMARY KEY, a int, b text, c date DEFAULT '2024-01-01', d jsonb DEFAULT '{}', e text[]);
+CREATE TABLE clinic.archive (year int NOT NULL, id int, what text) PARTITION BY LIST (year);
+CREATE TABLE clinic.archive_2020 PARTITION OF clinic.archive FOR VALUES IN (2020);
+CREATE TABLE clinic.archive_2021 PARTITION OF clinic.archive FOR VALUES IN (2021);
+CREATE TABLE clinic.sealed (id int PRIMARY KEY, what text);
+CREATE VIEW clinic.unsealed AS SELECT id, what FROM clinic.sealed;
+CREATE VIEW clinic.unsealed_again AS SELECT u.id FROM clinic.unsealed u;
 CREATE SEQUENCE clinic.numbers;
 -- Functions, operators, casts and types of somebody's own.
 CREATE FUNCTION clinic.peek(int) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT nhs_no::text FROM clinic.patients WHERE id = $1';
@@ -67,6 +73,7 @@ CREATE FUNCTION clinic.same(anyelement) RETURNS anyelement LANGUAGE sql AS 'SELE
 CREATE FUNCTION clinic.patients_of(clinic.wards) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT string_agg(nhs_no::text, $$,$$) FROM clinic.patients WHERE ward = $1.id';
 CREATE FUNCTION clinic.at_least(int, text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS 'SELECT EXISTS (SELECT 1 FROM clinic.patients WHERE nhs_no > $2)';
 CREATE OPERATOR clinic.>= (LEFTARG = int, RIGHTARG = text, FUNCTION = clinic.at_least);
+CREATE OPERATOR clinic.<= (LEFTARG = int, RIGHTARG = text, FUNCTION = clinic.at_least);
 CREATE OPERATOR clinic.= (LEFTARG = int, RIGHTARG = text, FUNCTION = clinic.at_least);
 CREATE TYPE clinic.boxed AS (s text);
 CREATE FUNCTION clinic.box(int) RETURNS clinic.boxed LANGUAGE sql SECURITY DEFINER AS 'SELECT ROW(nhs_no)::clinic.boxed FROM clinic.patients WHERE id = $1';
@@ -109,6 +116,8 @@ INSERT INTO clinic.shared SELECT g * 15, 1 + g % 2, CASE WHEN g % 2 = 0 THEN 'ou
 INSERT INTO clinic.guarded SELECT g, CASE WHEN g % 2 = 0 THEN 'all' ELSE 'none' END, CASE WHEN g % 2 = 0 THEN 'open ' || g ELSE given.word(g) END FROM generate_series(1, 6) g;
 INSERT INTO clinic.ruled SELECT g, 't' || g FROM generate_series(1, 3) g;
 INSERT INTO clinic.bookings SELECT g, given.word(g), int4range(g * 10, g * 10 + 5) FROM generate_series(1, 6) g;
+INSERT INTO clinic.archive SELECT 2020 + g % 2, g, 'old' FROM generate_series(1, 6) g;
+INSERT INTO clinic.sealed VALUES (1, 'sealed');
 INSERT INTO clinic.plain SELECT g, g % 3, 'b' || g FROM generate_series(1, 10) g;
 -- Views of all sorts.
 CREATE VIEW clinic.renamed (pid, secret, ward_id) AS SELECT id, nhs_no, ward FROM clinic.patients;
