@@ -103,16 +103,22 @@ def only_reads(examined: Examined) -> bool:
 def opened_columns(examined: Examined, protection: Protection) -> tuple[tuple[ColumnName, str], ...]:
     """The labelled columns that only a grant lets the identity see and that the statement meets, each with its tag.
 
+    A column that another tag hides is a mask as a whole; that of a view may hold some values in clear beside masks.
     A view that chooses its rows by such a column is named as `schema.view.*`.
     """
     met = labels_met(examined.found)
-    hidden = {label.column for label in met if label.hidden}
+    hidden = {label.column for label in met if label.hidden and not _of_view(label.column, protection)}
     found = {(x.column, x.tag) for x in met if x.column not in hidden and protection.opens(x.tag)}
     for entry in examined.found.reads:
         view = entry.relation
         tags = protection.tags.predicates.get(view.oid, ()) if view else ()
         found |= {(ColumnName(view.schema, view.name, "*"), tag) for tag in tags if view and protection.opens(tag)}
     return tuple(sorted(found))
+
+
+def _of_view(column: ColumnName, protection: Protection) -> bool:
+    relation = protection.schema.by_name.get((column.schema, column.table))
+    return relation is not None and relation.kind == "v"
 
 
 def by_grant(opened: Iterable[tuple[ColumnName, str]], unmasked: Unmasked) -> tuple[OpenedColumn, ...]:
