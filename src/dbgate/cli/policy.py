@@ -1,4 +1,4 @@
-"""`dbgate policy check | test | explain`: is a policy right, and what does it say of a statement."""
+"""`dbgate policy check | test | explain | scan`: is a policy right, what does it say of a statement, what does it miss."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbgate.cli.app import new_app, report
+from dbgate.cli.scan import scan
 from dbgate.errors import EXIT_DENIED, EXIT_OK, EXIT_USAGE, UsageError
 from dbgate.text import printable, suggest
 
@@ -254,3 +255,6 @@ def _notices(policy: Policy, catalog: Catalog | None, target: str) -> None:
 def _notice(place: str, text: str, hint: str) -> None:
     print(f"notice: {printable(place)}: {printable(text)}", file=sys.stderr)
     print(f"hint: {hint}", file=sys.stderr)
+
+
+app.command()(scan)

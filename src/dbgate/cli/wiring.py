@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dbgate import __version__
-from dbgate.errors import DbgateError
+from dbgate.errors import DbgateError, UsageError
 
 if TYPE_CHECKING:
     from dbgate.audit import SessionRecorder
@@ -58,11 +58,12 @@ def open_driver(
     request: str | None = None,
     settings: Settings | None = None,
     ask_reason: Callable[[], str] | None = None,
+    may_ask: bool = True,
 ) -> Iterator[SessionDriver]:
     """A session on a target; at the end it is sealed, and shipped in the background.
 
     `door` is the command's name, for the record. `ask_reason` asks the person when the policy wants a reason and none
-    was given. For the other arguments see `SessionDriver`. Raises `UsageError`,
+    was given. With `may_ask` false no approval is ever asked for. For the other arguments see `SessionDriver`. Raises `UsageError`,
     `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
     """
     from dbgate.audit import Pulse, open_session, ship_in_background
@@ -94,7 +95,7 @@ def open_driver(
                 target=target,
                 recorder=recorder,
                 database=_connect(settings, target, policy, recorder),
-                approvals=_approvals(settings, identity, closing),
+                approvals=_approvals(settings, identity, closing) if may_ask else _asks_nobody,
                 display=display,
                 clock=SystemClock(),
                 wait_s=wait_s,
@@ -189,6 +190,10 @@ def _approvals(settings: Settings, identity: Identity, closing: ExitStack) -> Ca
         return opened[0]
 
     return approvals
+
+
+def _asks_nobody() -> Approvals:
+    raise UsageError("it needs an approval, which is not asked for here", hint="run it with dbgate exec")
 
 
 def _close_quietly(driver: SessionDriver) -> None:
