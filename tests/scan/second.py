@@ -161,7 +161,7 @@ def tables(seed: int = 90210) -> list[Table]:
                 C("fodselsnr", f("ssn", "no_NO"), ID),
                 C("personnr", f("ssn", "sv_SE"), ID),
                 C("hetu", f("ssn", "fi_FI"), ID),
-                C("cpr", f("ssn", "da_DK"), ID),
+                C("cpr", v.danish, ID),
                 C("fornamn", f("first_name", "sv_SE"), NAME),
                 C("gatuadress", f("street_address", "sv_SE"), ADDRESS),
                 C("postnr", f("postcode", "sv_SE"), ADDRESS),

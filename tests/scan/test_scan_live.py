@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.conftest import LiveDatabase
-from tests.scan import first, second
+from tests.scan import first, second, third
 from tests.scan.world import Table, script, truth
 
 from dbgate.cli.app import run
-from dbgate.errors import EXIT_DENIED, EXIT_OK
+from dbgate.errors import EXIT_OK
 
 READERS = """\
 version: 1
@@ -64,11 +64,11 @@ def measure(tables: Sequence[Table], found: dict[str, set[str]]) -> tuple[float,
     return recall, precision, text
 
 
-@pytest.mark.parametrize("world", [first, second], ids=["tuned", "hold-out"])
+@pytest.mark.parametrize("world", [first, second, third], ids=["first", "second", "third"])
 def test_recall_and_precision(
     world: object, database: LiveDatabase, dbgate_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The scan was tuned on `first`; `second` was written apart and only measured."""
+    """The scan was tuned on `first`, then on `second`; `third` was written afterwards and is only measured."""
     tables = world.tables()  # type: ignore[attr-defined]
     database.execute(script(tables))
     configure(dbgate_home, database)

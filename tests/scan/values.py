@@ -100,6 +100,9 @@ class Values:
                 return body + check
         raise AssertionError
 
+    def danish(self) -> str:
+        return f"{self.random.randrange(1, 29):02}{self.random.randrange(1, 13):02}{self.random.randrange(40, 99)}-{self.digits(4)}"
+
     def sin(self) -> str:
         body = self.pick(*"1234567") + self.digits(7)
         return body + luhn_digit(body)

@@ -7,19 +7,14 @@ from functools import lru_cache
 import msgspec
 
 from dbgate.scan.subject import Subject
-from dbgate.scan.vocabulary import (
-    ABOUT,
-    COLUMNS,
-    COMMENT_SHARE,
-    INNOCENT,
-    NEGATIONS,
-    PERSONS,
-    THINGS,
-)
+from dbgate.scan.surroundings import ABOUT, COMMENT_SHARE, INNOCENT, NEGATIONS, PERSONS, THINGS
+from dbgate.scan.vocabulary import COLUMNS
 from dbgate.scan.words import words
 
 WEAK = 4.5
 """Phrases of at most this weight mean something only where table and neighbours agree."""
+_ROLE = 3.0
+"""`name` and `customer` mean people only in good company: `customer_name`, not `customer_number` or `file_name`."""
 _NAMES = frozenset("name nom nome nombre naam namn navn nazwa nimi isim".split())
 _MEDICAL = frozenset(
     "patient patients diagnosis diagnoses medical clinical hospital encounter encounters admission admissions claim claims visit visits".split()
@@ -49,8 +44,8 @@ def naming(subject: Subject) -> Naming:
         if _only_about(own, phrase):
             weights[kind] = -3.0
             continue
-        if kind == "person" and phrase in _NAMES and len(own) > 1:
-            weight += 2.0 if PERSONS & set(own) else -4.0
+        if kind == "person" and weight <= _ROLE and len(own) > 1:
+            weight += 2.0 if phrase in _NAMES and PERSONS & {*own} - {phrase} else -4.0
         weights[kind] = weight + (context if _is_weak(kind, weight) else 0.0)
         told[kind] = (f"its name says {phrase}",)
     _add_comment(subject, weights, told)

@@ -48,7 +48,7 @@ COLUMNS = Lexicon(
         "address/2": (4.0, "address,adresse,addr,postal,lakcim,osoite"),
         "postcode": (
             4.5,
-            "postcode,postal code,zip code,zip,post code,plz,postleitzahl,code postal,codigo postal,cap,cep,postnummer,zipcode,kod pocztowy",
+            "postcode,postal code,zip code,zip,post code,plz,postleitzahl,code postal,codigo postal,cep,postnummer,zipcode,kod pocztowy",
         ),
         "birth": (
             6.5,
@@ -65,18 +65,21 @@ COLUMNS = Lexicon(
         "national": (
             6.0,
             "national id,national identity,national identification,nationalid,tax id,tax number,tax no,tax file number,"
-            "tin,taxpayer id,nino,ni number,national insurance,nhs number,nhs no,steuer id,steuer identifikation,"
+            "taxpayer id,nino,ni number,national insurance,nhs number,nhs no,steuer id,steuer identifikation,"
             "steuer idnr,steuernummer,idnr,sozialversicherungsnummer,sv nummer,svnr,ahv nummer,ahvnr,dni,nie,nif,"
-            "codice fiscale,cod fiscale,codfisc,nir,numero secu,numero securite sociale,securite sociale,insee,bsn,"
-            "burgerservicenummer,rijksregisternummer,pesel,personnummer,personal number,personal id,personal code,"
-            "fodselsnummer,cpr,cpr nummer,cpr number,hetu,henkilotunnus,cpf,aadhaar,aadhar,pan number,pan no,curp,rfc,"
-            "rut,run,cedula,egn,cnp,rodne cislo,isikukood,asmens kodas,oib,emso,jmbg,amka,tckn,tc kimlik,kimlik no,"
+            "codice fiscale,cod fiscale,codfisc,numero secu,numero securite sociale,securite sociale,insee,bsn,"
+            "burgerservicenummer,rijksregisternummer,pesel,personnummer,personal id,personal code,"
+            "fodselsnummer,cpr,cpr nummer,cpr number,hetu,henkilotunnus,cpf,aadhaar,aadhar,pan number,curp,"
+            "cedula,egn,rodne cislo,isikukood,asmens kodas,oib,emso,jmbg,amka,tckn,tc kimlik,kimlik no,"
             "teudat zehut,sin number,social insurance,tfn,ird number,rrn,resident registration,resident id,id card,"
             "identity card,identity number,citizen id,citizen number,my number,nric,documento identidad,government id,"
             "govt id,pps number,ppsn,medicare number,insurance number,versichertennummer,krankenversicherungsnummer,"
             "kvnr,egk,nummer personalausweis,personalausweis,personalausweisnummer,ausweisnummer,carte vitale",
         ),
-        "national/2": (3.5, "sin,nss,nis,ird,pps,nhs,ahv,tc no,rg"),
+        "national/2": (
+            3.5,
+            "sin,nss,nis,ird,pps,nhs,ahv,tc no,rg,tin,rut,run,nir,rfc,cnp,sv,nin,idno,nid,fodsels number,person number,ident number",
+        ),
         "document": (
             6.0,
             "passport,passport number,passport no,reisepass,passnummer,passeport,pasaporte,passaporto,driver license,"
@@ -89,7 +92,7 @@ COLUMNS = Lexicon(
             5.5,
             "diagnosis,diagnoses,diagnosis code,icd,icd 10,icd code,icd10,blood type,blood group,blutgruppe,allergies,"
             "medical history,medical condition,medication,medications,prescription,disability,disabilities,"
-            "religion,konfession,ethnicity,ethnic group,race,sexual orientation,trade union,union member,"
+            "religion,konfession,ethnicity,ethnic group,sexual orientation,trade union,union member,"
             "political opinion,hiv status,krankheit,diagnose,diagnostico,maladie,fingerprint,biometric,genetic,"
             "behinderung,treatment,symptoms,vaccination,criminal record,gewerkschaft,religione,religieuse,groupe sanguin",
         ),
@@ -156,72 +159,107 @@ COLUMNS = Lexicon(
             1.5,
             "notes,note,comment,comments,remarks,bemerkung,bemerkungen,body,message,description,free text,content,payload,details,notizen,memo,transcript",
         ),
+        "email/3": (
+            6.0,
+            "email id,email contact,contact email,electronic mail,electronic address,mail addr,mejl,mejladress,e mailadress,"
+            "adres email,adres e mail,adresa email,emailcim,eposta adresi,indirizzo email,indirizzo mail,endereco email,"
+            "direccion correo,correo e,e correo,mail perso,mail pro,kontaktmail,recovery email,primary email,smtp address,"
+            "reply to,paypal email,from address,to address,cc address",
+        ),
+        "phone/3": (
+            5.5,
+            "number tel,number telefon,number telefonu,number telefono,number telephone,number mobile,number handy,telefonnumber,"
+            "tel mobile,tel fixe,tel domicile,tel bureau,tel prive,tel privat,tel dienst,tel work,tel home,home tel,work tel,"
+            "daytime phone,evening phone,emergency phone,fax no,komorka,numer komorki,telemovel,telephone portable,"
+            "tlf movil,contacto telefonico,telefon prive,puh,gsm no,cep telefonu,sms number,whats app,caller,callee,"
+            "caller id,calling number,called number,dialed number,mobiel,mobilni,mobiltel,festnetz",
+        ),
+        "person/3": (
+            5.5,
+            "name on card,name on account,contact person,kontaktperson,signed by name,personal name,preferred name,nick name,"
+            "known as,nome e cognome,nombre y apellidos,segundo apellido,nombres,nom usage,nom naissance,nom jeune fille,"
+            "nom client,nom complet,titulaire,titular,intestatario,rekeninghouder,houder,posiadacz,imie i nazwisko,"
+            "nazwisko rodowe,nome social,nome mae,nome pai,nombre titular,nombre cliente,client name,guestname,passenger name,"
+            "attendee name,attention name,buyer name,seller name,payer name,payee name,debtor name,creditor name,"
+            "witness name,doctor name,physician name,teacher name,driver name,tenant name,landlord name,lessee name,"
+            "agent name,sender name,receiver name,relative name,child name,partner name,reporter name,heir name,"
+            "rufname,geburts name,ledigname,vor und nachname,vollname,krstne,priezvisko,keresztnev,vezeteknev,onoma,eponymo,"
+            "etternavn,mellomnavn,fullt navn,fuldt navn,navn full,fullstandigt namn,koko nimi,ad,familyname,roepnaam,tussenvoegsel",
+        ),
+        "person/4": (
+            3.0,
+            "attention,attn,payee,payer,sender,recipient,rider,guest,passenger,patient,customer,employee,witness,owner,debtor,insured,candidate,applicant,tenant,titulo nombre,huisarts,hausarzt,doctor,physician,nurse,teacher,caregiver,guardian,spouse,kontakt",
+        ),
+        "address/3": (
+            5.5,
+            "address street,street number,street no,address full,full address,private address,legal address,work address,"
+            "current address,previous address,ship to address,bill to address,adresse domicile,adresse facturation,adresse livraison,"
+            "adresse complete,number maison,number civico,numero civico,number casa,domicilio fiscal,direccion fiscal,"
+            "direccion envio,via e numero,indirizzo residenza,indirizzo domicilio,endereco residencial,endereco cobranca,bairro,"
+            "complemento,morada,woonadres,postadres,bezoekadres,adres zamieszkania,adres zameldowania,number domu,hjemmeadresse,"
+            "bostadsadress,katuosoite,lahiosoite,hausanschrift,rechnungsanschrift,lieferanschrift,wohnort strasse,adresszeile,"
+            "adresse 1,adresse 2,anschrift 1,str hausnummer,str und number,po box,postfach,acik adres,voie,number voie,adr",
+        ),
+        "postcode/2": (
+            4.5,
+            "post number,postal number,kodepocztowy,kod,c p,codepostal,codigopostal,psc,iranyitoszam,postinumero,postkod,posta kodu,postkode,post index,pin code area",
+        ),
+        "postcode/3": (2.5, "cap,cp,zip 4,kp"),
+        "birth/2": (
+            6.0,
+            "data nasc,dt nascimento,dta nascita,dat naiss,datenaiss,naiss,date naiss,geb,geb am,gebtag,gebjahr,geburtsjahr,annee naissance,ano nacimiento,"
+            "ano nascimento,anno nascita,rok urodzenia,data ur,urodzony,fodd,fodt,fodelsear,fodselsar,foedselsdag,fodselsdag,syntynyt,"
+            "datum narozeni,datum rodenja,szuletesi datum,birth place city,lugar nacimiento,lieu naissance,luogo nascita,bdate,"
+            "birth ts,birth month,birthyr,date of b,d o b,nac,nasc,geboren,geboortejaar,geb dat",
+        ),
+        "pay/3": (
+            5.5,
+            "taux horaire,stundensatz,stundenlohn,uurloon,timlon,tarifa hora,paga oraria,valor hora,monatslohn,monthly salary,annual salary,"
+            "base salary,current salary,starting salary,basic pay,overtime pay,bonus amount,praemie,pramie,prime,13e mois,payroll amount,"
+            "salario base,salario neto,salario mensal,salario anual,salario liquido,remuneracao,vencimento,paga,paga mensile,"
+            "lordo,netto salaris,bruto salaris,bruto loon,maandsalaris,pensja,placa,stawka godzinowa,arslon,manadslon,arslonn,"
+            "lonn,aarsloen,vuosipalkka,kuukausipalkka,fizetes,plat mesicni,revenu,revenu annuel,jahreseinkommen,zulage,abfindung,"
+            "household income,gross income,net income monthly,earnings,ctc,equity grant,salarie brut,salaire net,rente",
+        ),
+        "account/2": (
+            5.0,
+            "number konta bankowego,number bancario,cuenta,cuenta corriente,number conto,compte,compte number,code banque,code guichet,"
+            "konto,number konto,kontoverbindung,girokonto,bank details,bank number,bankkonto,bankgiro,plusgiro,tilinumero,tilinumber,"
+            "konta number,banka hesap,conta,agencia conta,number conta,beneficiary account,debtor account,creditor account,"
+            "payout account,account iban,bank acct number,ach account,checking account,savings account,wire account,rachunek",
+        ),
+        "card/2": (
+            5.0,
+            "number card,number karty,number kreditkarte,pan number card,card digits,card full number,plastic number,cardnr,carta credito,numero de tarjeta,tarjeta number,cb number,karta,credit number,card",
+        ),
+        "location/2": (
+            3.0,
+            "position,coord,coords,location point,gps position,geo position,gps coords,wgs84,home location,posicion,ubicacion,standort,geocode,geom point,x lat,y lon,last known position,latlng,latlong,long",
+        ),
+        "password/3": (
+            5.5,
+            "passkey,pass phrase,login password,user password,adgangskode,passord,heslo,jelszo,lozinka,parole,mot passe,palavra passe,contrasenia,clave hash,hash password,hash contrasena,passwort hash,kennwort hash,password salt,security pin,pin number,pwd hash,crypt,encrypted pass,shadow,unlock code,secret word",
+        ),
+        "token/3": (
+            5.5,
+            "runner token,bot token,deploy key,webhook url secret,service account key,service key,consumer secret,app secret,api credential,auth key,auth secret,authorization,authorization header,bearer token,csrf secret,magic link,one time code,otp,otp code,seed phrase,mnemonic,wallet key,pgp key,gpg key,tls key,ssl key,private pem,license key,product key,client key,secret value,secrets,cle secrete,cle api,chiave segreta,clave secreta,chave api,schluessel,geheimnis,sas token,connectionstring,jdbc url",
+        ),
+        "ip/2": (
+            5.5,
+            "ip v 4,ip v 6,user ip,origin ip,visitor ip,host ip,server ip,device ip,ip from,from ip,x forwarded for,forwarded for,peer ip,ip hash source,ipaddr,created ip,registration ip,signup ip,request ip",
+        ),
+        "device/2": (
+            5.0,
+            "mac adresse,adresse mac,wlan mac,eth address,device mac,ble address,handset id,udid,android id,vendor id device,aaid,idfv,msid,number imei,sim number",
+        ),
+        "document/2": (
+            5.0,
+            "paszport,number paszportu,pas number,paspoortnummer,paspoort,pass number,passi number,pasaporte number,documento viaje,travel document,driving permit,driver permit,prawo jazdy,korkort,rijbewijs number,number permis,voter id,voter number,visa no,residence permit,aufenthaltstitel,titre sejour,id document number,document number id,insurance id,insurance policy holder,member number health,kfz,matricula coche,targa,immatriculation,patient id number,chart number,health card",
+        ),
+        "health/2": (
+            5.0,
+            "diagnosis text,diagnostic,diagnosi,rozpoznanie,sairaus,krankheiten,vorerkrankung,medikation,medikamente,medicament,traitement,allergie,allergien,allergene,schwangerschaft,pregnant,pregnancy,handicap,invalidite,grado discapacidad,disability status,glaube,religious,confession,orientation sexuelle,etnia,ethnie,raza,lab result,test result hiv,dna,genome,biometrics,face template,voiceprint,retina,symptom,chronic,therapy,impfung,vaccine",
+        ),
     }
 )
 """What a column is called."""
-
-COMMENT_SHARE = 0.7
-"""A phrase in a comment weighs less than one in the name: comments also tell what a column is not."""
-
-NEGATIONS = frozenset("no not never kein keine nicht fake dummy synthetic anonymized anonymised pseudonym".split())
-
-ABOUT = frozenset(
-    """
-    id ids type types kind status state count counts cnt num total flag verified valid validated confirmed enabled disabled
-    active required optional template templates subject format length policy version created updated changed modified
-    expires expiry expiration expired attempts provider domain opt optin optout subscribed preferences preference
-    count sent delivered bounced opened at by on ts time timestamp since until class category code codes
-    level rank rule rules ttl scope scopes issuer algorithm algo cost rounds strength limit currency min max avg sum
-    grade band range budget bucket group source label labels url link path file size width height color brand network
-    country model ref reference sequence seq order idx index lookup mask masked format regex pattern bits
-    allowed denied checked exists present missing is has needs can should must month frequency schedule
-    """.split()
-)
-"""Words that say that a column is about such a thing and does not hold it: `email_verified`, `token_type`."""
-
-PERSONS = frozenset(
-    """
-    person persons people employee employees staff user users customer customers client clients patient patients contact
-    contacts member members student students teacher teachers applicant applicants candidate candidates guest guests
-    subscriber subscribers passenger passengers tenant tenants citizen citizens resident residents driver drivers owner
-    owners author authors payee payees beneficiary beneficiaries account accounts profile profiles hr crm personnel
-    mitarbeiter kunde kunden benutzer personen patienten person angestellte kontakte mitglieder schueler bewerber
-    cliente clientes usuario usuarios empleado empleados persona personas paciente pacientes alumno alumnos contacto
-    client clients utilisateur utilisateurs employe employes salarie salaries personne personnes adherent adherents
-    dipendente dipendenti utente utenti paziente pazienti clienti persone funcionario funcionarios pessoa pessoas
-    medewerker medewerkers klant klanten gebruiker gebruikers pracownik pracownicy klient klienci osoby osoba
-    household households insured policyholder policyholders lead leads signup signups participant participants donor donors
-    worker workers voter voters visitor visitors physician physicians doctor doctors nurse nurses borrower borrowers
-    """.split()
-)
-"""Tables of people."""
-
-THINGS = frozenset(
-    """
-    product products item items article articles sku skus category categories catalog catalogue inventory stock warehouse
-    warehouses store stores shop shops branch branches site sites city cities country countries region regions currency
-    currencies department departments team teams project projects task tasks job jobs event events setting settings
-    config configuration feature features flag flags plan plans tag tags label labels build builds release releases
-    version versions migration migrations service services server servers machine machines part parts supplier suppliers
-    vendor vendors company companies organization organizations org orgs produkt produkte artikel lager filiale filialen
-    producto productos almacen tienda produit produits magasin entrepot prodotto prodotti magazzino sensor sensors
-    asset assets vehicle vehicles station stations airport airports room rooms course courses book books movie movies
-    metric metrics measurement measurements permission permissions role roles menu menus page pages
-    location locations place places restaurant restaurants hotel hotels property properties firma firmen
-    """.split()
-)
-"""Tables of things: a `name` in them is not a person's."""
-
-INNOCENT = frozenset(
-    """
-    order invoice sku ean upc gtin isbn issn asin barcode serial tracking shipment batch lot part version build revision
-    commit sha sha1 sha256 md5 checksum etag uuid guid hash digest fingerprint siren siret duns ein vat lei isin cusip
-    sedol vin bestellnummer auftragsnummer rechnungsnummer artikelnummer hostname domain url uri slug path filename
-    mime locale language timezone currency color colour price amount quantity qty weight height width length temperature
-    score rating percent ratio sequence revision iteration port pid epoch ticket case kvk hrb firmenbuch uid ust
-    city town ort stadt ciudad ville citta cidade stad company employer firma brand manufacturer supplier vendor job
-    occupation position title country state region department team organisation organization institution school university
-    bestellung commande pedido fattura factura facture zamowienie nonce trace span request correlation row line offset
-    """.split()
-)
-"""Words of columns that look like something and are not."""

@@ -10,6 +10,42 @@ import unicodedata
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PIECES = re.compile(r"[^\W\d_]+|\d+")
+_NUMBER_ENDINGS = ("nummer", "number", "nbr", "nr", "num")
+_SHORT = {
+    short: word
+    for word, shorts in {
+        "number": "no nr num nbr nmbr nummer numero numer numeros nro",
+        "name": "nm nme",
+        "date": "dt dte dat",
+        "address": "addr adr addrs",
+        "account": "acct acc",
+        "employee": "emp empl",
+        "customer": "cust",
+        "user": "usr",
+        "phone": "ph phn fon fone",
+        "mobile": "mob mbl",
+        "first": "fst frst",
+        "last": "lst",
+        "middle": "mid mdl",
+        "birth": "brth brt",
+        "password": "pswd psw passwrd paswd pword",
+        "amount": "amt",
+        "code": "cd",
+        "patient": "pt ptnt",
+        "security": "sec scrty",
+        "social": "soc",
+        "street": "strt",
+        "telephone": "telno",
+        "identification": "ident identif",
+        "salary": "sal slry",
+        "contact": "cntct",
+        "license": "lic lcns",
+        "passport": "passprt psprt",
+        "credit": "cred crdt",
+    }.items()
+    for short in shorts.split()
+}
+"""Abbreviations of legacy schemas."""
 _SPECIAL = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
 
 
@@ -17,7 +53,18 @@ def words(name: str) -> tuple[str, ...]:
     """The words of an identifier or a comment, in lower case and without accents."""
     split = _CAMEL.sub(" ", name)
     plain = unicodedata.normalize("NFKD", split.lower().translate(_SPECIAL))
-    return tuple(_PIECES.findall("".join(c for c in plain if not unicodedata.combining(c))))
+    pieces = _PIECES.findall("".join(c for c in plain if not unicodedata.combining(c)))
+    return tuple(part for piece in pieces for part in _canonical(piece))
+
+
+def _canonical(word: str) -> tuple[str, ...]:
+    """A word in its usual form: abbreviations written out, and a number's word parted from what it numbers."""
+    if word in _SHORT:
+        return (_SHORT[word],)
+    for ending in _NUMBER_ENDINGS:
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            return (word.removesuffix(ending), "number")
+    return (word,)
 
 
 class Lexicon:
@@ -28,7 +75,7 @@ class Lexicon:
         self._by_joined: dict[str, list[tuple[str, float]]] = {}
         for kind, (weight, phrases) in entries.items():
             for phrase in phrases.split(","):
-                joined = "".join(phrase.split())
+                joined = "".join(words(phrase))
                 self._by_joined.setdefault(joined, []).append((kind.split("/")[0], weight))
         self._longest = max(map(len, self._by_joined))
         self._inside = [joined for joined in self._by_joined if len(joined) >= _LONG]
