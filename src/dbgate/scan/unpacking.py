@@ -59,7 +59,7 @@ class Unpacked:
     def _add(self, path: Path, value: str) -> None:
         told: Path = ()
         for end, key in enumerate(path):
-            data = path[:end] in self._data_under
+            data = path[:end] in self._data_under and not self._is_form(path[: end + 1])
             if data:
                 self.values.setdefault((*told, "*"), []).append(key)
             told = (*told, "*" if data else key)

@@ -73,9 +73,11 @@ class Lexicon:
     def __init__(self, entries: dict[str, tuple[float, str]]) -> None:
         """`entries` gives for each kind a weight in front of its phrases, parted by commas."""
         self._by_joined: dict[str, list[tuple[str, float]]] = {}
+        self._written: dict[str, str] = {}
         for kind, (weight, phrases) in entries.items():
             for phrase in phrases.split(","):
                 joined = "".join(words(phrase))
+                self._written[joined] = " ".join(words(phrase))
                 self._by_joined.setdefault(joined, []).append((kind.split("/")[0], weight))
         self._longest = max(map(len, self._by_joined))
         self._inside = [joined for joined in self._by_joined if len(joined) >= _LONG]
@@ -86,7 +88,7 @@ class Lexicon:
         for joined in self._candidates(given):
             for kind, weight in self._by_joined[joined]:
                 if weight > found.get(kind, (0.0, ""))[0]:
-                    found[kind] = (weight, joined)
+                    found[kind] = (weight, self._written[joined])
         return found
 
     def _candidates(self, given: tuple[str, ...]) -> set[str]:

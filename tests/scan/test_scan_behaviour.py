@@ -1,0 +1,197 @@
+"""What a scan may see, what it leaves behind, and what it says: through the command line on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import LiveDatabase
+from tests.scan.test_scan_live import configure, scanned
+from tests.scan.values import Values
+
+from dbgate.cli.app import run
+from dbgate.errors import EXIT_DENIED, EXIT_OK, EXIT_USAGE
+
+TABLES = """
+CREATE SCHEMA crm;
+CREATE TABLE crm.people (id int PRIMARY KEY, mail text UNIQUE, card text, secret_word text, doc jsonb, note text);
+CREATE TABLE crm.logins (mail text REFERENCES crm.people (mail), at timestamp);
+CREATE VIEW crm.reachable AS SELECT id, mail AS c1, lower(mail) AS c2 FROM crm.people;
+CREATE VIEW crm.notes AS SELECT id, 'mailto:' || id || '@corp.example' AS made FROM crm.people;
+CREATE TABLE crm.visits (day date, who text) PARTITION BY RANGE (day);
+CREATE TABLE crm.visits_2024 PARTITION OF crm.visits FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE crm.closed (iban text);
+"""
+POLICY = """\
+version: 1
+classify: [{columns: ["crm.people.secret_word"], tag: secret.word}]
+rules: [{id: read, when: {groups: [staff], access: read, tables: ["crm.people", "crm.[visits]"]}, effect: allow}]
+"""
+
+
+@pytest.fixture
+def sentinels(database: LiveDatabase, dbgate_home: Path) -> set[str]:
+    """A database of sentinels, and a target `db` whose policy opens all of it but `crm.closed`; returns the sentinels."""
+    v = Values(7)
+    people = [
+        (n, f"sentinel{v.digits(9)}@corp.example", v.card(), f"word{v.digits(9)}", v.digits(9)) for n in range(40)
+    ]
+    script = TABLES
+    for n, mail, card, word, key in people:
+        doc = json.dumps({"sentinel" + key: {"contact": mail}, "card": card})
+        script += f"INSERT INTO crm.people VALUES ({n}, '{mail}', '{card}', '{word}', '{doc}', 'Paid with {card} by {mail}, thank you');"
+        script += (
+            f"INSERT INTO crm.logins VALUES ('{mail}', now()); INSERT INTO crm.visits VALUES ('2024-03-01', '{mail}');"
+        )
+    script += f"INSERT INTO crm.closed VALUES ('{v.iban()}');"
+    database.execute(script)
+    policy = POLICY.replace('"crm.[visits]"', '"crm.logins", "crm.visits*", "crm.reachable", "crm.notes"')
+    configure(dbgate_home, database, policy)
+    return {cell for person in people for cell in map(str, person[1:])} | {"sentinel"}
+
+
+def spoiled(text: str, sentinels: set[str]) -> list[str]:
+    """The forms of sentinels that stand in a text: plain, reversed, hex, base64, hashed."""
+    found = []
+    for value in sentinels:
+        data = value.encode()
+        forms = [value, value[::-1], data.hex(), base64.b64encode(data).decode()[:-4], hashlib.sha256(data).hexdigest()]
+        found += [form for form in forms if form.lower() in text.lower()]
+    return found
+
+
+@pytest.mark.parametrize("form", ["table", "yaml", "json"])
+def test_no_value_is_told_or_recorded(
+    sentinels: set[str], dbgate_home: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    assert run(["policy", "scan", "db", "--format", form, "--min-confidence", "0.1"]) == EXIT_OK
+    out, err = capsys.readouterr()
+    assert "crm.people.mail" in out
+    assert spoiled(out + err, sentinels) == []
+    written = [path for path in dbgate_home.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".jsonl" or ".jsonl" in path.name for path in written)
+    for path in written:
+        assert spoiled(path.read_bytes().decode("utf-8", "replace"), sentinels) == [], path
+
+
+def test_a_broken_weighing_tells_only_what_kind_of_error(
+    sentinels: set[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbgate.scan.weighing import weigh as whole
+
+    def broken(subject: object, sample: object) -> object:
+        if len(sample):  # type: ignore[arg-type]
+            raise RuntimeError(f"could not read {sample.values[0]}")  # type: ignore[attr-defined]
+        return whole(subject, sample)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dbgate.doors.scanning.weigh", broken)
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    out, err = capsys.readouterr()
+    assert "could not be weighed (RuntimeError)" in out + err
+    assert spoiled(out + err, sentinels) == []
+
+
+def test_every_statement_is_recorded_before_it_runs(
+    sentinels: set[str], dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["policy", "scan", "db", "--reason", "TICKET-7"]) == EXIT_OK
+    capsys.readouterr()
+    assert run(["sessions", "list", "--format", "json"]) == EXIT_OK
+    session = json.loads(capsys.readouterr().out)[0]["session"]
+    assert run(["replay", session, "--export", "json"]) == EXIT_OK
+    records = json.loads(capsys.readouterr().out)
+    records = records if isinstance(records, list) else records["records"]
+    start = next(r for r in records if r["kind"] == "session.start")
+    assert (start["door"], start["reason"]) == ("scan", "TICKET-7")
+    intents = {r["id"]: r for r in records if r["kind"] == "statement.intent"}
+    outcomes = {r["id"]: r for r in records if r["kind"] == "statement.outcome"}
+    texts = [r["text"] for r in intents.values()]
+    assert texts[0] == "SET default_transaction_read_only = on"
+    assert any("FROM crm.people" in text and "LIMIT 200" in text for text in texts)
+    assert not any("secret_word" in text for text in texts)
+    assert all(not r.get("digest") for r in outcomes.values())
+    denied = [r["text"] for r in intents.values() if r["decision"] == "deny"]
+    assert len(denied) == 1
+    assert "crm.closed" in denied[0]
+    assert not [r for r in records if r["kind"] == "output"]
+
+
+def test_a_scan_sees_what_its_person_may_see(sentinels: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    found = {f["column"]: f for f in report["findings"]}
+    assert found["crm.people.card"]["recognized"] == 40
+    assert found["crm.people.card"]["chance"] < 0.2
+    assert found["crm.closed.iban"]["sampled"] == 0
+    assert [n["table"] for n in report["not_sampled"]] == ["crm.closed"]
+    assert "crm.people.secret_word" not in found or found["crm.people.secret_word"]["sampled"] == 0
+
+
+def test_proposals_prefer_the_column_that_values_come_from(
+    sentinels: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    states = {
+        f["column"]: f["state"] for f in json.loads(capsys.readouterr().out)["findings"] if f["tag"] == "pii.email"
+    }
+    assert states["crm.people.mail"] == "new"
+    assert states["crm.logins.mail"] == "follows"
+    assert states["crm.visits.who"] == "new"
+    assert states["crm.notes.made"] == "new"
+    assert not {"crm.reachable.c1", "crm.reachable.c2", "crm.visits_2024.who"} & set(states)
+
+
+def test_documents_are_looked_into_and_keys_that_are_data_are_not_shown(
+    sentinels: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    found = [f for f in json.loads(capsys.readouterr().out)["findings"] if f["column"] == "crm.people.doc"]
+    assert {f["tag"]: f["path"] for f in found} == {"pii.email": "$.*.*", "finance.card": "$.card"}
+
+
+def test_the_proposal_is_a_policy_that_leaves_nothing_new(
+    sentinels: set[str], dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = dbgate_home / "found.yaml"
+    assert run(["policy", "scan", "db", "-o", str(file), "--fail-on-new"]) == EXIT_DENIED
+    assert capsys.readouterr().out == ""
+    assert run(["policy", "check", str(file), "--target", "db"]) == EXIT_OK
+    assert "matches nothing" not in capsys.readouterr().err
+    policy = dbgate_home / "policy.yaml"
+    policy.write_text(policy.read_text().replace("version: 1\n", "version: 1\nextends: [found.yaml]\n"))
+    assert run(["policy", "scan", "db", "--fail-on-new", "--format", "json"]) == EXIT_OK
+    states = {f["state"] for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert states == {"covered"}
+
+
+def test_globs_narrow_a_scan(sentinels: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert {c.rpartition(".")[0] for c in scanned(capsys, "--table", "visits*")} == {"crm.visits"}
+    assert scanned(capsys, "--schema", "nowhere") == {}
+
+
+def test_a_wrong_format_is_a_usage_error(sentinels: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["policy", "scan", "db", "--format", "yml"]) == EXIT_USAGE
+    assert capsys.readouterr().err == "error: no such format: yml\nhint: did you mean yaml?\n"
+
+
+def test_nothing_can_be_changed_by_a_scan(
+    database: LiveDatabase, dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A view whose function writes: the policy trusts it, the session does not."""
+    database.execute(
+        "CREATE TABLE public.seen (n int);"
+        "CREATE FUNCTION public.mark() RETURNS text LANGUAGE sql AS 'INSERT INTO public.seen VALUES (1) RETURNING n::text';"
+        "CREATE VIEW public.marked AS SELECT public.mark() AS contact"
+    )
+    configure(
+        dbgate_home,
+        database,
+        "version: 1\nrules: [{id: all, when: {groups: [staff]}, effect: allow}]\nfunctions: {allow: ['public.mark()']}\n",
+    )
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    assert [n["table"] for n in report["not_sampled"]] == ["public.marked"]
+    assert database.query("SELECT count(*) FROM public.seen") == [(0,)]
