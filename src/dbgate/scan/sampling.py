@@ -99,7 +99,7 @@ def _part(relation: CatalogRelation, rows: int, estimate: int) -> str:
     if relation.kind not in "rpm" or estimate <= LARGE_ROWS:
         return ""
     percent = min(100.0, max(0.001, 500.0 * rows / estimate))
-    return f" TABLESAMPLE SYSTEM ({percent:.3f})"
+    return f" TABLESAMPLE SYSTEM ({percent:.3f}) REPEATABLE (1)"
 
 
 def _expression(column: CatalogColumn) -> str:
