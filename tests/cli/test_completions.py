@@ -54,7 +54,7 @@ def test_every_command_is_offered() -> None:
         (["connect", "s"], ["shop"]),
         (["doctor", "shop", "payr"], ["payroll"]),
         (["policy", "check", "--target", "payr"], ["payroll"]),
-        (["policy", ""], ["check", "test", "explain"]),
+        (["policy", ""], ["check", "test", "explain", "scan"]),
         (["policy", "explain", "shop", "--act"], ["--actor"]),
         (["policy", "explain", "shop", "--actor", "a"], ["agent"]),
         (["exec", "shop", "--format", "n"], ["ndjson"]),
