@@ -43,6 +43,9 @@ regress: $(STAMP) ## PostgreSQL's own regression SQL, directly and through dbgat
 mutants: $(STAMP) ## Rules of the gate taken out one at a time: what no test notices (ARGS="--changed")
 	$(BIN)/python -m tools.mutants $(ARGS)
 
+crashes: $(STAMP) ## Kill, fill and take away at every step on disk, then kill 500 times at random: nothing may be lost
+	$(BIN)/python -m tools.crashes $(ARGS)
+
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
