@@ -204,7 +204,7 @@ def test_my_own_request(desk: Desk, capsys: pytest.CaptureFixture[str], action: 
     name = desk.ask(desk.me)
     assert dbgate("requests", action[0], name, *action[1:]) == 3
     printed = capsys.readouterr()
-    assert printed.err == "denied: nobody decides their own request\n"
+    assert printed.err == "denied: nobody decides their own request\nhint: ask somebody else in: dba\n"
     assert printed.out == ""
     assert desk.status(name, desk.me) == "pending"
 

@@ -103,7 +103,7 @@ def test_a_denial_is_told_with_its_reason(home: Home) -> None:
         terminal.line("\\unmask pii.*")
         terminal.see("Ctrl-C stops")
         home.decide("deny")
-        terminal.see("was denied: denied by dora@example.com")
+        terminal.see("was denied by dora@example.com")
         terminal.line("\\unmask pii.snn")
         terminal.see("error: no such tag: pii.snn")
         terminal.line("\\q")

@@ -189,6 +189,7 @@ class State:
     summary: str = "dba: 0 of 1"
     kind: str = "statement"
     binding: str = ""
+    policy_digest: str = "sha256:p"
 
 
 class FakeApprovals:
@@ -467,7 +468,7 @@ def test_a_known_request_is_looked_up_once_and_only_once() -> None:
     assert session.execute("UPDATE BULK SET a = 1; UPDATE BULK SET a = 2") == [4, 4]
     looked = [e for e in session.log.events if e.startswith(("state", "ask"))]
     assert looked == ["state r9", "ask"]
-    assert "request r1 was refused: the request is for another statement" in session.display.said[0][1]
+    assert "request r1 cannot be used: the request is for another statement" in session.display.said[0][1]
 
 
 def test_without_an_approvals_service_such_a_statement_is_a_configuration_error() -> None:

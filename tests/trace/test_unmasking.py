@@ -68,6 +68,10 @@ class Filed:
     def binding(self) -> str:
         return self.request.binding
 
+    @property
+    def policy_digest(self) -> str:
+        return self.request.policy_digest
+
 
 @dataclass
 class Service:
@@ -243,7 +247,7 @@ def test_two_entries_are_two_requests_and_each_opens_its_own() -> None:
     [
         ("pending", 4, "pii.ssn stays masked, approval pending: request r1"),
         ("denied", 4, "pii.ssn stays masked: request r1 was denied"),
-        ("expired", 4, "pii.ssn stays masked: request r1 was expired"),
+        ("expired", 4, "pii.ssn stays masked: request r1 has expired"),
         ("withdrawn", 4, "pii.ssn stays masked: request r1 was withdrawn"),
         ("revoked", 4, "pii.ssn stays masked: request r1 was revoked"),
     ],
@@ -469,4 +473,4 @@ def test_refused_by_the_service_at_the_last_moment() -> None:
 
     session.service.bend = refuse
     assert session.unmask("pii.ssn") == [4]
-    assert session.display.said[-1][1] == "pii.ssn stays masked: request r1 was refused: request r1 was revoked"
+    assert session.display.said[-1][1] == "pii.ssn stays masked: request r1 cannot be used: it was revoked"

@@ -44,6 +44,11 @@ class RequestStatus(msgspec.Struct, frozen=True):
         return str(self.view.get("binding", ""))
 
     @property
+    def policy_digest(self) -> str:
+        """The policy under which it was asked."""
+        return str(self.view.get("policy_digest", ""))
+
+    @property
     def kind(self) -> str:
         """`statement` or `unmask`."""
         return str(self.view.get("kind", RequestKind.STATEMENT))

@@ -17,7 +17,6 @@ from dbgate.approvals import keys
 from dbgate.approvals.tokens import (
     MAX_GROUPS,
     MAX_TOKEN_BYTES,
-    SIGN_IN,
     check_times,
     refuse,
 )
@@ -30,6 +29,10 @@ TYPE = "dbgate-local+jwt"
 ISSUER = "dbgate-local"
 AUDIENCE = "dbgate-approvals"
 LIFETIME_S = 300
+
+_NOT_LOCAL = "this service runs with --local: set identity.provider to local, or let it run with --issuer"
+_MALFORMED = "check identity.groups and identity.email in the configuration"
+_OTHER_KEY = "dbgate and `dbgate serve --local` have to use the same state directory: set DBGATE_STATE_DIR alike"
 
 
 def key_file(state_dir: Path) -> Path:
@@ -68,10 +71,10 @@ class LocalVerifier:
         import jwt
 
         if len(token) > MAX_TOKEN_BYTES:
-            raise refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes")
+            raise refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes", hint=_MALFORMED)
         try:
             if jwt.get_unverified_header(token).get("typ") != TYPE:
-                raise refuse("it is not a token of this machine", hint="this service runs with --local; " + SIGN_IN)
+                raise refuse("it is not a token of this machine", hint=_NOT_LOCAL)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 self._key,
@@ -81,8 +84,8 @@ class LocalVerifier:
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, UnicodeError) as error:
-            raise refuse(f"{error}; is it of another state directory?") from error
-        check_times(claims, self._clock())
+            raise refuse(f"{error}; is it of another state directory?", hint=_OTHER_KEY) from error
+        check_times(claims, self._clock(), hint="are the clocks of dbgate and of the service right?")
         return _identity(claims)
 
 
@@ -94,9 +97,9 @@ def _identity(claims: dict[str, Any]) -> Identity:
     try:
         identity = msgspec.convert(claims.get("identity"), Identity)
     except msgspec.ValidationError as error:
-        raise refuse(f"its identity is malformed: {error}") from error
+        raise refuse(f"its identity is malformed: {error}", hint=_MALFORMED) from error
     if not identity.subject or identity.key != claims.get("sub") or len(identity.groups) > MAX_GROUPS:
-        raise refuse("its identity contradicts itself")
+        raise refuse("its identity contradicts itself", hint=_MALFORMED)
     return replace(
         identity, assurance=Assurance.LOCAL, signed_in_at=moment(claims, "iat"), expires_at=moment(claims, "exp")
     )

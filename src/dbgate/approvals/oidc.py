@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dbgate.approvals.local import TYPE as LOCAL_TYPE
 from dbgate.approvals.tokens import MAX_TOKEN_BYTES, check_times, identity_of, refuse
 from dbgate.approvals.transport import check_url, open_session, read_bounded
 from dbgate.errors import Unreachable, UsageError
@@ -35,6 +36,7 @@ JUST_FETCHED_S = 1.0
 MIN_RSA_BITS = 2048
 
 _TIMEOUTS_S = (3.05, 5.0)
+_LOCAL = "this service takes identities of its issuer: set identity.provider to oidc, then: dbgate login"
 
 
 class IssuerKeys:
@@ -165,6 +167,8 @@ class OidcVerifier:
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
+            if header.get("typ") == LOCAL_TYPE:
+                raise refuse("it is of a local identity, which proves nothing", hint=_LOCAL)
             if not isinstance(algorithm, str) or algorithm not in KEY_TYPES:
                 raise refuse(f"its algorithm is {algorithm!r}", hint=f"accepted: {', '.join(KEY_TYPES)}")
             claims: dict[str, Any] = jwt.decode(

@@ -46,6 +46,13 @@ def why_not(reviewer: Identity, requester: Identity, clauses: Sequence[ReviewCla
     return ""
 
 
+def who_else(person: Identity, clauses: Sequence[ReviewClause]) -> str:
+    """What to tell somebody who may not decide: whom to ask instead, or which groups they are in."""
+    if not any(in_clause(person, clause) for clause in clauses):
+        return f"your groups: {', '.join(person.groups) or 'none'}"
+    return f"ask somebody else in: {', '.join(sorted({group for clause in clauses for group in clause.groups}))}"
+
+
 def owns(person: Identity, requester: Identity) -> bool:
     """Whether a request is the person's own: they filed it, or the agent that acts for them did."""
     return person.key == requester.key or is_behind(person, requester)

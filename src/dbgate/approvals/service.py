@@ -29,6 +29,7 @@ from dbgate.approvals.reviewers import (
     owns,
     places,
     same_person,
+    who_else,
     why_not,
 )
 from dbgate.approvals.states import Action, Status, move
@@ -171,7 +172,7 @@ class ApprovalService:
         """
         with self._changing(caller, request_id) as (unit, request, now):
             if not is_requester(caller, request.requester):
-                raise NotAllowed("only the one who asked can redeem an approval")
+                raise NotAllowed("only the one who asked can redeem an approval", hint="sign in as they did")
             if not secrets.compare_digest(wanted, request.asked.binding):
                 unmasks = request.asked.kind is RequestKind.UNMASK
                 bound = "other tags or another duration," if unmasks else "another statement, parameters,"
@@ -267,7 +268,7 @@ def _covers(live: StoredRequest, asked: ApprovalRequest) -> bool:
 def _check_reviewer(caller: Identity, request: StoredRequest) -> None:
     refusal = why_not(caller, request.requester, request.asked.clauses)
     if refusal:
-        raise NotAllowed(refusal)
+        raise NotAllowed(refusal, hint=who_else(caller, request.asked.clauses))
 
 
 def _why_no_place(caller: Identity, request: StoredRequest) -> str:

@@ -29,11 +29,11 @@ def refuse(reason: str, hint: str = SIGN_IN) -> SignInRequired:
     return SignInRequired(f"the token was refused: {reason}", hint=hint)
 
 
-def check_times(claims: Mapping[str, Any], now: datetime) -> None:
+def check_times(claims: Mapping[str, Any], now: datetime, hint: str = SIGN_IN) -> None:
     """Check `exp`, `iat` and `nbf` with at most a minute of skew. Raises `SignInRequired`."""
     reason = why_not_now(claims, now, exp_skew_s=MAX_SKEW_S)
     if reason:
-        raise refuse(reason)
+        raise refuse(reason, hint=hint)
 
 
 def identity_of(claims: Mapping[str, Any], groups_claim: str, actor_claim: str = "") -> Identity:

@@ -50,6 +50,8 @@ class Asking:
                     state = self._wait(approvals, state)
         except Interrupted:
             return Refused("interrupted", state.id, state.summary)
+        if state.policy_digest != request.policy_digest:
+            return Refused("refused", state.id, "the policy has changed since it was asked", "ask for a new approval")
         if state.status != "approved":
             return Refused(state.status, state.id, state.summary)
         try:
@@ -59,7 +61,7 @@ class Asking:
         except DbgateError as error:
             if error.exit_code not in {EXIT_USAGE, EXIT_APPROVAL}:
                 raise
-            return Refused("refused", state.id, error.message)
+            return Refused("refused", state.id, error.message, error.hint)
 
     def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
         """The known request, if it can be the one that is needed: one to unmask has to be for the very same."""

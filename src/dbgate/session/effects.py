@@ -44,11 +44,12 @@ class Open(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """No grant: `status` is pending, denied, withdrawn, expired."""
+    """No grant: `status` is pending, interrupted, denied, withdrawn, expired, redeemed, revoked, or refused for `detail`."""
 
     status: str
     request: str
     detail: str = ""
+    hint: str = ""
 
 
 class Run(msgspec.Struct, frozen=True):

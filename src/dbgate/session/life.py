@@ -59,7 +59,7 @@ from dbgate.session.effects import (
     Show,
 )
 from dbgate.session.masking import hidden_values, hide, redact, redact_message
-from dbgate.session.messages import denial, in_statement, with_place
+from dbgate.session.messages import denial, in_statement, not_granted, with_place
 from dbgate.session.records import (
     Terms,
     decision_word,
@@ -240,8 +240,7 @@ class _Statement(msgspec.Struct, frozen=True):
             hint = f"once it is approved: dbgate exec {self.terms.target.name} … --request {refused.request}"
             yield from tell(self.number, "notice", f"approval pending: request {refused.request}{detail}", hint)
         else:
-            hint = "ask again by running the statement again" if status in {"expired", "withdrawn"} else ""
-            yield from tell(self.number, "denied", f"request {refused.request} was {status}{detail}", hint)
+            yield from tell(self.number, "denied", *not_granted(refused))
         code = EXIT_INTERRUPTED if refused.status == "interrupted" else EXIT_APPROVAL
         return Finished(self.number, code, "approve", {"request": refused.request, "status": status})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dbgate.errors import StatementError
 from dbgate.gate.positions import typed_position
 from dbgate.model import ColumnName, Edits, RuleRef
+from dbgate.session.effects import Refused
 
 if TYPE_CHECKING:
     from dbgate.gate.syntax import Source
@@ -56,3 +57,23 @@ def denial(reason: str, rules: Sequence[RuleRef]) -> str:
 def compared_on_masks(columns: Iterable[ColumnName]) -> str:
     """The notice that a condition, join, order or group met masks, not values."""
     return f"compared on its mask: {', '.join(sorted({str(column) for column in columns}))}"
+
+
+def not_granted(refused: Refused) -> tuple[str, str]:
+    """Why a request gives no grant, and what to do about it."""
+    name, detail = f"request {refused.request}", refused.detail
+    reason = f": {detail}" if detail else ""
+    match refused.status:
+        case "refused":
+            text = f"{name} cannot be used: {detail.replace(f'request {refused.request} ', 'it ', 1)}"
+        case "expired":
+            text = f"{name} has expired{reason}"
+        case status:
+            text = f"{name} was {detail if detail.startswith(status) else status + reason}"
+    return text, refused.hint or _AFTER.get(refused.status, "ask for a new approval")
+
+
+_AFTER = {
+    "denied": "talk to the reviewer before asking again",
+    "redeemed": "an approval is good for one run: ask for a new one",
+}

@@ -115,6 +115,10 @@ class FiledRequest(RequestState, Protocol):
     def binding(self) -> str:
         """What the request is bound to."""
 
+    @property
+    def policy_digest(self) -> str:
+        """The policy under which it was asked."""
+
 
 class Approvals(Protocol):
     """The approvals service as a client sees it. Every method raises `Unreachable`, `SignInRequired`."""

@@ -42,6 +42,7 @@ from dbgate.model import (
 )
 from dbgate.session.attempt import closing, tell
 from dbgate.session.effects import AskApproval, Effect, Finished, Open, Record, Refused, Show
+from dbgate.session.messages import not_granted
 from dbgate.session.ports import Display
 from dbgate.session.records import Terms, grant_fields
 from dbgate.text import span
@@ -212,8 +213,8 @@ def _refused(request: ApprovalRequest, refused: Refused, again: str) -> Life:
         hint = f"once it is approved: {again}"
         yield Show("notice", f"{tags} stays masked, approval pending: request {refused.request}{detail}", hint)
     else:
-        hint = "ask again for a new approval" if status in {"expired", "withdrawn", "revoked"} else ""
-        yield Show("denied", f"{tags} stays masked: request {refused.request} was {status}{detail}", hint)
+        text, hint = not_granted(refused)
+        yield Show("denied", f"{tags} stays masked: {text}", hint)
     code = EXIT_INTERRUPTED if refused.status == "interrupted" else EXIT_APPROVAL
     return Finished(BELONGS_TO_NONE, code, "approve", {"request": refused.request, "status": status})
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -18,8 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.approvals.kit import START, HandClock
+from tests.approvals.kit import ALICE, START, HandClock
 
+from dbgate.approvals.local import mint_local_token
 from dbgate.approvals.oidc import OidcVerifier
 from dbgate.errors import SignInRequired, Unreachable, UsageError
 from dbgate.model import Actor, Assurance
@@ -246,6 +248,12 @@ def test_short_keys(issuer: Issuer) -> None:
 def test_signed_by_somebody_else(issuer: Issuer) -> None:
     assert "ignature" in refused(issuer, issuer.token(OTHER))
     assert "does not publish" in refused(issuer, issuer.token(OTHER, kid="other"))
+
+
+def test_a_local_identity_is_told_what_to_set(issuer: Issuer, tmp_path: Path) -> None:
+    with pytest.raises(SignInRequired, match="of a local identity") as caught:
+        issuer.verifier().verify(mint_local_token(tmp_path, ALICE))
+    assert "identity.provider" in caught.value.hint
 
 
 def test_without_a_key_id_only_the_one_fitting_key_counts(issuer: Issuer) -> None:
