@@ -28,7 +28,7 @@ from dbgate.session.ports import Database
 
 CLINIC = HERE / "clinic"
 KEYED = {"token", "hash"}
-NUMBERS = re.compile(r"(?<![0-9a-f])(?:918|645)[23]\d\d|(?:9182|6453)-0")
+NUMBERS = re.compile(r"(?<!\d)(?:918[23]|645[0-3])\d\d(?:000)?(?!\d)|(?:9182|6453)-0")
 FORMS = frozenset(
     form.lower()
     for word in ("Quetzal", "Ocelots")
