@@ -43,7 +43,7 @@ def identifiers(text: str) -> frozenset[str]:
     found: set[str] = set()
     for quoted, bare in _IDENTIFIER.findall(_LITERALS.sub(" ", text)):
         name = quoted.replace('""', '"') if quoted else bare.lower()
-        found.update((name, name[:63]))
+        found.update((name, name.encode()[:63].decode("utf-8", "ignore")))
     return frozenset(found)
 
 

@@ -5,29 +5,34 @@ Where the server uses a cast without being asked (`AS ASSIGNMENT`, `AS IMPLICIT`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dbgate.catalog import CatalogCast
-from dbgate.gate.contents import nodes
 from dbgate.gate.findings import Findings
-from dbgate.gate.names import identifiers, strings
+from dbgate.gate.names import identifiers
 from dbgate.gate.own_functions import ADVICE, allowed
 from dbgate.gate.policy.model import FunctionList
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Entry
-from dbgate.model import Tree
 
 _BUILT_IN = "pg_catalog."
 
 
 def refused_cast(
-    tree: Tree, found: Findings, schema: Schema, functions: FunctionList, search_path: Sequence[str]
+    types: Iterable[tuple[str, ...]],
+    found: Findings,
+    schema: Schema,
+    functions: FunctionList,
+    search_path: Sequence[str],
 ) -> tuple[str, str]:
-    """Why a statement may not run because of a cast, and what to do; empty when nothing stands in the way."""
+    """Why a statement may not run because of a cast, and what to do; empty when nothing stands in the way.
+
+    `types` are the names of types in the statement, part by part.
+    """
     refused = [c for c in schema.catalog.casts if _foreign(c, schema, functions)]
     if not refused:
         return "", ""
-    named = {full for kind, body in nodes(tree) for full in _named(kind, body, search_path, schema)}
+    named = {full for names in types for full in _named(names, search_path, schema)}
     entries = (*found.reads, *(e for _, e in found.targets))
     used = _with_fields({full for entry in entries for full in _column_types(entry)}, schema)
     for cast in refused:
@@ -56,18 +61,12 @@ def _may_run(cast: CatalogCast, named: set[str], used: set[str], found: Findings
     return cast.context == "i" or cast.target in named or bool(found.targets)
 
 
-def _named(kind: str, body: Tree, search_path: Sequence[str], schema: Schema) -> Iterator[str]:
-    """The types that a node names, in full; a bare name stands for every one that it can mean."""
-    for holder in (
-        body if kind == "TypeName" else {},
-        body.get("typeName"),
-        (body.get("output") or {}).get("typeName"),
-    ):
-        names = strings(holder.get("names", ())) if isinstance(holder, dict) else []
-        if len(names) > 1:
-            yield ".".join(names[-2:])
-        elif names:
-            yield from (f"{place}.{names[0]}" for place in ("pg_catalog", *search_path, schema.temp_schema))
+def _named(names: tuple[str, ...], search_path: Sequence[str], schema: Schema) -> Iterator[str]:
+    """The types that a name can mean, in full."""
+    if len(names) > 1:
+        yield ".".join(names[-2:])
+    elif names:
+        yield from (f"{place}.{names[0]}" for place in ("pg_catalog", *search_path, schema.temp_schema))
 
 
 def _column_types(entry: Entry) -> Iterator[str]:

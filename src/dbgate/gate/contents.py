@@ -25,6 +25,7 @@ class Contents(msgspec.Struct):
     functions: list[str] = msgspec.field(default_factory=list)
     settings: list[str] = msgspec.field(default_factory=list)
     sequences: list[str] = msgspec.field(default_factory=list)
+    types: set[tuple[str, ...]] = msgspec.field(default_factory=set)
     refusal: str = ""
     hint: str = ""
 
@@ -178,6 +179,7 @@ def _type(
     names: Sequence[str], contents: Contents, schema: Schema, functions: FunctionList, search_path: Sequence[str]
 ) -> None:
     """A domain's checks run with every cast to it."""
+    contents.types.add(tuple(names))
     for kept in schema.types.get(names[-1], ()) if names else ():
         reachable = kept.schema == names[-2] if len(names) > 1 else kept.schema in (*search_path, schema.temp_schema)
         for oid in kept.check_functions if reachable else ():

@@ -129,7 +129,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             dotted=examined.found.dotted if examined.inner_kind else None,
         )
         contents.refuse_where(
-            *refused_cast(source.tree, examined.found, protection.schema, context.policy.functions, context.path)
+            *refused_cast(contents.types, examined.found, protection.schema, context.policy.functions, context.path)
         )
         _sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
