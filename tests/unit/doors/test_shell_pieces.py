@@ -90,6 +90,11 @@ def test_a_backslash_within_a_line_of_sql_is_left_to_the_parser() -> None:
     assert cut("select 'a\\gx';").pieces == sql("select 'a\\gx';")
 
 
+def test_g_with_a_file_is_no_command_and_runs_nothing() -> None:
+    assert cut("select 1 \\g /tmp/x\nselect 2;").pieces == (Piece("\\g /tmp/x", is_command=True), Piece("select 2;"))
+    assert cut("select 1 \\g ;\nselect 2;").pieces == sql("select 1", "select 2;")
+
+
 def test_gx_asks_for_expanded_output_once() -> None:
     assert cut("select 1 \\gx").pieces == (Piece("select 1", expanded=True),)
     assert cut("select 1\n\\gx\nselect 2;").pieces == (Piece("select 1", expanded=True), Piece("select 2;"))

@@ -271,6 +271,8 @@ ELSEWHERE = {
     "\\c": "leave, and open the other target: dbgate connect TARGET",
     "\\connect": "leave, and open the other target: dbgate connect TARGET",
     "\\copy": "dbgate exec TARGET -c SQL --format csv -o FILE writes a file",
+    "\\g": "\\o FILE before the statement writes its result to a file",
+    "\\gx": "\\o FILE before the statement writes its result to a file",
     "\\!": "dbgate runs no other programs; use another terminal",
     "\\password": "dbgate changes no passwords",
     "\\set": "values are bound with dbgate exec -p NAME=VALUE",

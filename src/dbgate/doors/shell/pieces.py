@@ -136,6 +136,10 @@ class _Scan:
     def _backslash(self, at: int) -> bool:
         send = _SEND.match(self._text, at)
         if send and (self._words or self._before):
+            line = self._text[send.end() :].partition("\n")[0].strip(" \t\r;")
+            if line and not line.startswith(("\\", "--")):  # `\g FILE` runs nothing: there is no such command
+                self.command, self.end = f"{send.group()} {line}", at + len(self._text[at:].partition("\n")[0])
+                return True
             self.expanded = send.group() == "\\gx"
             self._finish(at, self._behind_semicolon(send.end()))
             return True

@@ -16,6 +16,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import fragment_list_width
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import (
     HighlightMatchingBracketProcessor,
     Processor,
@@ -210,6 +211,10 @@ def bindings() -> KeyBindings:
             buffer.validate_and_handle()
         else:
             buffer.newline()
+
+    @keys.add(Keys.Vt100MouseEvent, eager=True)
+    def _(event: KeyPressEvent) -> None:
+        """A colour typed or pasted as an escape sequence looks like a mouse, which the shell has none of."""
 
     @keys.add("escape", "enter", filter=editing)
     def _(event: KeyPressEvent) -> None:
