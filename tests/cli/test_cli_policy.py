@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tests.conftest import LiveDatabase
@@ -87,7 +88,7 @@ def test_check_with_a_target_names_idle_globs(
     assert err == f"notice: {policy}:4: app.userz.ssn matches nothing in app\nhint: correct or remove it\n"
     assert run(["policy", "test", str(policy), "--target", "app"]) == EXIT_OK
     assert run(["policy", "explain", "app", "-c", "SELECT * FROM app.users"]) == EXIT_OK
-    assert "masked:   app.users.ssn (pii.ssn: partial)" in capsys.readouterr().out
+    assert "masked:   app.users.ssn (pii.ssn: partial, last 4; labelled in app.yaml:4)" in capsys.readouterr().out
     assert run(["policy", "explain", "app", "-c", "SELECT * FROM app.user"]) == EXIT_STATEMENT
     assert run(["doctor", "app"]) == EXIT_OK
     out = capsys.readouterr().out
@@ -106,18 +107,55 @@ def test_a_failing_test_is_shown_with_its_line(app: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines() == [
         f"failed {app}:13: SELECT ssn FROM app.users",
         "       expected allow, got mask by read",
+        "       masked: app.users.ssn",
         f"1 of 2 tests passed in {app}",
     ]
+
+
+def test_a_test_may_hold_for_several_identities_and_expect_a_text(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.write_text(
+        POLICY
+        + '  - {sql: "SELECT id FROM app.users", as: [{groups: [staff]}, {email: eve@example.com}], expect: allow}\n'
+        + '  - {sql: "SELECT  id FROM app.users", as: {groups: [staff]}, expect: allow, rewritten: "SELECT id FROM app.user"}\n'
+    )
+    assert run(["policy", "test", str(app), "--verbose"]) == EXIT_DENIED
+    assert capsys.readouterr().out.splitlines() == [
+        f"ok {app}:12: SELECT ssn FROM app.users",
+        f"ok {app}:13: SELECT id FROM app.users as staff",
+        f"failed {app}:13: SELECT id FROM app.users as eve@example.com",
+        "       expected allow, got deny: no rule allows select on app.users",
+        "       touches: select app.users",
+        f"failed {app}:14: SELECT  id FROM app.users",
+        "       another text would be sent:",
+        "       - SELECT id FROM app.user",
+        "       + SELECT id FROM (SELECT id FROM app.users) AS users",
+        "                        ^",
+        f"2 of 4 tests passed in {app}",
+    ]
+
+
+def test_results_of_tests_as_junit(app: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app.write_text(POLICY + '  - {sql: "SELECT ssn FROM app.users", as: {groups: [staff]}, expect: allow}\n')
+    place = tmp_path / "results.xml"
+    assert run(["policy", "test", str(app), "--junit", str(place)]) == EXIT_DENIED
+    suite = ElementTree.parse(place).getroot()[0]
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == (str(app), "2", "1")
+    assert [[child.tag for child in case] for case in suite] == [[], ["failure"]]
+    assert (suite[1].get("line"), suite[1][0].text) == ("13", "expected allow, got mask by read\nmasked: app.users.ssn")
+    assert run(["policy", "test", str(app), "--junit", str(tmp_path / "none" / "x.xml")]) == EXIT_USAGE
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_explain_tells_decision_rules_masks_and_rewriting(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["policy", "explain", "app", "--offline", "-c", "SELECT id, ssn FROM app.users"]) == EXIT_OK
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
-    assert lines[0] == "decision: allow, masked"
+    assert lines[0] == "decision: allow, masked; stopped after 15 min"
     assert lines[1] == f"rules:    read ({app}:8)"
     assert lines[2] == "touches:  select app.users"
-    assert lines[3] == "masked:   app.users.ssn (pii.ssn: partial)"
+    assert lines[3] == "masked:   app.users.ssn (pii.ssn: partial, last 4; labelled in app.yaml:4)"
     assert lines[4].startswith("runs:     SELECT id, ssn FROM (SELECT id, ")
 
 
@@ -125,7 +163,13 @@ def test_explain_for_somebody_else(app: Path, capsys: pytest.CaptureFixture[str]
     ask = ["policy", "explain", "app", "--offline", "-c", "SELECT id FROM app.users"]
     assert run([*ask, "--as", "bob@example.com", "--group", "sales"]) == EXIT_OK
     out = capsys.readouterr().out
-    assert "decision: deny: no rule allows select on app.users (your groups: sales;" in out
+    assert out.splitlines() == [
+        "decision: deny: no rule allows select on app.users",
+        "rules:    none",
+        "touches:  select app.users",
+        f"to pass:  being in staff (read ({app}:8))",
+        "runs:     nothing",
+    ]
     assert run([*ask, "--actor", "robot"]) == EXIT_USAGE
     assert "no such actor: robot" in capsys.readouterr().err
 
@@ -133,9 +177,14 @@ def test_explain_for_somebody_else(app: Path, capsys: pytest.CaptureFixture[str]
 def test_explain_asks_for_the_rows_that_a_rule_hangs_on(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["policy", "explain", "app", "--offline", "-c", "UPDATE app.users SET name = :n WHERE id < 9", "-p", "n=x"]
     assert run(ask) == EXIT_OK
-    assert "decision: depends on the rows that it touches: say --rows N" in capsys.readouterr().out
+    assert (
+        "decision: depends on the rows that it touches: up to 5 rows: allow; more than 5 rows: approve, by 2 of dba\n"
+        in capsys.readouterr().out
+    )
     assert run([*ask, "--rows", "6"]) == EXIT_OK
-    assert "decision: approve, by 2 of dba" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "decision: approve, by 2 of dba" in out
+    assert "to pass:  approval by 2 of dba, good for 60 min: run it, and they are asked\n" in out
     assert run([*ask, "--rows", "5", "--format", "json"]) == EXIT_OK
     found = json.loads(capsys.readouterr().out)
     assert (found["decision"], found["verb"], found["touches"]) == (
@@ -236,10 +285,12 @@ def test_explain_says_what_may_be_opened_and_what_it_would_be(app: Path, capsys:
     app.write_text(POLICY.replace("rules:", UNMASK, 1))
     sql = ("-c", "SELECT ssn FROM app.users")
     how = "may be opened for 30 min with approval by 2 of privacy"
-    assert explained(capsys, *sql)["masked"] == f"app.users.ssn (pii.ssn: partial; {how})"
-    assert explained(capsys, *sql, "--as", "eve@example.com")["masked"] == "-"
+    assert (
+        explained(capsys, *sql)["masked"] == f"app.users.ssn (pii.ssn: partial, last 4; labelled in app.yaml:4; {how})"
+    )
+    assert "masked" not in explained(capsys, *sql, "--as", "eve@example.com")
     opened = explained(capsys, *sql, "--unmasked", "pii.ssn")
-    assert (opened["decision"], opened["masked"]) == ("allow", "-")
+    assert (opened["decision"], opened["masked"]) == ("allow; stopped after 15 min", "-")
     assert opened["in clear"] == "app.users.ssn (pii.ssn, by an approval)"
     assert opened["runs"] == "SELECT ssn FROM app.users"
     assert run(["policy", "explain", "app", "--offline", *sql, "--format", "json"]) == EXIT_OK

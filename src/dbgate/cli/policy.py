@@ -61,17 +61,29 @@ def check(files: Files, target: TargetOption = "") -> int:
 
 
 @app.command("test")
-def run_policy_tests(files: Files, target: TargetOption = "") -> int:
+def run_policy_tests(
+    files: Files,
+    target: TargetOption = "",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", envvar="DBGATE_POLICY_VERBOSE", help="Name the tests that pass, too.")
+    ] = False,
+    junit: Annotated[
+        str,
+        typer.Option("--junit", metavar="FILE", envvar="DBGATE_POLICY_JUNIT", help="Write the results as JUnit XML."),
+    ] = "",
+) -> int:
     """Run the tests in policy files through the gate.
 
     Without --target, the tables and columns that a statement names are taken to exist, and no database is needed.
+    Exit codes: 0 all passed, 2 a file is wrong, 3 a test failed.
     """
+    from dbgate.cli.trials import print_trials, write_junit
     from dbgate.config import load_policy_file
     from dbgate.gate.policy.trial import run_tests
 
     catalog = _catalog_of(target) if target else None
     environment = _find(target)[1].environment if target else ""
-    code = EXIT_OK
+    code, trials = EXIT_OK, []
     for file in files:
         try:
             found = load_policy_file(file)
@@ -83,11 +95,11 @@ def run_policy_tests(files: Files, target: TargetOption = "") -> int:
             _notice(str(file), "there are no tests", "add a list under tests:")
             continue
         failures = run_tests(found, catalog, environment)
-        for failure in failures:
-            print(f"failed {printable(str(file))}:{failure.test.ref.line}: {printable(failure.test.sql)}")
-            print(f"       {printable(failure.reason)}")
-            code = code or EXIT_DENIED
-        print(f"{len(found.tests) - len(failures)} of {len(found.tests)} tests passed in {printable(str(file))}")
+        trials.append((str(file), found.tests, failures))
+        print_trials(str(file), found.tests, failures, verbose=verbose)
+        code = code or (EXIT_DENIED if failures else EXIT_OK)
+    if junit:
+        write_junit(Path(junit), trials)
     return code
 
 
@@ -143,37 +155,26 @@ def explain(
     output: Annotated[
         str, typer.Option("--format", envvar="DBGATE_POLICY_FORMAT", metavar="FORMAT", help="text or json.")
     ] = "text",
-) -> None:
+) -> int:
     """Say what the policy makes of a statement, by which rules, and what would run. Nothing runs."""
-    from datetime import UTC, datetime
+    from functools import cache
 
-    from dbgate.cli.explanation import print_explanation
+    from dbgate.cli.explaining import Question, explain_all
     from dbgate.config import load_policy
-    from dbgate.gate.policy.imagined import imagine
-    from dbgate.gate.policy.trial import judge_once
-    from dbgate.gate.syntax import split
 
     if output not in FORMATS:
         raise UsageError(f"no such format: {output}", hint=suggest(output, FORMATS))
     settings, wanted = _find(target)
-    found = load_policy(wanted)
-    who = _identity(settings, email, tuple(group or ()), actor)
-    sources = [source for text in command for source in split(text, _values(parameter or []))]
-    if not sources:
-        raise UsageError("there is no statement in -c", hint="for example: -c 'select 1'")
-    catalog = None if offline else _catalog_of(target)
-    for source in sources:
-        judgement = judge_once(
-            source,
-            policy=found,
-            catalog=catalog or imagine(source.tree, found),
-            identity=who,
-            environment=wanted.environment,
-            now=datetime.now(UTC),
-            rows=rows,
-            unmasked=tuple(unmasked or ()),
-        )
-        print_explanation(judgement, found, who, as_json=output == "json")
+    question = Question(
+        policy=load_policy(wanted),
+        identity=_identity(settings, email, tuple(group or ()), actor),
+        environment=wanted.environment,
+        catalog=cache(lambda: None if offline else _catalog_of(target)),
+        rows=rows,
+        unmasked=tuple(unmasked or ()),
+        as_json=output == "json",
+    )
+    return explain_all(command, _values(parameter or []), question)
 
 
 def _find(name: str) -> tuple[Settings, Target]:

@@ -10,6 +10,7 @@ import msgspec
 from dbgate.gate.allow.functions import SAMPLE_METHODS, call_by_dot, verdict
 from dbgate.gate.allow.nodes import DEFINITION_NODES, EXPRESSION_NODES
 from dbgate.gate.allow.settings import setting_verdict, timeout_ms
+from dbgate.gate.allow.verdict import NOT_REVIEWED
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.operators import BETWEEN, EQUALS, refused_operator
 from dbgate.gate.own_functions import ADVICE, allowed, meant
@@ -162,9 +163,12 @@ def _built_in(name: str, arguments: Sequence[Tree], own: Sequence[object], conte
         if sequence is not None:
             contents.sequences.append(sequence)
             return
-    if found.reason == "not reviewed" and own:
+    if found.reason == NOT_REVIEWED and own:
         return
-    contents.refuse(f"the function {name} is refused: {found.reason}", found.hint)
+    contents.refuse(
+        f"the function {name} is refused: {found.reason}",
+        found.hint or (f"check the name with \\df; {ADVICE}" if found.reason == NOT_REVIEWED else ""),
+    )
 
 
 def _constant(node: Tree) -> str | None:

@@ -151,7 +151,8 @@ class FunctionList(msgspec.Struct, frozen=True):
 class PolicyTest(msgspec.Struct, frozen=True):
     """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows.
 
-    `unmasked` are tags, or globs of them, that reviewers were asked for and agreed to.
+    `unmasked` are tags, or globs of them, that reviewers were asked for and agreed to. `rewritten` is the text that has to
+    be sent, white space aside. `who` tells cases apart that stand for several identities.
     """
 
     sql: str
@@ -167,6 +168,8 @@ class PolicyTest(msgspec.Struct, frozen=True):
     unmasked: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
+    rewritten: str = ""
+    who: str = ""
 
 
 class Policy(msgspec.Struct, frozen=True):

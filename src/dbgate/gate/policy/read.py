@@ -80,7 +80,7 @@ def parse_file(name: str, text: str) -> PolicyFile:
             limits=sections.read_limits(limits) if limits else Limits(),
             functions=sections.read_functions(functions) if functions else FunctionList(),
             reason=reason,
-            tests=tuple(map(sections.read_test, tests)),
+            tests=tuple(test for value in tests for test in sections.read_tests(value)),
             tag_uses=tuple(_tag_uses(mask, unmask, rules)),
             rule_uses=tuple(_rule_uses(tests)),
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+import msgspec
+from msgspec.structs import replace
+
 from dbgate.document import Reader, Value
 from dbgate.errors import StatementError
 from dbgate.gate.policy.conditions import read_clauses, read_globs, read_tag_globs, read_when
@@ -159,20 +162,17 @@ def read_functions(value: Value) -> FunctionList:
         return FunctionList(signatures, extensions)
 
 
-def read_test(value: Value) -> PolicyTest:
-    """A case: a statement, who runs it, and what has to come of it."""
+def read_tests(value: Value) -> tuple[PolicyTest, ...]:
+    """A case for each identity that is named: a statement, who runs it, and what has to come of it."""
     with value.mapping() as reader:
         who, rows, at = reader.value("as"), reader.value("rows"), reader.value("at")
-        groups, email, actor = _person(who) if who else ((), "", Actor.HUMAN)
+        people = [_person(one) for one in _several(who)] or [_Person()]
         parameters = reader.value("parameters")
         masked, unmasked = reader.value("masked"), reader.value("unmasked")
-        return PolicyTest(
+        case = PolicyTest(
             sql=reader.text("sql"),
             expect=reader.choice("expect", EXPECTATIONS),
             ref=_ref(value, "test"),
-            groups=groups,
-            email=email,
-            actor=actor,
             environment=reader.text("environment", ""),
             rule=reader.text("rule", ""),
             rows=rows.integer() if rows else None,
@@ -180,12 +180,35 @@ def read_test(value: Value) -> PolicyTest:
             unmasked=read_tag_globs(unmasked) if unmasked else (),
             parameters=_parameters(parameters) if parameters else (),
             at=_moment(at) if at else None,
+            rewritten=reader.text("rewritten", ""),
+        )
+        return tuple(
+            replace(case, groups=p.groups, email=p.email, actor=p.actor, who=p.label if len(people) > 1 else "")
+            for p in people
         )
 
 
-def _person(value: Value) -> tuple[tuple[str, ...], str, Actor]:
+class _Person(msgspec.Struct, frozen=True):
+    groups: tuple[str, ...] = ()
+    email: str = ""
+    actor: Actor = Actor.HUMAN
+
+    @property
+    def label(self) -> str:
+        """The identity in words."""
+        words = [self.email, *self.groups, *([str(self.actor)] if self.actor is not Actor.HUMAN else [])]
+        return ", ".join(word for word in words if word) or "nobody in particular"
+
+
+def _several(value: Value | None) -> tuple[Value, ...]:
+    if value is None:
+        return ()
+    return value.values() if value.is_list else (value,)
+
+
+def _person(value: Value) -> _Person:
     with value.mapping() as reader:
-        return (
+        return _Person(
             reader.texts("groups", ()),
             reader.text("email", ""),
             Actor(reader.choice("actor", map(str, Actor), "human")),

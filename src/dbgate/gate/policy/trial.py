@@ -109,7 +109,7 @@ def _difference(test: PolicyTest, found: Judgement) -> str:
     if outcome != test.expect:
         why = f": {decision.reason}" if isinstance(decision, Deny) else ""
         by = f" by {listing(decision.rules)}" if decision.rules else ""
-        return f"expected {test.expect}, got {outcome}{by}{why}"
+        return "\n".join([f"expected {test.expect}, got {outcome}{by}{why}", *_more(found)])
     if test.rule and test.rule not in {rule.id for rule in decision.rules}:
         return f"expected the rule {test.rule}, got {listing(decision.rules) or 'none'}"
     masked = masked_of(found)
@@ -118,7 +118,28 @@ def _difference(test: PolicyTest, found: Judgement) -> str:
         extra = [name for name in masked if not any(_holds(glob, name) for glob in test.masked)]
         if missing or extra:
             return f"expected {', '.join(test.masked)} to be masked, got {', '.join(masked) or 'none'}"
-    return ""
+    return _other_text(test, found)
+
+
+def _more(found: Judgement) -> list[str]:
+    """What helps to see why it came out otherwise."""
+    touches = dict.fromkeys(f"{t.verb} {t.relation}" if t.relation else t.verb for t in found.statement.touches)
+    masked = masked_of(found)
+    lines = [f"touches: {', '.join(touches)}"] if touches and not masked else []
+    return [*lines, f"masked: {', '.join(masked)}"] if masked else lines
+
+
+def _other_text(test: PolicyTest, found: Judgement) -> str:
+    """How the text that would be sent differs from the one that a test expects."""
+    run = found.decision.run if isinstance(found.decision, NeedsApproval) else found.decision
+    if not test.rewritten:
+        return ""
+    sent = " ".join(run.text.split()) if isinstance(run, Allow | Rewrite) else ""
+    wanted = " ".join(test.rewritten.split())
+    if sent == wanted:
+        return ""
+    same = next((n for n, (a, b) in enumerate(zip(sent, wanted, strict=False)) if a != b), min(len(sent), len(wanted)))
+    return f"another text would be sent:\n- {wanted}\n+ {sent or 'nothing'}\n  {' ' * same}^"
 
 
 def outcome_of(found: Judgement) -> str:
