@@ -37,6 +37,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     `depends` lists, for views, the OIDs of relations that the query reads (from `pg_depend`).
     `readable` tells whether the connected role may SELECT from the whole relation. `primary_key` holds column numbers.
     `partition_key` is what `pg_get_partkeydef` says of a partitioned table. Composite types (kind `c`) have an entry too.
+    `mark` changes with the relation's rules (a view's query is one) and with the expressions of its columns.
     """
 
     oid: int
@@ -55,6 +56,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     comment: str = ""
     type_oid: int = 0
     partition_key: str = ""
+    mark: str = ""
 
 
 class ForeignKey(msgspec.Struct, frozen=True, array_like=True):
@@ -138,7 +140,8 @@ class Catalog(msgspec.Struct, frozen=True):
     """One database as the connected role sees it.
 
     `search_path` lists the schemas that the role searches, in order, without `pg_catalog`.
-    `fingerprint` changes whenever anything in here may have changed.
+    `fingerprint` changes whenever anything in here may have changed. `newest` are the highest OIDs of functions,
+    operators and casts.
     `system` maps the names of `pg_catalog` and `information_schema` relations to their column names
     in order: `("pg_catalog", "pg_class") -> (...)`, with the key written `schema.name`.
     `composites` are the types of `CREATE TYPE … AS (…)`, as relations of kind `c`.
@@ -163,3 +166,16 @@ class Catalog(msgspec.Struct, frozen=True):
     extensions: tuple[str, ...] = ()
     system: dict[str, tuple[str, ...]] = {}
     type_names: dict[int, str] = {}
+    newest: str = ""
+
+
+def names_in(catalog: Catalog) -> frozenset[str]:
+    """Every name that stands in a catalog."""
+    found = {catalog.role, catalog.database, *catalog.schemas, *catalog.search_path, *catalog.extensions}
+    for relation in catalog.relations:
+        found.add(relation.name)
+        found.update(column.name for column in relation.columns)
+    found.update(function.name for function in catalog.functions)
+    found.update(kind.name for kind in catalog.types)
+    found.update(key.name for key in catalog.foreign_keys)
+    return frozenset(found)

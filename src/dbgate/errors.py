@@ -4,6 +4,7 @@
     ├── UsageError              2   an option, a name or a file is wrong
     │   └── DocumentError       2   a configuration or policy file, with file and line
     ├── StatementError          1   the text is not SQL, or the database refused it
+    │   └── DefinitionsChanged  1   a relation is not what it was when the statement was judged; nothing was run
     ├── TranscriptAltered       1   recorded evidence does not verify
     ├── SignInRequired          5   nobody is signed in, or the token was refused
     ├── AuditUnavailable        6   the record cannot be written; nothing was run
@@ -67,6 +68,14 @@ class StatementError(DbgateError):
         super().__init__(message, hint=hint)
         self.sqlstate = sqlstate
         self.position = position
+
+
+class DefinitionsChanged(StatementError):
+    """A relation that the statement reads is not what it was when the statement was judged: nothing was run."""
+
+    def __init__(self) -> None:
+        message = "what the statement reads was redefined by somebody else meanwhile: nothing was run"
+        super().__init__(message, hint="run it again")
 
 
 class TranscriptAltered(DbgateError):

@@ -125,7 +125,17 @@ class FakeDatabase:
             self.known = self.real
         return self.known
 
-    def run(self, text: str, parameters: Sequence[str | None] = (), *, max_rows: int | None = None) -> Rows:
+    def verify(self, pins: Sequence[int]) -> None:
+        self.log("verify")
+
+    def run(
+        self,
+        text: str,
+        parameters: Sequence[str | None] = (),
+        *,
+        max_rows: int | None = None,
+        pins: Sequence[int] = (),
+    ) -> Rows:
         self.log(f"run {text}")
         answer = self.answers.get(text, ("DONE", 1))
         if isinstance(answer, list):

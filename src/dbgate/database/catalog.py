@@ -177,6 +177,7 @@ def _assemble(
         extensions=tuple(row[1] or "" for row in rest if row[0] == "extension"),
         system=system,
         type_names={oid: kind.written for oid, kind in known.items() if oid not in BUILT_IN},
+        newest=marks[0][1] or "",
     )
 
 
@@ -219,7 +220,7 @@ def _described(oid: int, written: str, types: dict[int, _Type]) -> tuple[str, in
 
 def _relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
     oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, *rest = row
-    comment, type_oid, partition_key = rest
+    comment, type_oid, partition_key, mark = rest
     return CatalogRelation(
         oid=int(oid or 0),
         schema=schema or "",
@@ -237,6 +238,7 @@ def _relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
         comment=comment or "",
         type_oid=int(type_oid or 0),
         partition_key=partition_key or "",
+        mark=mark or "",
     )
 
 

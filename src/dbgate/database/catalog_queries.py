@@ -11,6 +11,16 @@ _OTHERS_TEMPORARY = """
   WHERE c.relpersistence = 't' AND c.relnamespace <> pg_my_temp_schema()
 """
 
+FIRST_USER_OID = 16384
+"""Smaller ones belong to objects that came with the server, which change with its version only (access/transam.h)."""
+
+NEWEST = """
+  (SELECT max(oid) FROM pg_catalog.pg_proc)::text || ' ' || (SELECT max(oid) FROM pg_catalog.pg_operator)::text
+  || ' ' || (SELECT max(oid) FROM pg_catalog.pg_cast)::text
+"""
+
+_VERSIONS = "json_build_array(count(*), sum(hash_record_extended((xmin, ctid), 0)))"
+
 FINGERPRINT = f"""
 WITH others AS MATERIALIZED ({_OTHERS_TEMPORARY})
 SELECT json_build_array(2, current_setting('server_version_num'),
@@ -19,29 +29,26 @@ SELECT json_build_array(2, current_setting('server_version_num'),
   (SELECT json_build_array(count(*), sum(hash_record_extended(
       (oid, relname, relnamespace, relkind, reltype, relnatts, relhasrules, relhastriggers, relowner, relacl), 0)))
     FROM pg_class WHERE relkind IN ('r','p','v','m','f','S','c') AND oid NOT IN (SELECT oid FROM others)),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
-    FROM pg_attribute WHERE attnum > 0 AND attrelid NOT IN (SELECT oid FROM others)),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
-    FROM pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM others)),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin])))
-    FROM pg_constraint WHERE conrelid NOT IN (SELECT oid FROM others)),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_type
-    WHERE typrelid = 0 AND typcategory <> 'A'),
+  (SELECT {_VERSIONS} FROM pg_attribute
+    WHERE attrelid >= {FIRST_USER_OID} AND attnum > 0 AND attrelid NOT IN (SELECT oid FROM others)),
+  (SELECT {_VERSIONS} FROM pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM others)),
+  (SELECT {_VERSIONS} FROM pg_constraint WHERE conrelid NOT IN (SELECT oid FROM others)),
+  (SELECT {_VERSIONS} FROM pg_type WHERE oid >= {FIRST_USER_OID} AND typrelid = 0 AND typcategory <> 'A'),
   (SELECT json_build_array(count(*), sum(hash_record_extended((inhrelid, inhparent), 0))) FROM pg_inherits),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_rewrite),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_proc),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_operator),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_cast),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_trigger WHERE NOT tgisinternal),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_namespace
-    WHERE NOT pg_is_other_temp_schema(oid)),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_extension),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_description WHERE objoid >= 16384),
-  (SELECT json_build_array(count(*), sum(hash_array(ARRAY[xmin]))) FROM pg_auth_members))
+  (SELECT {_VERSIONS} FROM pg_rewrite WHERE ev_class >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_proc WHERE oid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_operator WHERE oid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_cast WHERE oid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_trigger WHERE NOT tgisinternal),
+  (SELECT {_VERSIONS} FROM pg_namespace WHERE NOT pg_is_other_temp_schema(oid)),
+  (SELECT {_VERSIONS} FROM pg_extension),
+  (SELECT {_VERSIONS} FROM pg_description WHERE objoid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_auth_members)), {NEWEST}
 """
-"""One value that changes with every change of definitions, privileges and comments.
+"""One value that changes with every change of definitions, privileges and comments; and what `Catalog.newest` holds.
 
-Vacuum, analyze and truncation do not change it: of `pg_class`, which they write to, only definitions are hashed.
+Vacuum, analyze and truncation do not change it: of `pg_class`, which they write to, only definitions are hashed. A row's
+place (`ctid`) changes with every update, its `xmin` not with a second one in the same transaction.
 """
 
 _RELATIONS = """
@@ -61,19 +68,25 @@ WITH inherited AS (
   SELECT DISTINCT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'
 ), triggered AS (
   SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal
+), marked AS (
+  SELECT x.oid, sum(x.mark)::text AS mark FROM (
+    SELECT ev_class AS oid, hashtextextended(ev_action::text, 0) AS mark FROM pg_rewrite
+    UNION ALL SELECT adrelid, hashtextextended(adbin::text, 0) FROM pg_attrdef) AS x
+  WHERE x.oid >= 16384 GROUP BY x.oid
 )
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
   CASE WHEN c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')
     THEN pg_get_viewdef(c.oid, false) END,
   d.depends, has_table_privilege(c.oid, 'SELECT'), array_to_json(k.conkey), r.ev_class IS NOT NULL,
   t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype,
-  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END
+  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, m.mark
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN inherited i ON i.inhrelid = c.oid
 LEFT JOIN depending d ON d.ev_class = c.oid
 LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
 LEFT JOIN ruled r ON r.ev_class = c.oid
 LEFT JOIN triggered t ON t.tgrelid = c.oid
+LEFT JOIN marked m ON m.oid = c.oid
 LEFT JOIN pg_description o ON o.objoid = c.oid AND o.classoid = 'pg_class'::regclass AND o.objsubid = 0
 WHERE c.relkind IN ('r','p','v','m','f','S','c') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
 ORDER BY n.nspname, c.relname

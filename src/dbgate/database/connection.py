@@ -10,18 +10,20 @@ from psycopg.pq import DiagnosticField as Field
 from psycopg.pq import ExecStatus
 from psycopg.pq import TransactionStatus as Pq
 
+from dbgate.catalog import names_in
 from dbgate.database.opening import Limits, Session, open_connection, set_up
 from dbgate.database.rows import Row, RowReader, StreamedRows
-from dbgate.database.typenames import BUILT_IN, with_modifier
+from dbgate.database.typenames import columns_of
 from dbgate.database.wire import Wire, copied, lost
 from dbgate.errors import DbgateError, StatementError, Unreachable
-from dbgate.model import Column, Target, TransactionStatus
+from dbgate.model import Target, TransactionStatus
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
     from dbgate.catalog import Catalog
+    from dbgate.database.checked import Check
 
 _STATUS = {
     Pq.IDLE: TransactionStatus.IDLE,
@@ -30,6 +32,8 @@ _STATUS = {
 }
 _COUNT = "dbgate_count"
 _SYNTAX_ERROR = "42601"
+_FORGETTING = frozenset({"DEALLOCATE ALL", "DISCARD ALL"})
+"""Statements after which the session has no prepared statements."""
 GRAMMAR = 170000
 """The version whose grammar the gate reads: a syntax error of an older server's means syntax that is too new for it."""
 _BLOCK_LINES = 4096
@@ -72,6 +76,7 @@ class Connection:
         self._notices: list[str] = []
         self._stood = TransactionStatus.IDLE
         self._catalog: Catalog | None = None
+        self._check: Check | None = None
         self._names: frozenset[str] | None = None
         self._types: dict[int, str] | None = None
         self._english = True
@@ -97,25 +102,46 @@ class Connection:
                 self._types = dict(catalog.type_names)
         return self._catalog if self._catalog is not None else catalog
 
-    def run(self, text: str, parameters: Sequence[str | None] = (), *, max_rows: int | None = None) -> StreamedRows:
+    def run(
+        self,
+        text: str,
+        parameters: Sequence[str | None] = (),
+        *,
+        max_rows: int | None = None,
+        pins: Sequence[int] = (),
+    ) -> StreamedRows:
         """Send one statement and return its result, streamed. Beyond `max_rows` no more is read.
 
-        Raises `StatementError` (scrubbed), `ConnectionLost`, `Interrupted`; so does reading the rows.
-        """
+        `pins` are the OIDs of relations that have to be as the catalog has them (not for COPY). Raises `StatementError`
+        (scrubbed), `DefinitionsChanged`, `ConnectionLost`, `Interrupted`; all but the second also while rows are read."""
         self._free()
         self._know_types()
         in_transaction = self._wire.status != Pq.IDLE
         self._sent = text
-        self._wire.send(text, parameters, streamed=True)
+        if not pins:
+            self._wire.send(text, parameters, streamed=True)
+        elif (failed := self._checks().send(self.catalog(), text, parameters, pins)) is not None:
+            raise self._failure(failed, text)
         self._rows = StreamedRows(
             self._wire,
             self._reader,
-            columns=self._columns,
+            columns=lambda result: columns_of(result, self._types or {}, self.session.search_path),
             failure=lambda result: self._failure(result, text),
             max_rows=max_rows,
             in_transaction=in_transaction,
         )
         return self._rows
+
+    def _checks(self) -> Check:
+        if self._check is None:
+            from dbgate.database.checked import Check
+
+            self._check = Check(self._wire)
+        return self._check
+
+    def verify(self, pins: Sequence[int]) -> None:
+        """Raise `DefinitionsChanged` unless the relations with these OIDs are as the catalog has them."""
+        self.run("SELECT", pins=pins).close()
 
     def ask(self, text: str, parameters: Sequence[str | None] = ()) -> list[Row]:
         """Run a small query of dbgate's own and return all its rows. Raises like `run`."""
@@ -228,6 +254,8 @@ class Connection:
         """Make the connection ready for another statement. Raises `ConnectionLost` if it is gone."""
         if self._rows is not None:
             self._rows.close()
+            if self._check is not None and self._rows.status in _FORGETTING:
+                self._check.forget()
             self._rows = None
         if not self._wire.is_open:
             raise lost()
@@ -261,15 +289,7 @@ class Connection:
     def _known_names(self) -> frozenset[str]:
         """Names that the catalog knows: no message that quotes one gives a value away."""
         if self._names is None and self._catalog is not None:
-            catalog = self._catalog
-            found = {catalog.role, catalog.database, *catalog.schemas, *catalog.search_path, *catalog.extensions}
-            for relation in catalog.relations:
-                found.add(relation.name)
-                found.update(column.name for column in relation.columns)
-            found.update(function.name for function in catalog.functions)
-            found.update(kind.name for kind in catalog.types)
-            found.update(key.name for key in catalog.foreign_keys)
-            self._names = frozenset(found)
+            self._names = names_in(self._catalog)
         return self._names or frozenset()
 
     def _know_types(self) -> None:
@@ -277,22 +297,3 @@ class Connection:
         if self._types is None and self._wire.status in (Pq.IDLE, Pq.INTRANS):
             rows = self.ask(_TYPE_NAMES)
             self._types = {int(oid or 0): name or "" for oid, name in rows}
-
-    def _columns(self, result: PGresult) -> tuple[Column, ...]:
-        return tuple(
-            Column(
-                (result.fname(number) or b"").decode("utf-8", "replace"),
-                self._type_name(result.ftype(number), result.fmod(number)),
-                result.ftype(number),
-            )
-            for number in range(result.nfields)
-        )
-
-    def _type_name(self, oid: int, modifier: int) -> str:
-        name = BUILT_IN.get(oid) or (self._types or {}).get(oid)
-        if name is None:
-            return f"type {oid}"
-        schema, dot, rest = name.partition(".")
-        if dot and schema in self.session.search_path:
-            name = rest
-        return with_modifier(name, modifier)

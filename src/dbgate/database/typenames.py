@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
 from psycopg.postgres import types
+
+from dbgate.model import Column
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 
 _ENCODINGS = ("UTF8", "LATIN1", "SQL_ASCII", "SQL_ASCII", "WIN1252")
 _ARRAY_SUFFIX = "[]"
@@ -44,3 +52,25 @@ def with_modifier(name: str, modifier: int) -> str:
         case "time without time zone" | "time with time zone":
             return f"time({modifier}){name.removeprefix('time')}"
     return name
+
+
+def columns_of(result: PGresult, known: Mapping[int, str], search_path: Collection[str]) -> tuple[Column, ...]:
+    """The columns of a result. `known` are the names of the database's own types by OID, qualified."""
+    return tuple(
+        Column(
+            (result.fname(number) or b"").decode("utf-8", "replace"),
+            _type_name(result.ftype(number), result.fmod(number), known, search_path),
+            result.ftype(number),
+        )
+        for number in range(result.nfields)
+    )
+
+
+def _type_name(oid: int, modifier: int, known: Mapping[int, str], search_path: Collection[str]) -> str:
+    name = BUILT_IN.get(oid) or known.get(oid)
+    if name is None:
+        return f"type {oid}"
+    schema, dot, rest = name.partition(".")
+    if dot and schema in search_path:
+        name = rest
+    return with_modifier(name, modifier)

@@ -42,6 +42,7 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(self.pgconn.socket, select.POLLIN)
         self._cancelling = threading.Lock()
+        self._pipelined = False
 
     @property
     def status(self) -> TransactionStatus:
@@ -62,10 +63,34 @@ class Wire:
         with self.losing():
             self.pgconn.send_query_params(command, values)
             if streamed:
-                self._stream()
+                self.stream()
         self.flush()
 
-    def _stream(self) -> None:
+    def begin_pipeline(self) -> None:
+        """Several statements in one message from here on; `result` ends the mode behind the last of them."""
+        self.pgconn.enter_pipeline_mode()
+        self._pipelined = True
+
+    def step(self, deadline: float | None = None) -> PGresult | None:
+        """Within a pipeline: the next result, or None behind the results of each statement. Raises like `take`."""
+        with self.losing():
+            while self.pgconn.is_busy():
+                self.wait(deadline)
+                self.pgconn.consume_input()
+            return self.pgconn.get_result()
+
+    def end_pipeline(self, deadline: float | None = None) -> None:
+        """Throw away what is left of a pipeline, and leave it."""
+        while True:
+            result = self.step(deadline)
+            if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
+                break
+        with self.losing():
+            self.pgconn.exit_pipeline_mode()
+        self._pipelined = False
+
+    def stream(self) -> None:
+        """Take the rows of the statement that was sent in chunks."""
         if psycopg.pq.__build_version__ >= 170000:
             self.pgconn.set_chunked_rows_mode(CHUNK_ROWS)
         else:
@@ -88,12 +113,10 @@ class Wire:
 
     def take(self, deadline: float | None = None) -> PGresult | None:
         """Like `result`, but lets a Ctrl-C through, and raises `TimeoutError` after `deadline` (monotonic seconds)."""
-        pgconn = self.pgconn
-        with self.losing():
-            while pgconn.is_busy():
-                self.wait(deadline)
-                pgconn.consume_input()
-            return pgconn.get_result()
+        result = self.step(deadline)
+        if result is None and self._pipelined:
+            self.end_pipeline(deadline)
+        return result
 
     def wait(self, deadline: float | None = None) -> None:
         """Wait for the server to say something; until `deadline` (monotonic seconds), then `TimeoutError`."""

@@ -69,7 +69,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A statement, the decision on it, and what to record of it. `opened` are the columns that it shows by a grant."""
+    """A statement, the decision on it, what to record; `opened` are columns that a grant shows, `pins` what it hangs on."""
 
     statement: Statement
     decision: Decision
@@ -79,6 +79,7 @@ class Judgement(msgspec.Struct, frozen=True):
     recorded_rewritten: str = ""
     changes: Changes = msgspec.field(default_factory=Changes)
     opened: tuple[OpenedColumn, ...] = ()
+    pins: tuple[int, ...] = ()
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -115,8 +116,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
     kept: dict[object, _Prepared] = protection.prepared
     if key in kept:
         return kept[key]
-    examined = examine(source.tree, protection, context.path)
-    contents = Contents()
+    examined, contents = examine(source.tree, protection, context.path), Contents()
     run: Allow | Rewrite | Deny = Deny(examined.refusal)
     if not examined.refusal:
         contents = inspect(
@@ -135,8 +135,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
-    sensitive = examined.found.masked_constants()
-    sent = run.text if isinstance(run, Allow | Rewrite) else ""
+    sensitive, sent = examined.found.masked_constants(), run.text if isinstance(run, Allow | Rewrite) else ""
     kept[key] = _Prepared(
         source,
         examined,
@@ -277,6 +276,7 @@ def _judgement(
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
         changes=changes_of(source, prepared.examined, run, prepared.opened),
         opened=by_grant(opened, context.unmasked),
+        pins=prepared.examined.pins,
     )
 
 

@@ -18,6 +18,7 @@ from dbgate.gate.analysis import Analysis
 from dbgate.gate.blanket import is_blanket, is_blanket_merge
 from dbgate.gate.findings import Findings
 from dbgate.gate.names import kind_of, strings
+from dbgate.gate.pins import pinned
 from dbgate.gate.protection import Protection
 from dbgate.gate.scope import Entry
 from dbgate.model import Access, Relation, Touch, Tree
@@ -44,6 +45,7 @@ class Examined(msgspec.Struct):
     blanket: bool = False
     copied: Entry | None = None
     made: Tree | None = None
+    pins: tuple[int, ...] = ()
 
     @property
     def changes_data(self) -> bool:
@@ -73,6 +75,7 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
         _examine_ddl(result, analysis)
     _touch(result, search_path)
     _strongest(result)
+    result.pins = pinned(kind, result.found, result.copied, protection.schema)
     return result
 
 

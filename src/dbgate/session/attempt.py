@@ -15,6 +15,7 @@ from dbgate.errors import (
     AuditUnavailable,
     ConnectionLost,
     DbgateError,
+    DefinitionsChanged,
     StatementError,
 )
 from dbgate.gate.policy.model import Limits
@@ -44,6 +45,9 @@ Ended: TypeAlias = Outcome | Failed | Exceeded
 
 DRIFTED = frozenset({"42703", "42P01", "42883", "42704", "42803", "42P10", "0A000"})
 """SQLSTATEs with which the server says that the catalog is not what the gate took it for."""
+
+_APART = frozenset({"CopyStmt", "DeclareCursorStmt"})
+"""Statements that cannot be sent in one message with others, or would mean something else there."""
 
 UNRECORDABLE = "audit unavailable"
 """Why a session is over whose records cannot be written."""
@@ -118,6 +122,8 @@ class Attempt(msgspec.Struct, frozen=True):
             recount=self.recount if allowed else (),
             allowed=allowed,
             tables=self._tables(),
+            pins=self.judgement.pins,
+            apart=not _APART.isdisjoint(self.judgement.statement.tree),
         )
 
     def _tables(self) -> tuple[int, ...]:
@@ -163,9 +169,11 @@ class Attempt(msgspec.Struct, frozen=True):
         error = failed.error
         text = error.message
         if isinstance(error, StatementError):
-            if error.sqlstate in DRIFTED:
+            redefined = isinstance(error, DefinitionsChanged)
+            if redefined or error.sqlstate in DRIFTED:
                 changed = yield Refresh()
-                if changed and self.may_repeat and self.grant is None and self.run.text != self.source.text:
+                rewritten = redefined or self.run.text != self.source.text
+                if changed and self.may_repeat and self.grant is None and rewritten:
                     return None
             if self.run.edits or self.run.text == self.source.text:
                 text = in_statement(error, self.source, self.run.edits)

@@ -58,6 +58,8 @@ class Run(msgspec.Struct, frozen=True):
     With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
     is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`).
     `tables` are the OIDs that a plain query without parameters reads; large ones may go out by COPY.
+    `pins` are the OIDs of relations that must not have changed since the judgement; `apart` tells that the statement
+    cannot be sent together with the check of these.
     Beyond `max_rows` or `max_bytes` no more is shown; `reads` tells that the rest need not even be fetched.
     """
 
@@ -73,6 +75,8 @@ class Run(msgspec.Struct, frozen=True):
     recount: tuple[CountQuery, ...] = ()
     allowed: Mapping[str, int] = {}
     tables: tuple[int, ...] = ()
+    pins: tuple[int, ...] = ()
+    apart: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -66,11 +66,22 @@ class Database(Protocol):
     def catalog(self, *, refresh: bool = False) -> Catalog:
         """The catalog, cached; `refresh` reads it again when the fingerprint changed."""
 
-    def run(self, text: str, parameters: Sequence[str | None] = (), *, max_rows: int | None = None) -> Rows:
+    def run(
+        self,
+        text: str,
+        parameters: Sequence[str | None] = (),
+        *,
+        max_rows: int | None = None,
+        pins: Sequence[int] = (),
+    ) -> Rows:
         """Send one statement over the extended protocol and return its result.
 
-        Never sends more than one statement. Raises `StatementError` with a scrubbed message.
+        Never sends more than one statement of a person's. `pins` are the OIDs of relations that have to be as the
+        catalog has them. Raises `StatementError` with a scrubbed message, `DefinitionsChanged` when they are not.
         """
+
+    def verify(self, pins: Sequence[int]) -> None:
+        """Raise `DefinitionsChanged` unless the relations with these OIDs are as the catalog has them."""
 
     def count(self, text: str, parameters: Sequence[str | None] = ()) -> int:
         """Run a counting query in a read-only transaction or savepoint and return its single number."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import msgspec
 from msgspec.structs import replace
 
-from dbgate.errors import ConnectionLost, DbgateError, Interrupted, StatementError
+from dbgate.errors import ConnectionLost, DbgateError, DefinitionsChanged, Interrupted, StatementError
 from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus
 from dbgate.session.bulk import is_large
 from dbgate.session.effects import Exceeded, Failed, Run
@@ -96,8 +96,10 @@ class Runner(msgspec.Struct, frozen=True):
             outcome = self._copy(run, self.database, self.display)
             if outcome is not None:
                 return outcome
+        if run.apart and run.pins:
+            self.database.verify(run.pins)
         rows = WatchedRows(
-            self.database.run(run.text, run.parameters),
+            self.database.run(run.text, run.parameters, pins=() if run.apart else run.pins),
             max_rows=run.max_rows,
             max_bytes=run.max_bytes,
             at_most=run.at_most,
@@ -112,9 +114,11 @@ class Runner(msgspec.Struct, frozen=True):
         if not (display.takes_copies and idle and is_large(self.database.catalog(), run.tables)):
             return None
         try:
-            rows = self.database.run(f"SELECT * FROM ({run.text}\n) AS q LIMIT 0")
+            rows = self.database.run(f"SELECT * FROM ({run.text}\n) AS q LIMIT 0", pins=run.pins)
             columns = rows.columns
             rows.close()
+        except DefinitionsChanged:
+            raise
         except StatementError:
             return None
         if not columns:
