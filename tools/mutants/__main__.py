@@ -54,6 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--max-time", type=float, default=0, metavar="SECONDS", help="start nothing after that")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="processes at a time")
     parser.add_argument(
+        "--tests", type=int, default=0, metavar="N", help="at most N tests a mutant and stage: a first look"
+    )
+    parser.add_argument(
         "--report",
         default="",
         metavar="FILE",

@@ -80,3 +80,9 @@ assert setting_verdict("role", "set").safe
 
 def test_every_reviewed_mutant_has_a_reason() -> None:
     assert all(len(reason) > 20 for reason in reviewed().values())
+
+
+def test_the_command_lists_what_it_would_take_out() -> None:
+    command = [sys.executable, "-m", "tools.mutants", "--list", "--tests", "9", "gate/refusals.py"]
+    told = subprocess.run(command, check=True, cwd=Path(__file__).parents[3], capture_output=True, text=True)
+    assert "gate/refusals.py: may_run: operand without _stores(examined) or" in told.stdout.split("\n")
