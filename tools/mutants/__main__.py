@@ -20,7 +20,7 @@ from tools.mutants.generation import mutants_of
 from tools.mutants.lists import listed
 from tools.mutants.mutant import Mutant
 from tools.mutants.reviewed import reviewed, stale
-from tools.mutants.table import changed_lines, print_table, print_unnoticed, report_to
+from tools.mutants.table import changed_lines, noticed_in, print_table, print_unnoticed, report_to
 
 ROOT = Path(__file__).parents[2] / "src" / "dbgate"
 TESTS = (
@@ -62,6 +62,7 @@ def _options() -> argparse.Namespace:
         metavar="FILE",
         help="write verdicts there as they come, as JSON lines; the last one of a mutant counts",
     )
+    parser.add_argument("--again", default="", metavar="FILE", help="only what this earlier report has not as noticed")
     parser.add_argument("--list", action="store_true", help="print the keys and stop")
     return parser.parse_args()
 
@@ -85,6 +86,9 @@ def main() -> int:
     if options.changed:
         lines = changed_lines(ROOT)
         chosen = [m for m in chosen if not m.name and m.line in lines.get(m.path, ())]
+    if options.again:
+        noticed = noticed_in(Path(options.again))
+        chosen = [m for m in chosen if m.key not in noticed]
     if options.list:
         print("\n".join(m.key for m in chosen))
         return 0

@@ -75,6 +75,12 @@ def report_to(path: Path, reasons: Mapping[str, str]) -> Callable[[Verdict], Non
     return note
 
 
+def noticed_in(path: Path) -> set[str]:
+    """The keys of the mutants that a report has as noticed."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {line["key"] for line in lines if line["state"] == "noticed"}
+
+
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
