@@ -227,6 +227,14 @@ def direct(world: LiveDatabase) -> Iterator[psycopg.Connection[Any]]:
         "UPDATE hr.regional SET amount = 0 WHERE 1 / (id - 1) >= 0",
         "DELETE FROM hr.regional WHERE replace(note, 'seen', '1')::int = 1",
         "SELECT id FROM hr.regional_view WHERE 1 / (id - 1) >= 0",
+        "SELECT id FROM hr.costly WHERE 1 / (id - 1) >= 0",
+        "SELECT id FROM hr.costly WHERE note::int = 1",
+        "SELECT q.id FROM (SELECT * FROM hr.costly) AS q WHERE 1 / (q.id - 1) >= 0",
+        "WITH q AS (SELECT id FROM hr.costly) SELECT id FROM q WHERE 1 / (id - 3) >= 0",
+        "SELECT c.id FROM hr.costly AS c JOIN shop.log AS l ON l.id = c.id WHERE c.note::int = l.id",
+        "SELECT id FROM hr.costly_view WHERE note::int = 1",
+        "DELETE FROM hr.costly WHERE 1 / (id - 1) >= 0",
+        "UPDATE hr.costly SET note = 'x' WHERE note::int = 1",
     ],
 )
 def test_rows_behind_a_filter_raise_no_errors(sql: str, connection: Database, policy: Policy) -> None:
