@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py
 
-.PHONY: demo test test-servers leaks regress mutants lint format bench completions lock clean help
+.PHONY: demo test test-servers leaks regress mutants fuzz lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -45,6 +45,9 @@ mutants: $(STAMP) ## Rules of the gate taken out one at a time: what no test not
 
 crashes: $(STAMP) ## Kill, fill and take away at every step on disk, then kill 500 times at random: nothing may be lost
 	$(BIN)/python -m tools.crashes $(ARGS)
+
+fuzz: $(STAMP) ## Random statements over random databases, for long (N=20000 of each kind)
+	DBGATE_FUZZ=$(or $(N),20000) $(BIN)/python -m pytest -n 0 --timeout 0 tests/property/test_made_property.py
 
 lint: $(STAMP) ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -40,7 +40,7 @@ class Late:
 
 
 def _written(option: Any) -> str:
-    return option() if callable(option) else str(option)  # type: ignore[no-any-return]
+    return option() if callable(option) else str(option)
 
 
 class Sources:

@@ -38,6 +38,7 @@ from dbgate.model import Allow, Decision, Deny, Identity, Rewrite, Target
 FUZZ = int(os.environ.get("DBGATE_FUZZ", "0"))
 FIRST = int(time.time()) % 1_000_000 * 100 if FUZZ else 0
 MADE = [make(FIRST + number) for number in range(40 if FUZZ else 12)]
+_SAID = (psycopg.pq.DiagnosticField.MESSAGE_PRIMARY, psycopg.pq.DiagnosticField.MESSAGE_DETAIL)
 STAFF = Identity("local:test", "sam", groups=("staff",))
 
 
@@ -71,7 +72,8 @@ class Editions:
             ]
             names = [(raw.fname(c) or b"").decode() for c in range(raw.nfields)]
             left = [] if state else [repr(self._rest(connection, table)) for table in look]
-        return Answer(names, sorted(rows), state, left), raw.error_message.decode()
+            said = [raw.error_field(part) or b"" for part in _SAID]
+        return Answer(names, sorted(rows), state, left), b" ".join(said).decode()
 
     def _rest(self, connection: psycopg.Connection[Any], table: Table) -> list[Any]:
         columns = ", ".join(f"{quote(c.name)}::text" for c in table.columns if not c.hidden)
