@@ -5,8 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 import zstandard
 from tests.conftest import LiveDatabase
@@ -14,7 +20,7 @@ from tests.scan.test_scan_live import configure, scanned
 from tests.scan.values import Values
 
 from dbgate.cli.app import run
-from dbgate.errors import EXIT_DENIED, EXIT_OK, EXIT_USAGE
+from dbgate.errors import EXIT_DENIED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 
 TABLES = """
 CREATE SCHEMA crm;
@@ -211,3 +217,38 @@ def test_nothing_can_be_changed_by_a_scan(
     report = json.loads(capsys.readouterr().out)
     assert [n["table"] for n in report["not_sampled"]] == ["public.marked"]
     assert database.query("SELECT count(*) FROM public.seen") == [(0,)]
+
+
+def test_a_locked_table_does_not_hold_the_scan(
+    sentinels: set[str], database: LiveDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(database.dsn) as other:
+        other.execute("LOCK TABLE crm.logins IN ACCESS EXCLUSIVE MODE")
+        assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    assert {n["table"]: n["reason"] for n in report["not_sampled"]}[
+        "crm.logins"
+    ] == "canceling statement due to lock timeout"
+    assert "crm.visits.who" in {f["column"] for f in report["findings"]}
+
+
+def test_an_interrupted_scan_tells_what_it_found(
+    sentinels: set[str], database: LiveDatabase, dbgate_home: Path
+) -> None:
+    slow = "SELECT count(*)::text AS mail FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b"
+    database.execute(f"CREATE VIEW crm.zz AS {slow}")
+    policy = dbgate_home / "policy.yaml"
+    policy.write_text(policy.read_text().replace('"crm.notes"', '"crm.notes", "crm.zz"'))
+    command = [sys.executable, "-m", "dbgate", "policy", "scan", "db", "--format", "json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+    running = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%crm.zz%' AND pid <> pg_backend_pid()"
+    while process.poll() is None and not database.query(running):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == EXIT_INTERRUPTED, err
+    report = json.loads(out)
+    assert report["interrupted"] is True
+    assert "crm.people.card" in {f["column"] for f in report["findings"]}
+    assert b"notice: the scan was interrupted: " in err
+    assert spoiled((out + err).decode(), sentinels) == []

@@ -83,15 +83,23 @@ _STREET = (
     r"station|stravenue|stream|summit|trace|track|tunnel|union|unions|valleys?|viaduct|vista|wall|ways|wells|divide|dam|dale|brooks?|"
     r"burgs?|camp|bend|beach|bluffs?|bottom|branch|bridge|causeway|centers?|club|common|corners?|course|crest|glens?|greens?|haven|hills|lodge|mount|orchard|village)"
 )
-ADDRESS = (
-    rf"(?:\d+[A-Za-z]?(?:[/-]\d+)?,? (?:[\w.'’-]+ ){{1,5}}{_STREET}\.?\b"
-    r"|(?:[\w.-]+[ -]){0,3}[\w.-]*(?:stra(?:ss|ß)e|str\.|weg|platz|allee|gasse|damm|ring|ufer|straat|laan|plein|gracht|kade|gatan|vägen|vagen|veien|gata|vej|gade|katu|tie) ?\d+ ?[A-Za-z]?\b"
-    r"|(?:\d+ ?(?:bis|ter)?,? )?(?:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|allée|allee|quai|cours|route|passage) (?:d[eu]s? |de la |de l['’]|d['’])?\S+"
-    r"|(?:via|viale|piazza|piazzale|corso|vicolo|largo|strada|borgo|contrada|stretto|incrocio|rotonda|canale|vico) \S+.*\d"
-    r"|(?:calle|c/|avenida|avda\.?|plaza|paseo|camino|ronda|carrera|pasaje|vial|cuesta|glorieta|acceso|callejón|urbanización|rambla|alameda|pasadizo|via|cañada|rúa) (?:de )?(?:l[ao]s? )?\S+.*\d"
-    r"|(?:rua|travessa|alameda|largo|praça|praca|rodovia|estrada|av\.|avenida) (?:d[aeo]s? )?\S+.*"
-    r"|(?:ul\.|ulica|aleja|al\.|pl\.|os\.) \S+.*\d|p\.? ?o\.? box \d+|postfach \d+|(?:apt|suite|unit|flat)\.? ?\d+)"
+_NUMBERED = r"^(?:\d{1,5} ?[A-Za-z]{0,3},? )?"
+_ADDRESS = re.compile(
+    rf"\b\d{{1,6}}[A-Za-z]?(?:[/-]\d{{1,4}})?,? (?:[\w.'’-]{{1,30}} ){{1,5}}{_STREET}\b"
+    r"|\w(?:stra(?:ss|ß)e|str\.|weg|platz|allee|gasse|damm|ring|ufer|straat|laan|plein|gracht|kade|gatan|vägen|vagen|veien|gata|"
+    r"vej|gade|katu|tie)\.? ?\d{1,5} ?[A-Za-z]?\b"
+    r"|^(?:[\w.-]{1,20} ){0,3}(?:stra(?:ss|ß)e|str\.|weg|platz|allee|gasse|damm|ring|ufer)[ \w.-]{0,40} \d{1,5} ?[A-Za-z]?\b"
+    rf"|{_NUMBERED}(?:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|allée|quai|cours|route|passage) (?:d[eu]s? |de la |de l['’]|d['’])?\S"
+    r"|^(?:via|viale|piazza|piazzale|corso|vicolo|largo|strada|borgo|contrada|stretto|incrocio|rotonda|canale|vico) \S.{0,60}\d"
+    r"|^(?:calle|c/|avenida|avda\.?|plaza|paseo|camino|ronda|carrera|pasaje|vial|cuesta|glorieta|acceso|callejón|urbanización|"
+    r"rambla|alameda|pasadizo|cañada|rúa) (?:de )?(?:l[ao]s? )?\S.{0,60}\d"
+    rf"|{_NUMBERED}(?:rua|travessa|alameda|largo|praça|praca|rodovia|estrada|av\.|avenida|viela|vila|jardim|parque|sítio|núcleo|"
+    r"condomínio|colônia|chácara|fazenda|lagoa|loteamento|residencial|aeroporto|área|campo|conjunto|distrito|esplanada|estação|favela|"
+    r"feira|ladeira|lago|morro|passarela|pátio|quadra|recanto|setor|trecho|trevo|vale|vereda|via|viaduto) (?:d[aeo]s? )?\S"
+    r"|^(?:ul\.|ulica|aleja|al\.|pl\.|os\.|plac) \S.{0,60}\d|\bp\.? ?o\.? box \d|\bpostfach \d|\b(?:apt|suite|unit|flat)\.? ?\d",
+    re.IGNORECASE,
 )
+_LONGEST_ADDRESS = 160
 
 
 def plain(value: str) -> str:
@@ -108,6 +116,11 @@ def is_person(value: str) -> bool:
     return any(word in FIRST_NAMES or word in LAST_NAMES for word in _WORD.findall(text))
 
 
+def is_address(value: str) -> bool:
+    """A street with a number, or what mail calls a box or flat, as several countries write it."""
+    return _ADDRESS.search(value[:_LONGEST_ADDRESS]) is not None
+
+
 def is_full_name(value: str) -> bool:
     """A name of two words or more."""
     return " " in value.strip() and value[:1].isupper() and is_person(value)
@@ -121,7 +134,7 @@ def people() -> tuple[Recognizer, ...]:
         recognizer(
             "person", "full names with common first or last names", _NAME, is_full_name, lookalike=0.008, chance=0.01
         ),
-        recognizer("address", "street addresses", rf"(?is)(?:.{{0,40}}\b)?{ADDRESS}.*", lookalike=0.003, chance=0.004),
+        recognizer("address", "street addresses", r"(?s).{6,300}", is_address, lookalike=0.003, chance=0.004),
     )
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_PAIR = re.compile(r'"((?:[^"\\]|\\.){1,120})"\s*(?::|=>)\s*(?:"((?:[^"\\]|\\.)*)"|(-?\d[\d.eE+-]*))')
+_PAIR = re.compile(r'"((?:[^"\\]|\\.){1,120})"\s*(?::|=>)\s*(?:"((?:[^"\\]|\\.){0,600})"|(-?\d[\d.eE+-]*))')
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{4}){4,}(?:[A-Za-z0-9+/_-]{2,3}={0,2})?")
 _HEX = re.compile(r"(?:\\x)?(?:[0-9a-fA-F]{2}){8,}")
 MAX_LEAVES = 400
