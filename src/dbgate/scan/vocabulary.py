@@ -52,7 +52,7 @@ COLUMNS = Lexicon(
         ),
         "birth": (
             6.5,
-            "birth date,date of birth,birthdate,dob,birthday,born on,born,birth day,geburtsdatum,geb datum,gebdat,"
+            "birth date,birth,date of birth,birthdate,dob,birthday,born on,born,birth day,geburtsdatum,geb datum,gebdat,"
             "geboren am,geburtstag,fecha de nacimiento,fecha nacimiento,fec nac,fecha nac,nacimiento,date de naissance,"
             "date naissance,naissance,data di nascita,data nascita,data de nascimento,data nascimento,nascimento,"
             "geboortedatum,data urodzenia,fodelsedatum,fodselsdato,syntymaaika,birth dt,date birth,bday,dt nasc,"

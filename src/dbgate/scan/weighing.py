@@ -186,7 +186,7 @@ def _recognized(recognizer: Recognizer, sample: Sample) -> tuple[float, Evidence
         shaped = [value for value in sample.distinct if recognizer.shape.fullmatch(value)]
         chance = chance_rate(shaped, recognizer.holds)
     weight = column_weight(len(holding), tried, chance, recognizer.lookalike, partial=partial)
-    weight += typical(recognizer.kind, recognizer.noun, [sample.distinct[n] for n in holding])
+    weight += typical(recognizer.kind, recognizer.noun, [sample.distinct[n] for n in holding], tried)
     text = f"{len(holding)} of {tried} different values are {recognizer.noun}"
     measured = chance if recognizer.checked else None
     if measured is not None and measured < 0.995:

@@ -83,11 +83,16 @@ class Lexicon:
         self._inside = [joined for joined in self._by_joined if len(joined) >= _LONG]
 
     def find(self, given: tuple[str, ...]) -> dict[str, tuple[float, str]]:
-        """For each kind its greatest weight among the phrases in `given`, and that phrase."""
+        """For each kind its greatest weight among the phrases in `given`, and that phrase; of equal ones the longest."""
         found: dict[str, tuple[float, str]] = {}
         for joined in self._candidates(given):
             for kind, weight in self._by_joined[joined]:
-                if weight > found.get(kind, (0.0, ""))[0]:
+                known = found.get(kind, (0.0, ""))
+                if (weight, len(joined), joined) > (
+                    known[0],
+                    len(known[1].replace(" ", "")),
+                    known[1].replace(" ", ""),
+                ):
                     found[kind] = (weight, self._written[joined])
         return found
 
