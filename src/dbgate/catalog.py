@@ -125,7 +125,8 @@ class CatalogOperator(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CatalogType(msgspec.Struct, frozen=True, array_like=True):
-    """A type outside `pg_catalog` that is not a table's row type. `kind` is `pg_type.typtype`, `base` the type under a domain."""
+    """A type outside `pg_catalog`; of tables' row types only those with `check_functions`, which a cast to it or to what it
+    holds calls. `kind` is `pg_type.typtype`, `base` the type under a domain."""
 
     oid: int
     schema: str

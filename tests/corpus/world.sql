@@ -147,6 +147,9 @@ BEGIN
 END $$;
 INSERT INTO hr.derived (id, ssn, plain) SELECT g, 'Zebrafish' || g, 'plain ' || g FROM generate_series(1, 3) g;
 INSERT INTO hr.stays SELECT int4range(g, g + 1), daterange('2024-01-01', '2024-02-01'), 'Zebrafish' || g FROM generate_series(1, 3) g;
+CREATE DOMAIN hr.known_again AS hr.known;
+CREATE TYPE hr.holder AS (a int, k hr.known);
+CREATE TABLE hr.with_domain (id int, k hr.known);
 CREATE VIEW hr.derived_view AS SELECT id, shown AS turned, size FROM hr.derived;
 CREATE MATERIALIZED VIEW hr.derived_stored AS SELECT id, mixed AS m, size FROM hr.derived;
 ANALYZE;

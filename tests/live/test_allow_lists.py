@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 from tests.servers import versions
+from tools.review_functions import review
 
 from dbgate.database import binaries
 from dbgate.gate.allow import functions
@@ -70,6 +71,24 @@ def test_every_function_was_reviewed(connection: psycopg.Connection[tuple[Any, .
     assert found - functions.safe() - set(functions.refused()) - set(SPECIAL) == set(), "unreviewed functions"
     own = names(connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'information_schema'::regnamespace")
     assert own <= INFORMATION_SCHEMA
+
+
+def test_what_a_new_version_brings_is_noticed_and_refused(
+    server: tuple[int, str], connection: psycopg.Connection[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The situation is made: a function in `pg_catalog` that stands on no list, also as an overload's only new name."""
+    dsn = conninfo.make_conninfo(server[1], dbname=connection.info.dbname)
+    assert review(dsn, write=False) == 0
+    connection.execute(b"CREATE FUNCTION pg_catalog.brand_new(text) RETURNS text LANGUAGE sql AS 'SELECT $1'")
+    try:
+        assert review(dsn, write=False) == 1
+        assert f"PostgreSQL {server[0]}: not reviewed: function brand_new(text) -> text" in capsys.readouterr().out
+        with pytest.raises(AssertionError, match="unreviewed functions"):
+            test_every_function_was_reviewed(connection)
+        assert verdict("brand_new", 1).reason == NOT_REVIEWED
+        assert list(refusals("SELECT brand_new('x')")) == ["brand_new: not reviewed"]
+    finally:
+        connection.execute(b"DROP FUNCTION pg_catalog.brand_new(text)")
 
 
 def test_what_cannot_be_called_is_not_safe(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

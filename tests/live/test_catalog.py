@@ -154,7 +154,9 @@ def test_functions_operators_types_and_extensions(catalog: Catalog) -> None:
     types = {f"{t.schema}.{t.name}": t for t in catalog.types}
     assert types["payroll.ssn"].check_functions == (functions["payroll.looks_right(text)"].oid,)
     assert (types["payroll.mood"].kind, types["payroll.pair"].kind, types["payroll.strict_ssn"].kind) == ("e", "c", "d")
-    assert "payroll.employees" not in types
+    assert types["payroll.strict_ssn"].check_functions == types["payroll.ssn"].check_functions
+    assert types["payroll.employees"].check_functions == types["payroll.ssn"].check_functions
+    assert "payroll.departments" not in types
     assert types["payroll.mood"].extension == ""
 
 

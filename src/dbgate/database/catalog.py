@@ -173,7 +173,7 @@ def _assemble(
         operators=tuple(
             CatalogOperator(row[1] or "", row[2] or "", int(row[3] or 0)) for row in rest if row[0] == "operator"
         ),
-        types=tuple(_type(row, known) for row in types if row[1] not in SYSTEM and row[8] == "t"),
+        types=tuple(_type(row, known) for row in types if row[1] not in SYSTEM and (row[8] == "t" or row[9])),
         extensions=tuple(row[1] or "" for row in rest if row[0] == "extension"),
         system=system,
         type_names={oid: kind.written for oid, kind in known.items() if oid not in BUILT_IN},

@@ -114,6 +114,19 @@ SELECT atttypid, atttypmod, 'type', format_type(atttypid, atttypmod) FROM (
 """Texts that few columns have, and the names of types with a modifier, by type and modifier."""
 
 TYPES = """
+WITH RECURSIVE checked (oid, function) AS (
+  SELECT k.contypid, d.refobjid
+  FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+    AND d.refclassid = 'pg_proc'::regclass
+  WHERE k.contypid <> 0
+  UNION
+  SELECT h.holder, checked.function FROM checked JOIN (
+    SELECT oid AS holder, typbasetype AS held FROM pg_type WHERE typbasetype <> 0
+    UNION ALL SELECT oid, typelem FROM pg_type WHERE typcategory = 'A'
+    UNION ALL SELECT rngtypid, rngsubtype FROM pg_range UNION ALL SELECT rngmultitypid, rngtypid FROM pg_range
+    UNION ALL SELECT c.reltype, a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.reltype <> 0 AND a.attnum > 0 AND NOT a.attisdropped) AS h ON h.held = checked.oid
+)
 SELECT t.oid, n.nspname, t.typname, t.typtype, t.typcategory, t.typbasetype, format_type(t.oid, NULL),
   COALESCE(x.extname, ''), COALESCE(c.relkind, ec.relkind, 'c') = 'c', f.functions
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -122,14 +135,10 @@ LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_class ec ON ec.oid = e.typrelid
 LEFT JOIN pg_depend m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid AND m.deptype = 'e'
 LEFT JOIN pg_extension x ON x.oid = m.refobjid
-LEFT JOIN (
-  SELECT k.contypid, json_agg(DISTINCT d.refobjid) AS functions
-  FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
-    AND d.refclassid = 'pg_proc'::regclass
-  WHERE k.contypid <> 0 GROUP BY k.contypid
-) f ON f.contypid = t.oid
+LEFT JOIN (SELECT oid, json_agg(DISTINCT function) AS functions FROM checked GROUP BY oid) AS f ON f.oid = t.oid
 WHERE NOT pg_is_other_temp_schema(n.oid) AND n.nspname <> 'pg_toast'
 """
+"""The functions of a type are those that its checks call, or those of a type within it: base, element, column."""
 
 FUNCTIONS = """
 SELECT p.oid, n.nspname, p.proname, oidvectortypes(p.proargtypes), p.prokind, l.lanname, p.prosecdef,
