@@ -49,6 +49,9 @@ def test_the_tour_shows_the_main_job_and_leaves_nothing(dbgate_home: Path) -> No
         "intact    NO",
     ):
         assert expected in done.stdout
-    assert "101-11-7919" not in done.stdout
+    before_grant, opened = done.stdout.split("notice: pii.ssn is in clear for 30 min, approved by grace@corp.example")
+    opened, after = opened.split("\n4. ")
+    assert "101-11-7919" in opened
+    assert "101-11-7919" not in before_grant + after
     assert commands() <= before
     assert set(Path(tempfile.gettempdir()).glob("dbgate-demo-*")) <= kept

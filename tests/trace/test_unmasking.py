@@ -431,8 +431,8 @@ def test_a_masked_result_says_once_how_it_may_be_opened() -> None:
     for _ in range(2):
         session.sent("SELECT ssn, salary FROM payroll.employees")
     assert [line for line in session.display.said if "may be opened" in line[1]] == [
-        ("notice", "finance.pay may be opened for 10 min with approval by 2 of cfo (money (test.yaml:1))", "unmask finance.pay"),
-        ("notice", "pii.ssn may be opened for 30 min with approval by 1 of privacy (unmask (test.yaml:1))", "unmask pii.ssn"),
+        ("notice", "finance.pay may be opened for 10 min with approval by 2 of cfo (test.yaml:1)", "unmask finance.pay"),
+        ("notice", "pii.ssn may be opened for 30 min with approval by 1 of privacy (test.yaml:1)", "unmask pii.ssn"),
     ]  # fmt: skip
     silent = Session(given=policy_with(replace(PII, groups=("support",))))
     silent.sent(SSN)

@@ -106,6 +106,10 @@ def decision_text(intent: dict[str, Any]) -> str:
     for name in ("masked", "grant", "approval"):
         value = _join(intent.get(name)) if isinstance(intent.get(name), list) else _line(intent.get(name))
         text += f" · {name} {value}" if value else ""
+    opened = intent.get("unmasked")
+    if isinstance(opened, list) and opened:
+        names = dict.fromkeys(_line(column.get("column")) for column in opened if isinstance(column, dict))
+        text += f" · in clear by a grant {', '.join(names)}"
     return text + (" · dry run" if intent.get("dry_run") else "")
 
 
@@ -137,6 +141,8 @@ def _approval(record: dict[str, Any], what: str) -> str:
     text = f"approval {_line(what)}"
     if record.get("request"):
         text += f" · request {_line(record['request'])}"
+    tags = _join(record.get("tags"))
+    text += f" · to see {tags} in clear" if tags else ""
     people = _join(record.get("approved_by"))
     text += f" · by {people}" if people else ""
     measured = record.get("measured")

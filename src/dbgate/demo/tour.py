@@ -39,6 +39,7 @@ class Tour:
     def play(self) -> None:
         """All steps. Raises `TourFailed`."""
         self._masks()
+        self._unmasking()
         self._denials()
         self._approval()
         self._evidence()
@@ -57,15 +58,25 @@ class Tour:
         self.run("ada", ["exec", "payroll", "--format", "table", "-c", guess])
         self.run("ada", ["exec", "payroll", "-c", "SELECT payroll.ssn_of(1)"], expect=3)
 
+    def _unmasking(self) -> None:
+        self.heading("3. With a reason and somebody's agreement she sees the number, for half an hour")
+        numbers = "SELECT id, email, ssn FROM payroll.employees ORDER BY id LIMIT 2"
+        ask = ["exec", "payroll", "--format", "table", "--unmask", "pii.ssn", "--reason", "TICKET-57", "-c", numbers]
+        self.run("ada", ask, expect=4)
+        request = self._pending()
+        self.run("grace", ["requests", "show", request])
+        self.run("grace", ["requests", "approve", request, "--yes", "--note", "the caller is verified"])
+        self.run("ada", ask)
+
     def _denials(self) -> None:
-        self.heading("3. What the policy denies does not happen, whatever hides it")
+        self.heading("4. What the policy denies does not happen, whatever hides it")
         self.run("ada", ["exec", "payroll", "-c", "DROP TABLE payroll.employees"], expect=3)
         self.run("ada", ["exec", "payroll", "-c", "DELETE FROM payroll.pay"], expect=3)
         hidden = "WITH gone AS (DELETE FROM payroll.pay WHERE true RETURNING 1) SELECT count(*) FROM gone"
         self.run("ada", ["exec", "payroll", "-c", hidden], expect=3)
 
     def _approval(self) -> None:
-        self.heading("4. A bulk UPDATE waits for a second person, who sees what it would touch")
+        self.heading("5. A bulk UPDATE waits for a second person, who sees what it would touch")
         update = "UPDATE payroll.employees SET notes = 'reviewed' WHERE department_id = 3"
         command = ["exec", "payroll", "--format", "table", "--reason", "TICKET-42", "--wait", "90", "-c", update]
         self.show(command, "ada")
@@ -91,13 +102,13 @@ class Tour:
         self._check(waiting.returncode, 0, output)
 
     def _evidence(self) -> None:
-        self.heading("5. Every session is a sealed, hash-chained record, and can be watched again")
+        self.heading("6. Every session is a sealed, hash-chained record, and can be watched again")
         self.run("ada", ["sessions", "list"])
         sessions = json.loads(self._capture("ada", ["sessions", "list", "--format", "json"]))
         last = self._with_approval(sessions)
         self.run("ada", ["replay", last, "--speed", "100"])
         self.run("ada", ["audit", "verify"])
-        self.heading("6. One byte changed in a copy of the evidence is found")
+        self.heading("7. One byte changed in a copy of the evidence is found")
         copy = self.world.directory / "tampered"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.world.directory / "audit", copy)
@@ -131,11 +142,16 @@ class Tour:
             if waiting.poll() is not None:
                 output = waiting.stdout.read() if waiting.stdout else ""
                 raise TourFailed(f"the UPDATE did not wait for an approval: {output.strip()}")
-            found = json.loads(self._capture("grace", ["requests", "list", "--format", "json"]))
+            found = self._pending()
             if found:
-                return str(found[0]["id"])
+                return found
             time.sleep(0.2)
         raise TourFailed("no approval request arrived")
+
+    def _pending(self) -> str:
+        """The id of the request that waits for Grace; empty when there is none."""
+        found = json.loads(self._capture("grace", ["requests", "list", "--format", "json"]))
+        return next((str(request["id"]) for request in found if request["status"] == "pending"), "")
 
     # -- running ---------------------------------------------------------------------------------------------
 

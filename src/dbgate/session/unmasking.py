@@ -75,7 +75,9 @@ class Invitation:
             self._told.update(offer.tags)
             tags = ", ".join(offer.tags)
             display.message(
-                "notice", f"{tags} may be opened {with_approval(offer)} ({offer.rule.ref})", self._how(offer.tags)
+                "notice",
+                f"{tags} may be opened {with_approval(offer)} ({offer.rule.ref.file}:{offer.rule.ref.line})",
+                self._how(offer.tags),
             )
 
 
