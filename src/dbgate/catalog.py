@@ -80,22 +80,14 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     columns: tuple[int, ...]
 
 
-class CatalogCast(msgspec.Struct, frozen=True, array_like=True):
-    """A cast that calls a function outside `pg_catalog`. Types are written `schema.name`; `context` is `pg_cast.castcontext`:
-    `e` only when asked for, `a` in assignments too, `i` wherever the server finds it useful."""
-
-    source: str
-    target: str
-    function: int
-    context: str
-
-
 class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
     """A function outside `pg_catalog`. `arguments` is `pg_get_function_identity_arguments` by types only: `date, integer`.
 
     `kind` is `pg_proc.prokind` (`f` function, `p` procedure, `a` aggregate, `w` window).
     `extension` names the extension that owns it, or is empty. `required` is how many arguments a call has to give at least,
-    `variadic` that it may give any number more.
+    `variadic` that it may give any number more. `constructs` is the OID of the range type whose constructor it is, or 0.
+    `argument_types` are the OIDs of what goes in (None: not known), `result_types` those of types outside `pg_catalog`
+    that come out.
     """
 
     oid: int
@@ -109,6 +101,9 @@ class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
     returns: str = ""
     required: int = 0
     variadic: bool = False
+    constructs: int = 0
+    argument_types: tuple[int, ...] | None = None
+    result_types: tuple[int, ...] = ()
 
     def takes(self, count: int) -> bool:
         """Whether a call with that many arguments can mean it."""
@@ -117,11 +112,28 @@ class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CatalogOperator(msgspec.Struct, frozen=True, array_like=True):
-    """An operator outside `pg_catalog`, and the OID of its function."""
+    """An operator outside `pg_catalog`, the OID of its function, and those of its operands' types (0: none there)."""
 
     schema: str
     name: str
     function: int
+    left: int = 0
+    right: int = 0
+
+
+class CatalogCast(msgspec.Struct, frozen=True, array_like=True):
+    """A cast of somebody's own: OIDs and bare names of both types, and the OID of its function.
+
+    `function` is 0 for a cast without one. `context` is `pg_cast.castcontext`: `e` only where it is written, `a` in
+    assignments too, `i` wherever it fits.
+    """
+
+    source: int
+    target: int
+    target_name: str
+    function: int
+    context: str
+    source_name: str = ""
 
 
 class CatalogType(msgspec.Struct, frozen=True, array_like=True):
@@ -147,7 +159,10 @@ class Catalog(msgspec.Struct, frozen=True):
     in order: `("pg_catalog", "pg_class") -> (...)`, with the key written `schema.name`.
     `composites` are the types of `CREATE TYPE … AS (…)`, as relations of kind `c`.
     `type_names` maps the OIDs of types outside `pg_catalog`, and of their arrays, to the names that `format_type`
-    writes, qualified.
+    writes, qualified. `type_functions` gives, by type OID, the functions outside `pg_catalog` and extensions that run
+    when values of the type, or of types inside of it, are shown, read or compared; `type_checks` those that a cast to it
+    runs. `type_parts` gives the types outside `pg_catalog` that stand inside of a type; it is empty where no function
+    of anybody's own stands behind a cast, an operator or a function's name.
     """
 
     database: str
@@ -159,7 +174,6 @@ class Catalog(msgspec.Struct, frozen=True):
     relations: tuple[CatalogRelation, ...]
     foreign_keys: tuple[ForeignKey, ...] = ()
     constraints: tuple[Constraint, ...] = ()
-    casts: tuple[CatalogCast, ...] = ()
     composites: tuple[CatalogRelation, ...] = ()
     functions: tuple[CatalogFunction, ...] = ()
     operators: tuple[CatalogOperator, ...] = ()
@@ -168,6 +182,10 @@ class Catalog(msgspec.Struct, frozen=True):
     system: dict[str, tuple[str, ...]] = {}
     type_names: dict[int, str] = {}
     newest: str = ""
+    casts: tuple[CatalogCast, ...] = ()
+    type_functions: dict[int, tuple[int, ...]] = {}
+    type_checks: dict[int, tuple[int, ...]] = {}
+    type_parts: dict[int, tuple[int, ...]] = {}
 
 
 def names_in(catalog: Catalog) -> frozenset[str]:

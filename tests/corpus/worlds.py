@@ -67,8 +67,10 @@ def _other(text: str) -> str:
 def make_world(database: LiveDatabase, edition: int = 1) -> None:
     """Make the database, readable and writable for the ordinary role, but for `hr.locked`."""
     database.execute(world_script(edition))
+    objects = (HERE / "objects.sql").read_text(encoding="utf-8")
+    database.execute(_other(objects) if edition == 2 else objects)
     user = database.app_user
-    for schema in ("payroll", "shop", "public", "hr"):
+    for schema in ("payroll", "shop", "public", "hr", "own"):
         database.execute(
             f"GRANT USAGE ON SCHEMA {schema} TO {user};"
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user};"

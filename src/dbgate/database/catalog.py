@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from dbgate.catalog import (
     Catalog,
-    CatalogCast,
-    CatalogColumn,
-    CatalogFunction,
     CatalogOperator,
     CatalogRelation,
-    CatalogType,
-    Constraint,
-    ForeignKey,
 )
 from dbgate.database import catalog_queries as queries
+from dbgate.database import catalog_rows as rows
 from dbgate.database.catalog_cache import CatalogCache
 from dbgate.database.typenames import BUILT_IN
 from dbgate.errors import StatementError
@@ -48,6 +42,7 @@ _QUERIES = [
     queries.FOREIGN_KEYS,
     queries.CONSTRAINTS,
     queries.FUNCTIONS,
+    queries.BEHIND,
     queries.REST,
 ]
 
@@ -122,13 +117,6 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-class _Type(NamedTuple):
-    kind: str
-    category: str
-    base: int
-    written: str
-
-
 def _assemble(
     connection: Connection,
     marks: list[Row],
@@ -139,10 +127,13 @@ def _assemble(
     foreign_keys: list[Row],
     constraints: list[Row],
     functions: list[Row],
+    behind: list[Row],
     rest: list[Row],
 ) -> Catalog:
-    known = {int(row[0] or 0): _Type(row[3] or "", row[4] or "", int(row[5] or 0), row[6] or "") for row in types}
-    by_relation = _columns(columns, known, texts)
+    known = {
+        int(row[0] or 0): rows.TypeRow(row[3] or "", row[4] or "", int(row[5] or 0), row[6] or "") for row in types
+    }
+    by_relation = rows.columns(columns, known, texts)
     made: list[CatalogRelation] = []
     composites: list[CatalogRelation] = []
     system: dict[str, tuple[str, ...]] = {}
@@ -151,7 +142,7 @@ def _assemble(
         if row[1] in SYSTEM:
             system[f"{row[1]}.{row[2]}"] = tuple(column.name for column in own)
         else:
-            (composites if row[3] == "c" else made).append(_relation(row, own))
+            (composites if row[3] == "c" else made).append(rows.relation(row, own))
     session = connection.session
     return Catalog(
         database=session.database,
@@ -161,119 +152,24 @@ def _assemble(
         fingerprint=_digest(marks),
         schemas=tuple(row[1] or "" for row in rest if row[0] == "schema"),
         relations=tuple(made),
-        foreign_keys=tuple(_foreign_key(row) for row in foreign_keys),
-        constraints=tuple(_constraint(row) for row in constraints if row[0] == "constraint"),
-        casts=tuple(
-            CatalogCast(row[1] or "", row[2] or "", int(row[3] or 0), row[4] or "")
-            for row in constraints
-            if row[0] == "cast"
-        ),
+        foreign_keys=tuple(rows.foreign_key(row) for row in foreign_keys),
+        constraints=tuple(rows.constraint(row) for row in constraints),
         composites=tuple(composites),
-        functions=tuple(_function(row) for row in functions),
+        functions=tuple(rows.function(row) for row in functions),
         operators=tuple(
-            CatalogOperator(row[1] or "", row[2] or "", int(row[3] or 0)) for row in rest if row[0] == "operator"
+            CatalogOperator(row[1] or "", row[2] or "", int(row[3] or 0), int(row[4] or 0), int(row[5] or 0))
+            for row in rest
+            if row[0] == "operator"
         ),
-        types=tuple(_type(row, known) for row in types if row[1] not in SYSTEM and (row[8] == "t" or row[9])),
+        types=tuple(
+            rows.kind_of_type(row, known) for row in types if row[1] not in SYSTEM and (row[8] == "t" or row[9])
+        ),
         extensions=tuple(row[1] or "" for row in rest if row[0] == "extension"),
         system=system,
+        casts=tuple(rows.cast(row) for row in behind if row[0] == "cast"),
+        type_functions={int(row[1] or 0): rows.numbers(row[2]) for row in behind if row[0] == "use"},
+        type_checks={int(row[1] or 0): rows.numbers(row[2]) for row in behind if row[0] == "check"},
+        type_parts={int(row[1] or 0): rows.numbers(row[2]) for row in behind if row[0] == "part"},
         type_names={oid: kind.written for oid, kind in known.items() if oid not in BUILT_IN},
         newest=marks[0][1] or "",
     )
-
-
-def _columns(rows: list[Row], types: dict[int, _Type], texts: list[Row]) -> dict[str, tuple[CatalogColumn, ...]]:
-    """The columns of each relation, by its OID as text; `rows` are in order of relation and number."""
-    expressions: dict[tuple[str | None, str | None], str] = {}
-    comments: dict[tuple[str | None, str | None], str] = {}
-    written: dict[tuple[str | None, str | None], str] = {}
-    for relation, number, kind, text in texts:
-        {"default": expressions, "comment": comments}.get(kind or "", written)[relation, number] = text or ""
-    described: dict[tuple[str | None, str | None], tuple[str, int, int, str, str]] = {}
-    found: dict[str, list[CatalogColumn]] = {}
-    for relation, number, name, oid, modifier, not_null, generated in rows:
-        about = described.get((oid, modifier))
-        if about is None:
-            about = described[oid, modifier] = _described(int(oid or 0), written.get((oid, modifier), ""), types)
-        column = CatalogColumn(
-            int(number or 0),
-            name or "",
-            *about,
-            not_null == "t",
-            generated or "",
-            expressions.get((relation, number), "") if generated else "",
-            comments.get((relation, number), "") if comments else "",
-        )
-        found.setdefault(relation or "", []).append(column)
-    return {relation: tuple(columns) for relation, columns in found.items()}
-
-
-def _described(oid: int, written: str, types: dict[int, _Type]) -> tuple[str, int, int, str, str]:
-    """Of a column's type: as written, OID, OID without domains, name of that, category."""
-    unknown = _Type("", "U", 0, f"type {oid}")
-    declared = types.get(oid, unknown)
-    base, base_oid = declared, oid
-    while base.kind == "d" and base.base in types:
-        base_oid = base.base
-        base = types[base_oid]
-    return written or declared.written, oid, base_oid, base.written, base.category
-
-
-def _relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
-    oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, *rest = row
-    comment, type_oid, partition_key, mark = rest
-    return CatalogRelation(
-        oid=int(oid or 0),
-        schema=schema or "",
-        name=name or "",
-        kind=kind or "",
-        columns=columns,
-        parents=_numbers(parents),
-        definition=definition or "",
-        depends=_numbers(depends),
-        readable=readable == "t",
-        primary_key=_numbers(key),
-        has_rules=rules == "t",
-        has_triggers=triggers == "t",
-        row_estimate=int(rows or 0),
-        comment=comment or "",
-        type_oid=int(type_oid or 0),
-        partition_key=partition_key or "",
-        mark=mark or "",
-    )
-
-
-def _constraint(row: Row) -> Constraint:
-    _, name, kind, relation, columns = row
-    return Constraint(name or "", int(relation or 0), kind or "", _numbers(columns))
-
-
-def _foreign_key(row: Row) -> ForeignKey:
-    name, relation, columns, referenced, referenced_columns, on_delete, on_update = row
-    return ForeignKey(
-        name or "",
-        int(relation or 0),
-        _numbers(columns),
-        int(referenced or 0),
-        _numbers(referenced_columns),
-        on_delete or "",
-        on_update or "",
-    )
-
-
-def _function(row: Row) -> CatalogFunction:
-    oid, schema, name, arguments, kind, language, definer, extension, returns, *rest = (value or "" for value in row)
-    counts = int(rest[0]), rest[1] == "t"
-    return CatalogFunction(
-        int(oid), schema, name, arguments, kind, language, definer == "t", extension, returns, *counts
-    )
-
-
-def _type(row: Row, types: dict[int, _Type]) -> CatalogType:
-    oid, kind = int(row[0] or 0), row[3] or ""
-    base = _described(oid, "", types)[3] if kind == "d" else ""
-    return CatalogType(oid, row[1] or "", row[2] or "", kind, row[7] or "", _numbers(row[9]), base)
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    """The numbers in a JSON array."""
-    return tuple(int(number) for number in json.loads(text)) if text else ()

@@ -39,6 +39,8 @@ SELECT json_build_array(2, current_setting('server_version_num'),
   (SELECT {_VERSIONS} FROM pg_proc WHERE oid >= {FIRST_USER_OID}),
   (SELECT {_VERSIONS} FROM pg_operator WHERE oid >= {FIRST_USER_OID}),
   (SELECT {_VERSIONS} FROM pg_cast WHERE oid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_opclass WHERE oid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_amproc WHERE oid >= {FIRST_USER_OID}),
   (SELECT {_VERSIONS} FROM pg_trigger WHERE NOT tgisinternal),
   (SELECT {_VERSIONS} FROM pg_namespace WHERE NOT pg_is_other_temp_schema(oid)),
   (SELECT {_VERSIONS} FROM pg_extension),
@@ -142,11 +144,14 @@ WHERE NOT pg_is_other_temp_schema(n.oid) AND n.nspname <> 'pg_toast'
 
 FUNCTIONS = """
 SELECT p.oid, n.nspname, p.proname, oidvectortypes(p.proargtypes), p.prokind, l.lanname, p.prosecdef,
-  COALESCE(x.extname, ''), format_type(p.prorettype, NULL),
-  p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, p.provariadic <> 0
+  COALESCE(x.extname, ''), format_type(p.prorettype, NULL), p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, p.provariadic <> 0, r.refobjid,
+  array_to_json(p.proargtypes::oid[]),
+  (SELECT json_agg(DISTINCT o) FROM unnest(p.prorettype || p.proallargtypes) o WHERE o >= 16384)
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_depend m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid AND m.deptype = 'e'
 LEFT JOIN pg_extension x ON x.oid = m.refobjid
+LEFT JOIN pg_depend r ON l.lanname = 'internal' AND r.classid = 'pg_proc'::regclass AND r.objid = p.oid
+  AND r.deptype = 'i' AND r.refclassid = 'pg_type'::regclass
 WHERE n.nspname NOT IN ('pg_catalog','information_schema') AND NOT pg_is_other_temp_schema(n.oid)
 ORDER BY n.nspname, p.proname, 4
 """
@@ -162,23 +167,59 @@ WHERE contype = 'f' ORDER BY conrelid, conname
 CONSTRAINTS = """
 SELECT 'constraint', conname::text, contype::text, conrelid::oid, array_to_json(conkey)::text FROM pg_constraint
 WHERE contype IN ('c', 'u', 'p', 'x') AND conrelid <> 0 AND conkey IS NOT NULL
-UNION ALL
-SELECT 'cast', format('%s.%s', sn.nspname, s.typname), format('%s.%s', tn.nspname, t.typname), c.castfunc::oid, c.castcontext::text
-FROM pg_cast c JOIN pg_type s ON s.oid = c.castsource JOIN pg_namespace sn ON sn.oid = s.typnamespace
-JOIN pg_type t ON t.oid = c.casttarget JOIN pg_namespace tn ON tn.oid = t.typnamespace
-JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname <> 'pg_catalog'
-ORDER BY 1, 4, 2
+ORDER BY 4, 2
 """
-"""Constraints, and casts that call somebody's own function, in one."""
+
+BEHIND = """
+WITH RECURSIVE own AS (
+  SELECT p.oid FROM pg_proc p WHERE p.oid >= 16384 AND NOT EXISTS (
+    SELECT FROM pg_depend m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid AND m.deptype = 'e')
+), direct(type, kind, function) AS (
+  SELECT t.oid, 'use', f FROM pg_type t, unnest(ARRAY[t.typinput::oid, t.typoutput::oid, t.typreceive::oid,
+    t.typsend::oid, t.typmodin::oid, t.typmodout::oid]) f WHERE t.oid >= 16384 AND f >= 16384
+  UNION ALL
+  SELECT r.rngtypid, 'use', f FROM pg_range r, unnest(ARRAY[r.rngcanonical::oid, r.rngsubdiff::oid]) f WHERE f >= 16384
+  UNION ALL
+  SELECT c.opcintype, 'use', a.amproc::oid FROM pg_opclass c JOIN pg_amproc a ON a.amprocfamily = c.opcfamily
+    AND a.amproclefttype = c.opcintype WHERE c.opcdefault AND a.amproc::oid >= 16384
+  UNION ALL
+  SELECT c.opcintype, 'use', o.oprcode::oid FROM pg_opclass c JOIN pg_amop a ON a.amopfamily = c.opcfamily
+    AND a.amoplefttype = c.opcintype JOIN pg_operator o ON o.oid = a.amopopr
+    WHERE c.opcdefault AND o.oprcode::oid >= 16384
+  UNION ALL
+  SELECT k.contypid, 'check', d.refobjid FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass
+    AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass WHERE k.contypid <> 0
+), inside(type, part) AS (
+  SELECT oid, typelem FROM pg_type WHERE typelem >= 16384
+  UNION ALL SELECT oid, typbasetype FROM pg_type WHERE typbasetype >= 16384
+  UNION ALL SELECT rngtypid, rngsubtype FROM pg_range WHERE rngsubtype >= 16384
+  UNION ALL SELECT rngmultitypid, rngtypid FROM pg_range WHERE rngtypid >= 16384
+  UNION ALL SELECT c.reltype, a.atttypid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.reltype <> 0 AND a.atttypid >= 16384 AND a.attnum > 0
+), behind(type, kind, function) AS (
+  SELECT type, kind, function FROM direct WHERE function IN (SELECT oid FROM own)
+  UNION
+  SELECT i.type, b.kind, b.function FROM behind b JOIN inside i ON i.part = b.type
+)
+SELECT kind, type, json_agg(function ORDER BY function), NULL::text, NULL::text FROM behind GROUP BY kind, type
+UNION ALL
+SELECT 'part', type, json_agg(part), NULL, NULL FROM inside
+WHERE EXISTS (SELECT FROM own) GROUP BY type
+UNION ALL
+SELECT 'cast', c.castsource, json_build_array(c.castfunc::oid, c.casttarget), t.typname::text,
+  c.castcontext::text || s.typname
+FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget JOIN pg_type s ON s.oid = c.castsource WHERE c.oid >= 16384
+"""
+"""Functions of somebody's own behind types (their input and output, comparing, checks), also where a type stands inside
+of another, and behind casts; and which types stand inside of which, where there are any such functions."""
 
 REST = """
-SELECT 'schema', nspname::text, NULL::text, NULL::oid FROM pg_namespace
+SELECT 'schema', nspname::text, NULL::text, NULL::oid, NULL::oid, NULL::oid FROM pg_namespace
 WHERE nspname NOT LIKE 'pg\\_toast%' AND NOT pg_is_other_temp_schema(oid)
 UNION ALL
-SELECT 'extension', extname::text, NULL, NULL FROM pg_extension
+SELECT 'extension', extname::text, NULL, NULL, NULL, NULL FROM pg_extension
 UNION ALL
-SELECT 'operator', n.nspname::text, o.oprname::text, o.oprcode::oid FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+SELECT 'operator', n.nspname::text, o.oprname::text, o.oprcode::oid, o.oprleft, o.oprright FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
 WHERE n.nspname <> 'pg_catalog'
-ORDER BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4, 5, 6
 """

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
 from dbgate.errors import StatementError
-from dbgate.gate.casts import refused_cast
 from dbgate.gate.contents import Contents, inspect
+from dbgate.gate.depth import deeply
 from dbgate.gate.findings import labels_met
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
@@ -29,7 +29,7 @@ from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.splice import Refusal, RewriteError
-from dbgate.gate.statement import Examined, examine, relation_value
+from dbgate.gate.statement import Examined, defined_relations, examine, relation_value
 from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes, SessionObjects
 from dbgate.gate.transactions import changes_of
@@ -88,7 +88,7 @@ def judge(source: Source, context: Context) -> Judgement:
     Raises `StatementError` when it names a relation or alias that does not exist: nothing is sent then either.
     """
     try:
-        return _judge(source, context)
+        return deeply(lambda: _judge(source, context))
     except StatementError as error:
         if error.position:  # the tree counts bytes
             error.position = Offsets(source.text).to_chars(error.position - 1) + 1
@@ -127,9 +127,8 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             limits=context.policy.limits,
             queries_only=examined.handling != "ddl",
             dotted=examined.found.dotted if examined.inner_kind else None,
-        )
-        contents.refuse_where(
-            *refused_cast(contents.types, examined.found, protection.schema, context.policy.functions, context.path)
+            entries=examined.entries,
+            relations=defined_relations(examined, protection.schema),
         )
         _sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
@@ -157,7 +156,7 @@ def _rewritten(
 ) -> Allow | Rewrite | Deny:
     if contents.refusal:
         return Deny(contents.refusal, hint=contents.hint)
-    if examined.kind == "ExecuteStmt":
+    if examined.executed is not None:
         return Allow(source.text)
     try:
         return rewrite(source, examined, protection)
@@ -176,7 +175,7 @@ def _judge(source: Source, context: Context) -> Judgement:
     if examined.refusal:
         return _unexamined(source, examined.refusal, "", examined)
     if (
-        examined.kind == "ExecuteStmt"
+        examined.executed is not None
         and not prepared.contents.refusal
         and not may_run(examined, protection, context.objects)
     ):
@@ -202,13 +201,15 @@ def _decide(
 
 
 def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
-    """EXECUTE is judged as the statement that was prepared would be now."""
-    prepared = context.objects.prepared[examined.body["name"]]
+    """EXECUTE, also under EXPLAIN, is judged as the statement that was prepared would be now."""
+    prepared = context.objects.prepared[examined.executed or ""]
     inner = _judge(prepared.source, context)
     decision = inner.decision
     if isinstance(decision, Allow | Rewrite):
         if decision.text == prepared.text:
             decision = replace(decision, text=source.text, edits=())
+            if examined.kind == "ExplainStmt" and isinstance(decision, Rewrite):
+                decision = replace(decision, output=())
         else:
             decision = Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
     elif not isinstance(decision, Deny):

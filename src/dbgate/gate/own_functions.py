@@ -39,6 +39,9 @@ def allowed(oid: int, schema: Schema, functions: FunctionList) -> bool:
     function = schema.functions_by_oid[oid]
     if function.extension:
         return function.extension in functions.extensions
+    if function.constructs:  # of a range type, whose own functions are asked about
+        behind = schema.catalog.type_functions.get(function.constructs, ())
+        return all(allowed(one, schema, functions) for one in behind)
     signature = f"{function.schema}.{function.name}({function.arguments})".replace(" ", "")
     return any(signature == allowed.replace(" ", "") for allowed in functions.allow)
 
@@ -48,7 +51,7 @@ def meant(functions: Sequence[CatalogFunction], call: Tree, schema: Schema) -> l
 
     The server takes the one whose types are those of the arguments exactly, if there is one (manual, 10.3).
     """
-    if len(functions) < 2 or call.get("agg_within_group"):
+    if call.get("agg_within_group"):
         return list(functions)
     arguments = call.get("args", ())
     signature = [_type(argument, schema) for argument in arguments]

@@ -168,10 +168,9 @@ def _checks_values(protection: Protection) -> Deny | None:
 def _handles(examined: Examined, objects: SessionObjects) -> Deny | None:
     """Prepared statements and cursors have to come from this session."""
     body = examined.body
-    if examined.kind == "ExecuteStmt" and body["name"] not in objects.prepared:
-        return Deny(f"no prepared statement {body['name']} was made in this session", hint="PREPARE it first")
+    executed = examined.executed
+    if executed is not None and executed not in objects.prepared:
+        return Deny(f"no prepared statement {executed} was made in this session", hint="PREPARE it first")
     if examined.kind == "FetchStmt" and body.get("portalname", "") not in objects.cursors:
         return Deny(f"no cursor {body.get('portalname', '')} was declared in this session", hint="DECLARE it first")
-    if examined.kind == "ExplainStmt" and "ExecuteStmt" in body.get("query", {}):
-        return Deny("EXPLAIN of a prepared statement", hint="explain the statement itself")
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, CatalogType, Constraint, ForeignKey
 from dbgate.gate.names import qualified
@@ -42,6 +42,20 @@ class Schema:
             self.types.setdefault(kept.name, []).append(kept)
         self.domains = {qualified(t.schema, t.name): t.base for t in catalog.types if t.base}
         self.operators = {o.name for o in catalog.operators}
+
+    @cached_property
+    def row_types(self) -> frozenset[str]:
+        """The names of relations, which are those of their row types too."""
+        return frozenset(relation.name for relation in self.catalog.relations)
+
+    @cached_property
+    def _type_names(self) -> dict[int, str]:
+        rows = {relation.type_oid: relation.name for relation in self.catalog.relations}
+        return rows | {kept.oid: kept.name for kept in self.catalog.types}
+
+    def type_name(self, oid: int) -> str:
+        """The bare name of a type outside `pg_catalog`; empty for one that is not known, such as an array."""
+        return self._type_names.get(oid, "")
 
     def lookup(self, schema: str, name: str, search_path: Sequence[str]) -> CatalogRelation | None:
         """The relation that a name means, or None. `schema` is empty for an unqualified name."""

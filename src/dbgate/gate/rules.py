@@ -149,6 +149,8 @@ def _queries(
             if o in protection.schema.by_oid
         ]
         return tuple(q for c in counts for q in c or ()) if counts else None
+    if examined.kind == "CallStmt":
+        return None
     if not targets:
         # Only writes are counted; a read that a rule on rows meets touches none.
         return () if not examined.changes_data else None

@@ -20,6 +20,7 @@ from dbgate.gate.findings import Findings
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.pins import pinned
 from dbgate.gate.protection import Protection
+from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Entry
 from dbgate.model import Access, Relation, Touch, Tree
 
@@ -46,6 +47,17 @@ class Examined(msgspec.Struct):
     copied: Entry | None = None
     made: Tree | None = None
     pins: tuple[int, ...] = ()
+
+    @property
+    def executed(self) -> str | None:
+        """The name of the prepared statement that it runs or explains, if it is an EXECUTE or EXPLAIN EXECUTE."""
+        body = self.body.get("query", {}).get("ExecuteStmt") if self.kind == "ExplainStmt" else self.body
+        return str(body["name"]) if body is not None and (self.kind in {"ExecuteStmt", "ExplainStmt"}) else None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The relations that it reads and changes, each with the columns that it uses."""
+        return [*self.found.reads, *(entry for _, entry in self.found.targets)]
 
     @property
     def changes_data(self) -> bool:
@@ -146,6 +158,7 @@ def _examine_copy(result: Examined, analysis: Analysis) -> None:
     if len(columns) < len(names):
         missing = next(n for n in names if entry.find(n) is None)
         raise StatementError(f'column "{missing}" of relation "{entry.name}" does not exist', sqlstate="42703")
+    entry.used.update(names)
     result.found.columns = tuple(columns)
     for column in columns:
         result.found.outputs |= column.labels
@@ -154,7 +167,15 @@ def _examine_copy(result: Examined, analysis: Analysis) -> None:
 def _examine_ddl(result: Examined, analysis: Analysis) -> None:
     """Relations that a definition statement names; those that do not exist yet have OID 0."""
     made = result.body.get({"CreateSeqStmt": "sequence"}.get(result.kind, "relation"))
+    copied = {
+        id(element["TableLikeClause"]["relation"])
+        for element in result.body.get("tableElts", ())
+        if "TableLikeClause" in element
+    }
     for body in relation_bodies(result.body):
+        if id(body) in copied:
+            result.touches.append(Touch("select", Access.READ, _relation_of(body, analysis)))
+            continue
         if body is made and result.kind in _MAKES:
             result.touches.append(Touch(result.verb, result.access, _made_relation(body, analysis.search_path)))
             continue
@@ -257,3 +278,9 @@ def _strongest(result: Examined) -> None:
     elif wrapped or top.access.strength > result.access.strength:
         keep = wrapped and top.access is Access.READ
         result.verb, result.access = (result.verb if keep else top.verb), top.access
+
+
+def defined_relations(examined: Examined, schema: Schema) -> list[CatalogRelation]:
+    """The relations that a definition statement is about, as far as they exist."""
+    oids = [touch.relation.oid for touch in examined.touches if touch.relation] if examined.handling == "ddl" else []
+    return [schema.by_oid[oid] for oid in oids if oid in schema.by_oid]

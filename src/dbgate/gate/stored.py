@@ -12,7 +12,9 @@ from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
 from dbgate.gate.allow.functions import verdict
 from dbgate.gate.allow.system import system_verdict
+from dbgate.gate.analysis import Analysis
 from dbgate.gate.contents import nodes
+from dbgate.gate.implied import Implied
 from dbgate.gate.names import strings
 from dbgate.gate.own_functions import allowed
 from dbgate.gate.policy.model import FunctionList
@@ -66,13 +68,29 @@ class StoredQueries:
             tree = parse_one(relation.definition)
         except StatementError:
             return f"the view {full} is written in a newer syntax than dbgate knows"
+        implied = Implied(self.schema, (), self._may_call)
         for kind, body in nodes(tree):
+            implied.node(kind, body)
             if kind == "FuncCall":
                 name = next(self._refused_calls(body), "")
                 if name:
                     return f"the view {full} calls {name}, which the policy does not allow"
-        below = (self.schema.by_oid[oid] for oid in relation.depends if oid in self.schema.by_oid)
+        below = [self.schema.by_oid[oid] for oid in relation.depends if oid in self.schema.by_oid]
+        try:
+            analysis = Analysis(self.schema, {}, ())
+            analysis.query(tree["SelectStmt"], None, None)
+            for entry in analysis.found.reads:
+                implied.entry(entry)
+        except (StatementError, LookupError):
+            for other in below:
+                implied.columns(other)
+        refusal = implied.refusal()
+        if refusal:
+            return f"in the view {full}, {refusal}"
         return next((why for r in below if r.kind in "vm" and (why := self.refusal(r))), "")
+
+    def _may_call(self, oid: int) -> bool:
+        return bool(self.schema.functions_by_oid[oid].extension) or allowed(oid, self.schema, self.functions)
 
     def _refused_calls(self, body: Tree) -> Iterator[str]:
         names = strings(body["funcname"])

@@ -13,6 +13,7 @@ import msgspec
 import pgparse
 
 from dbgate.errors import StatementError
+from dbgate.gate.depth import deeply
 from dbgate.gate.lexer import Offsets, bind_names, tokens, unbound_names
 from dbgate.gate.newer import newer_syntax
 from dbgate.gate.positions import parameter_edits, typed_position
@@ -92,7 +93,7 @@ def _check_text(text: str) -> None:
 
 def _parse(text: str, edits: Edits = ()) -> list[dict[str, Any]]:
     try:
-        result: list[dict[str, Any]] = pgparse.parse(text)
+        result: list[dict[str, Any]] = deeply(lambda: pgparse.parse(text))
     except pgparse.PGQueryError as error:
         raise _syntax_error(error, text, edits) from None
     except RecursionError:

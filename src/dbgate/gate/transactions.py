@@ -34,7 +34,7 @@ def changes_of(
             return Changes(search_path=path, catalog=path, end_transaction=kind in _ENDS)
         case "VariableSetStmt":
             return Changes(search_path=body.get("name") == "search_path")
-    if examined.kind == "DiscardStmt":
+    if examined.kind in {"DiscardStmt", "CallStmt"}:
         return Changes(catalog=True)
     made = examined.made is not None or examined.access in {Access.DDL, Access.ADMIN}
     return Changes(catalog=made)

@@ -280,6 +280,7 @@ ELSEWHERE = {
     "\\dp": "dbgate policy explain TARGET -c SQL tells what you may do",
     "\\du": "dbgate whoami tells who you are; roles belong to the database",
     "\\di": "\\d NAME shows the keys of a table",
+    "\\dconfig": "SHOW NAME shows a setting, SELECT name, setting FROM pg_settings all of them",
 }
 """Commands of psql that dbgate has not, and what to do instead."""
 

@@ -41,6 +41,9 @@ REASONS: dict[str, tuple[str, str]] = {
 """Why a function is refused: class → (the reason, what to do instead)."""
 
 _SETTING = Verdict(False, "setting-reader", "it takes the name of a setting as a constant", kind="settings")
+_SETS = Verdict(
+    False, "setting-writer", "it changes a setting that may not be changed, or not so", "use SET", kind="settings"
+)
 _TYPE = Verdict(False, "type-reader", "it takes the name of a type, whose checks may run code", "use a cast")
 _SEQUENCE = Verdict(False, "writes-sequence", "it changes a sequence, which has to be named by a constant")
 _TRANSACTION = Verdict(
@@ -53,12 +56,14 @@ SPECIAL: dict[str, Verdict] = {
     "pg_current_xact_id": _TRANSACTION,
     "pg_input_error_info": _TYPE,
     "pg_input_is_valid": _TYPE,
+    "set_config": _SETS,
     "setval": _SEQUENCE,
     "txid_current": _TRANSACTION,
 }
 """Functions that are safe under a condition.
 
 - `setting-reader`: the first argument is a constant, and that setting may be shown (`setting_verdict(…, "show")`).
+- `setting-writer`: name and value are constants, and a `SET` may give the setting that value.
 - `type-reader`: the second argument is a constant that names a type which a cast may name.
 - `writes-sequence`: the first argument is a constant; the statement then writes that sequence.
 - `assigns-transaction-id`: changes no data; a gate that lets it pass counts the statement as a write.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dbgate.gate.allow.statements import STATEMENTS, Handling, StatementKind, statement_kind
 
-__all__ = ["DEFINITION_NODES", "EXPRESSION_NODES", "STATEMENTS", "Handling", "StatementKind", "statement_kind"]
+__all__ = ["DEFINITION_NODES", "EXPRESSION_NODES", "SINCE", "STATEMENTS", "Handling", "StatementKind", "statement_kind"]
 
 _VALUES = "A_Const Boolean BitString Float Integer String ParamRef SetToDefault"
 
@@ -33,6 +33,22 @@ _CLAUSES = """
     RangeTableFuncCol RangeTableSample RangeVar ResTarget SortBy WindowDef WithClause"""
 """`RangeVar` names a relation, `RangeTableSample` a sampling method, `ColumnDef` types (of `AS t(a int)`), `SortBy` an
 operator (`USING`), `IndexElem` an operator class that the server looks for among those of existing indexes."""
+
+SINCE = {
+    "JsonFuncExpr": (17, ""),
+    "JsonTable": (17, "json_table"),
+    "JsonParseExpr": (17, "json"),
+    "JsonScalarExpr": (17, "json_scalar"),
+    "JsonSerializeExpr": (17, "json_serialize"),
+    "MergeSupportFunc": (17, "merge_action"),
+    "JsonObjectConstructor": (16, "json_object"),
+    "JsonArrayConstructor": (16, "json_array"),
+    "JsonArrayQueryConstructor": (16, "json_array"),
+    "JsonObjectAgg": (16, "json_objectagg"),
+    "JsonArrayAgg": (16, "json_arrayagg"),
+}
+"""Nodes that look like calls, the version whose grammar first had them, and the function that was called before then
+(empty: the node's `op` says)."""
 
 QUERY_NODES = frozenset(f"{_VALUES} {_EXPRESSIONS} {_XML_AND_JSON} {_CLAUSES}".split())
 """Nodes inside queries and data-changing statements, without the statements themselves."""

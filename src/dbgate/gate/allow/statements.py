@@ -1,8 +1,7 @@
 """Every statement of PostgreSQL's grammar (17, as libpg_query names the nodes), and what becomes of it.
 
-A definition that holds code — a function, a trigger, a rule, a policy, an operator — is refused with `code` set: it
-would run later, in the middle of statements that are allowed, where nothing looks at it. A gate may lift that where
-nothing is hidden from the identity; by itself it is closed.
+A definition that holds code — a function, a trigger, a rule, a policy, an operator — is refused: it would run later, in
+the middle of statements that are allowed, where nothing looks at it.
 """
 
 from __future__ import annotations
@@ -29,14 +28,13 @@ class Handling(StrEnum):
 class StatementKind(msgspec.Struct, frozen=True):
     """What a statement node is: the verb of policy rules, its access before anything inside it is looked at, its handling.
 
-    `reason` says why it is refused; `code` that it is refused only because it defines code that runs later.
+    `reason` says why it is refused.
     """
 
     verb: str
     access: Access
     handling: Handling
     reason: str = ""
-    code: bool = False
 
 
 def _kinds(handling: Handling, access: Access, **nodes: str) -> dict[str, StatementKind]:
@@ -46,11 +44,9 @@ def _kinds(handling: Handling, access: Access, **nodes: str) -> dict[str, Statem
     }
 
 
-def _refused(
-    reason: str, access: Access = Access.ADMIN, *, code: bool = False, **nodes: str
-) -> dict[str, StatementKind]:
+def _refused(reason: str, access: Access = Access.ADMIN, **nodes: str) -> dict[str, StatementKind]:
     return {
-        n: StatementKind(verb.rstrip("_"), access, Handling.REFUSED, reason, code)
+        n: StatementKind(verb.rstrip("_"), access, Handling.REFUSED, reason)
         for verb, names in nodes.items()
         for n in names.split()
     }
@@ -71,6 +67,7 @@ STATEMENTS: Mapping[str, StatementKind] = {
     **_kinds(
         Handling.DML, Access.WRITE, insert="InsertStmt", update="UpdateStmt", delete="DeleteStmt", merge="MergeStmt"
     ),
+    **_kinds(Handling.SESSION, Access.WRITE, call="CallStmt"),
     **_kinds(Handling.TRANSACTION, Access.TRANSACTION, begin="TransactionStmt", set="ConstraintsSetStmt"),
     **_kinds(Handling.SESSION, Access.SESSION, set="VariableSetStmt", show="VariableShowStmt"),
     **_kinds(Handling.SESSION, Access.SESSION, close="ClosePortalStmt", deallocate="DeallocateStmt"),
@@ -93,7 +90,6 @@ STATEMENTS: Mapping[str, StatementKind] = {
     **_refused(
         _CODE,
         Access.DDL,
-        code=True,
         create="""CreateFunctionStmt CreateTrigStmt RuleStmt CreatePolicyStmt DefineStmt CreateRangeStmt CreateCastStmt
         CreateConversionStmt CreateTransformStmt CreateOpClassStmt CreateOpFamilyStmt""",
         alter="""AlterFunctionStmt AlterPolicyStmt AlterOperatorStmt AlterOpFamilyStmt AlterTypeStmt AlterObjectDependsStmt
@@ -101,11 +97,10 @@ STATEMENTS: Mapping[str, StatementKind] = {
     ),
     **_refused(
         _CODE,
-        code=True,
         create="CreateExtensionStmt CreateEventTrigStmt CreatePLangStmt CreateAmStmt",
         alter="AlterExtensionStmt AlterExtensionContentsStmt AlterEventTrigStmt",
     ),
-    **_refused("it runs code that dbgate cannot look into", Access.WRITE, do="DoStmt", call="CallStmt"),
+    **_refused("it runs code that dbgate cannot look into", Access.WRITE, do="DoStmt"),
     **_refused("other sessions may have put anything into the notifications", Access.SESSION, listen="ListenStmt"),
     **_refused("it loads code into the server", load="LoadStmt"),
     **_refused(
@@ -173,8 +168,8 @@ def _verb(known: StatementKind, verb: str) -> StatementKind:
     return StatementKind(verb, known.access, known.handling)
 
 
-def _refuse(known: StatementKind, reason: str, verb: str = "", *, code: bool = False) -> StatementKind:
-    return StatementKind(verb or known.verb, known.access, Handling.REFUSED, reason, code)
+def _refuse(known: StatementKind, reason: str, verb: str = "") -> StatementKind:
+    return StatementKind(verb or known.verb, known.access, Handling.REFUSED, reason)
 
 
 def _transaction(known: StatementKind, body: Tree) -> StatementKind:
@@ -258,7 +253,7 @@ def _move(known: StatementKind, body: Tree) -> StatementKind:
     if what in _NAMED_BY_POLICIES:
         return known
     named = what.removeprefix("OBJECT_").replace("_", " ").lower()
-    return _refuse(known, f"a {named} could take the place of another that the policy knows", code=True)
+    return _refuse(known, f"a {named} could take the place of another that the policy knows")
 
 
 def _alter_table(known: StatementKind, body: Tree) -> StatementKind:

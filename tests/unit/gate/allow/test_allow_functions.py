@@ -29,7 +29,7 @@ UNSAFE = {
     "large-objects": "lo_import lo_export lo_get lo_put lo_from_bytea lo_unlink lo_creat lo_open loread lowrite",
     "writes": "pg_notify pg_stat_reset pg_export_snapshot pg_logical_emit_message pg_restore_attribute_stats pg_nextoid",
     "replication": "pg_logical_slot_get_changes pg_create_logical_replication_slot pg_drop_replication_slot",
-    "settings": "set_config pg_show_all_settings",
+    "settings": "pg_show_all_settings",
     "server-internals": "pg_config pg_control_system plpgsql_validator satisfies_hash_partition",
     "type-input-output": "textout domain_in record_out array_in pg_mcv_list_out cstring_out numerictypmodin",
     "not-callable": "RI_FKey_check_ins tsvector_update_trigger bernoulli plpgsql_call_handler int4recv bthandler",
@@ -110,6 +110,7 @@ def test_overloads_are_told_apart_by_their_arguments_only_where_that_is_enough()
 
 def test_conditions_are_named() -> None:
     assert verdict("current_setting", 1).special == "setting-reader"
+    assert verdict("set_config", 3).special == "setting-writer"
     assert verdict("nextval", 1).special == verdict("setval", 2).special == "writes-sequence"
     assert verdict("pg_input_is_valid", 2).special == "type-reader"
     assert verdict("txid_current", 0).special == "assigns-transaction-id"

@@ -1,0 +1,52 @@
+-- What people make for themselves: types, casts, operators, functions. Those that bring out hidden values are allowed by nobody.
+CREATE SCHEMA own;
+CREATE FUNCTION own.first_ssn() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS 'SELECT min(ssn) FROM payroll.employees';
+CREATE TYPE own.pair AS (a int, b text);
+CREATE FUNCTION own.leaky_pair(bigint) RETURNS own.pair LANGUAGE sql SECURITY DEFINER AS 'SELECT ROW($1, own.first_ssn())::own.pair';
+CREATE CAST (bigint AS own.pair) WITH FUNCTION own.leaky_pair(bigint);
+CREATE FUNCTION own.fair_pair(smallint) RETURNS own.pair LANGUAGE sql IMMUTABLE AS 'SELECT ROW($1, ''fair'')::own.pair';
+CREATE CAST (smallint AS own.pair) WITH FUNCTION own.fair_pair(smallint);
+CREATE TYPE own.level AS ENUM ('low', 'mid', 'high');
+CREATE FUNCTION own.rank_of(own.level) RETURNS int LANGUAGE sql IMMUTABLE AS
+    'SELECT array_position(enum_range(NULL::own.level), $1)';
+CREATE CAST (own.level AS int) WITH FUNCTION own.rank_of(own.level) AS ASSIGNMENT;
+CREATE TYPE own.mark AS ENUM ('x', 'y');
+CREATE FUNCTION own.mark_text(own.mark) RETURNS varchar LANGUAGE sql SECURITY DEFINER AS 'SELECT own.first_ssn()';
+CREATE CAST (own.mark AS varchar) WITH FUNCTION own.mark_text(own.mark) AS ASSIGNMENT;
+CREATE TYPE own.sign AS ENUM ('plus', 'minus');
+CREATE FUNCTION own.sign_number(own.sign) RETURNS numeric LANGUAGE sql SECURITY DEFINER AS 'SELECT max(salary) FROM payroll.employees';
+CREATE CAST (own.sign AS numeric) WITH FUNCTION own.sign_number(own.sign) AS IMPLICIT;
+CREATE FUNCTION own.guess(own.pair, own.pair) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS
+    'SELECT EXISTS (SELECT 1 FROM payroll.employees WHERE ssn = ($2).b)';
+CREATE OPERATOR public.= (LEFTARG = own.pair, RIGHTARG = own.pair, FUNCTION = own.guess);
+CREATE OPERATOR public.>= (LEFTARG = own.pair, RIGHTARG = own.pair, FUNCTION = own.guess);
+CREATE OPERATOR public.<= (LEFTARG = own.pair, RIGHTARG = own.pair, FUNCTION = own.guess);
+CREATE FUNCTION own.near(own.pair, own.pair) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT abs(($1).a - ($2).a) < 2';
+CREATE OPERATOR own.=~= (LEFTARG = own.pair, RIGHTARG = own.pair, FUNCTION = own.near);
+CREATE TYPE own.span AS RANGE (subtype = float8);
+CREATE FUNCTION own.width(float8, float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT $1 - $2';
+CREATE TYPE own.reach AS RANGE (subtype = float8, subtype_diff = own.width);
+CREATE DOMAIN own.positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN own.known AS text CHECK (hr.is_known(VALUE));
+CREATE TYPE own.holder AS (n int, k own.known);
+CREATE FUNCTION own.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
+CREATE FUNCTION public.area(own.pair) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT own.first_ssn()';
+CREATE FUNCTION public.round(own.pair, int, int) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT own.first_ssn()';
+CREATE FUNCTION own.shown(payroll.departments) RETURNS text LANGUAGE sql STABLE AS 'SELECT upper($1.name)';
+CREATE FUNCTION own.pairs(int) RETURNS SETOF own.pair LANGUAGE sql AS 'SELECT g, ''p'' || g FROM generate_series(1, $1) g';
+CREATE FUNCTION own.rows_of(n int) RETURNS TABLE (k int, v text) LANGUAGE sql AS 'SELECT g, ''v'' || g FROM generate_series(1, n) g';
+CREATE FUNCTION own.out_of(IN x int, OUT y int, OUT z text) LANGUAGE sql AS 'SELECT x + 1, x::text';
+CREATE FUNCTION own.named(a int, b int DEFAULT 5) RETURNS text LANGUAGE sql AS 'SELECT concat(a, ''-'', b)';
+CREATE AGGREGATE own.total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE PROCEDURE own.bump(INOUT x int, t text DEFAULT 'd') LANGUAGE plpgsql AS $$BEGIN x := x + length(t); END$$;
+CREATE PROCEDURE own.note(i int, t text) LANGUAGE sql AS 'INSERT INTO public.log (id, t) VALUES (i, t)';
+CREATE PROCEDURE own.tell(OUT s text) LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN s := own.first_ssn(); END$$;
+CREATE TABLE own.things (id own.positive PRIMARY KEY, p own.pair, l own.level, s own.span, m own.mark, g own.sign, r own.reach);
+INSERT INTO own.things VALUES (1, ROW(1, 'a'), 'low', '[1,2]', 'x', 'plus', '[1,2]'), (2, ROW(2, 'b'), 'high', '[2,3)', 'y', 'minus', '[2,4)');
+CREATE VIEW own.marks AS SELECT id, m::varchar AS shown FROM own.things;
+CREATE VIEW own.levels AS SELECT id, l::int AS n FROM own.things;
+CREATE VIEW own.guesses AS SELECT id, p OPERATOR(public.=) ROW(1, 'Zebrafish11-9931')::own.pair AS hit FROM own.things;
+CREATE TABLE own.docs (id int GENERATED ALWAYS AS IDENTITY, body text, words tsvector GENERATED ALWAYS AS (to_tsvector('english', body)) STORED,
+    price numeric DEFAULT 1);
+INSERT INTO own.docs (body) VALUES ('the quick brown fox'), ('jumped over');
+CREATE VIEW own.few AS SELECT id, name FROM payroll.departments WHERE id < 10;

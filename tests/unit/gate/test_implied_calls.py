@@ -1,0 +1,94 @@
+"""Functions that are called without being named: which statements may choose them, by the types that occur."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from tests.catalogs import CATALOG, judged, policy, rule
+
+from dbgate.catalog import CatalogCast, CatalogFunction, CatalogOperator, CatalogType
+from dbgate.model import Access, Allow, Deny, Rewrite
+
+PAIR, MARK = 20_000, 20_001
+OWN = replace(
+    CATALOG,
+    server_version=160000,
+    types=(CatalogType(PAIR, "public", "pair", "c"), CatalogType(MARK, "public", "mark", "e")),
+    functions=(
+        *CATALOG.functions,
+        CatalogFunction(40, "public", "guess", "text, integer", argument_types=(25, 23)),
+        CatalogFunction(41, "public", "same", "pair, pair", argument_types=(PAIR, PAIR)),
+        CatalogFunction(42, "public", "told", "mark", argument_types=(MARK,)),
+        CatalogFunction(43, "public", "json_value", "text, text", argument_types=(25, 25)),
+        CatalogFunction(44, "public", "area", "pair", argument_types=(PAIR,)),
+        CatalogFunction(45, "public", "note", "integer", kind="p", argument_types=(23,)),
+    ),
+    operators=(
+        CatalogOperator("public", ">=", 40, 25, 23),
+        CatalogOperator("public", "=", 41, PAIR, PAIR),
+        CatalogOperator("public", "<", 41, PAIR, PAIR),
+        CatalogOperator("public", "@@", 41, 23, PAIR),
+    ),
+    casts=(CatalogCast(MARK, 1043, "varchar", 42, "a", "mark"), CatalogCast(20, PAIR, "pair", 41, "e", "int8")),
+)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM payroll.departments WHERE name BETWEEN 1 AND 2",
+        "SELECT id FROM payroll.departments WHERE name NOT BETWEEN '(1,x)'::pair AND name",
+        "SELECT 1 WHERE ROW(1, 2)::pair IN (SELECT NULL::pair)",
+        "SELECT id @@ '(1,x)' FROM payroll.departments",
+        "SELECT 'x'::mark::varchar",
+        "SELECT 'x'::mark::varchar(3)",
+        "SELECT id::bigint::pair FROM payroll.departments",
+        "SELECT area(NULL::pair)",
+        "SELECT area('(1,x)')",
+        "SELECT public.area('(1,x)')",
+        "SELECT json_value('a', 'b')",
+        "CALL note(1)",
+        "CALL fiscal_year('2024-01-01')",
+        "CALL nothing(1)",
+    ],
+)
+def test_what_may_be_chosen_is_refused(sql: str) -> None:
+    decision = judged(sql, POLICY, catalog=OWN).decision
+    assert isinstance(decision, Deny), decision
+    assert "not allowed" in decision.reason or "does not allow" in decision.reason or "not known" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM payroll.departments WHERE id = 1 AND id < 3 AND name IN ('a', 'b')",
+        "SELECT id FROM payroll.departments WHERE (id, name) = (1, 'x')",
+        "SELECT '(1,x)'::pair, ROW(1, 'x')::pair, NULL::pair",
+        "SELECT 'x'::mark, 'x'::mark::text",
+        "SELECT name::varchar, id::varchar(5) FROM payroll.departments",
+        "SELECT 5::pair",
+        "SELECT area(b) FROM (SELECT box(point(0, 0), point(1, 1)) AS b) q",
+        "UPDATE payroll.departments SET name = 'x' WHERE id = 1",
+    ],
+)
+def test_what_cannot_be_chosen_is_no_obstacle(sql: str) -> None:
+    decision = judged(sql, POLICY, catalog=replace(OWN, operators=OWN.operators[1:])).decision
+    assert isinstance(decision, Allow | Rewrite), decision
+
+
+def test_json_functions_are_syntax_since_17() -> None:
+    decision = judged("SELECT json_value('a', 'b')", POLICY, catalog=replace(OWN, server_version=170000)).decision
+    assert isinstance(decision, Allow)
+    quoted = judged("""SELECT "json_value"('a', 'b')""", POLICY, catalog=replace(OWN, server_version=170000)).decision
+    assert isinstance(quoted, Deny)
+
+
+def test_an_allowed_procedure_needs_a_rule() -> None:
+    allowed = replace(POLICY, functions=replace(POLICY.functions, allow=("public.note(integer)",)), digest="c")
+    assert isinstance(judged("CALL note(1)", allowed, catalog=OWN).decision, Allow)
+    assert isinstance(judged("CALL note((SELECT 1))", allowed, catalog=OWN).decision, Deny)
+    reads = replace(allowed, rules=allowed.rules[:1], digest="r")
+    assert isinstance(judged("CALL note(1)", reads, catalog=OWN).decision, Deny)
+
+
+POLICY = policy(rule("read", access=(Access.READ,)), rule("write", access=(Access.WRITE,)))
