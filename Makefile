@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
-	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py
+	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py tests/live/test_plans.py
 
 .PHONY: demo test test-servers leaks regress mutants fuzz lint format bench completions lock clean help
 

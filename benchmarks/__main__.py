@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import gate
 from benchmarks.processes import PYTHON, in_turn, ratio, report, run_once
 from dbgate.database import binaries
 from dbgate.demo.world import World, running
@@ -30,6 +31,8 @@ def main() -> int:
             configure(world)
             starting(world)
             statements(world)
+            gate.judging(dsn(world), Path(__file__).parents[1] / "src" / "dbgate" / "demo" / "policy.yaml")
+            gate.catalogs(directory)
             export(world)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

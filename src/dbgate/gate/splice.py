@@ -7,6 +7,7 @@ new text has to parse to the original tree with exactly the intended nodes repla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -140,8 +141,15 @@ def normal(node: Any) -> Any:
     }
 
 
+@lru_cache(maxsize=1024)
+def query_tree(text: str) -> Tree:
+    """The tree of a sub-select. It is kept, because the same tables are masked again and again: nobody may change it."""
+    return parse_one(text)
+
+
+@lru_cache(maxsize=1024)
 def expression_tree(text: str) -> Tree:
-    """The node of an expression."""
+    """The node of an expression, kept like `query_tree`."""
     target: Tree = parse_one(f"SELECT {text}")["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
     return target
 

@@ -21,7 +21,7 @@ from dbgate.gate.names import qualified, quote
 from dbgate.gate.protection import Protection
 from dbgate.gate.returning import ColumnSplices
 from dbgate.gate.scope import Entry
-from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices
+from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices, query_tree
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Edits, Relation, Tree
 
@@ -205,7 +205,7 @@ class Substitution(ColumnSplices, Clauses):
             self.splices.edits.append(cut)
         if first and tokens[first - 1].word == "table":
             self.splices.edits.append(Edit(tokens[first - 1].start, tokens[first - 1].end, "SELECT * FROM"))
-        node = {"RangeSubselect": {"subquery": parse_one(source), "alias": alias or {"aliasname": entry.sent_name}}}
+        node = {"RangeSubselect": {"subquery": query_tree(source), "alias": alias or {"aliasname": entry.sent_name}}}
         self.splices.nodes[id(entry.sample if entry.sample is not None else body)] = node
 
     def _only(self, first: int, end: int) -> tuple[int, int, str]:
