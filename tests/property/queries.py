@@ -44,7 +44,8 @@ class Queries(Expressions):
                 names,
             )
         if kind == "filter":
-            listed = f"string_agg({self.text(own, 0)}, ',' ORDER BY {self.text(own, 0)})"
+            listed = self.text(own, 0)
+            listed = f"string_agg({listed}, ',' ORDER BY {listed})"
             listed = self.pick(f"max({self.text(own, 1)})", f"min({self.text(own, 1)})", listed)
             chosen = f"count(*) FILTER (WHERE {self.condition(own, 1)})::int"
             return f"SELECT {chosen} AS {first}, {listed} AS {second} FROM {source}{where}", names

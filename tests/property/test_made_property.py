@@ -137,6 +137,10 @@ def _built(grammar: Writes, made: Made, *, writing: bool) -> tuple[str, Made, Ta
     return grammar.statement(), made, None
 
 
+AMBIGUOUS = "42702"
+"""PostgreSQL refuses a bare name in RETURNING that a source of the write has too; masks stand there for the changed table's."""
+
+
 def comparable(answer: Answer, table: Table) -> tuple[object, ...]:
     """An answer but for what RETURNING shows where it may hold what was written, which is masked as well."""
     hidden = any(column.hidden for column in table.columns)
@@ -190,4 +194,5 @@ def test_a_write_is_refused_or_reads_and_returns_masks(
     if not made.keyed:
         assert seen == editions.run(decision.text, "b", made, (table,))[0]
         if not table.where or not text.startswith(("INSERT", "MERGE", "WITH")):
-            assert comparable(seen, table) == comparable(editions.run(text, "m", made, (table,))[0], table)
+            plain, _ = editions.run(text, "m", made, (table,))
+            assert plain.state == AMBIGUOUS or comparable(seen, table) == comparable(plain, table)
