@@ -124,10 +124,15 @@ INSERT INTO shop.stock SELECT g, p, g * 3 FROM generate_series(1, 12) g, unnest(
 CREATE TABLE shop.log (id int PRIMARY KEY, kind text);
 INSERT INTO shop.log SELECT g, 'k' || g FROM generate_series(1, 5) g;
 CREATE VIEW shop.names AS SELECT id, name FROM shop.items;
+CREATE VIEW shop.some_names AS SELECT id, name FROM shop.items WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_class);
 -- A filter that costs more than what a person may ask: the planner would ask that first.
 CREATE TABLE hr.costly (id int PRIMARY KEY, region text, note text);
 INSERT INTO hr.costly SELECT g, CASE WHEN g % 2 = 0 THEN 'EU' ELSE 'US' END, CASE WHEN g % 2 = 0 THEN '1' ELSE 'Zebrafish' || g END FROM generate_series(1, 6) g;
 CREATE VIEW hr.costly_view AS SELECT id, note FROM hr.costly;
+-- Stored queries over functions whose columns nobody names.
+CREATE MATERIALIZED VIEW hr.populated AS SELECT e.id, x.ssn AS kept FROM payroll.employees e, jsonb_populate_record(NULL::payroll.visits, to_jsonb(e)) x;
+CREATE MATERIALIZED VIEW hr.populated_one AS
+    SELECT ssn AS kept FROM jsonb_populate_record(NULL::payroll.visits, (SELECT to_jsonb(e) FROM payroll.employees e WHERE id = 1)) x;
 -- Rules: what they do, a statement does not show.
 CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
 CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;

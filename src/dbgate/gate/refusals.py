@@ -105,10 +105,10 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
 
 
 def _with_rules(relation: CatalogRelation, schema: Schema) -> CatalogRelation | None:
-    """The relation whose rules a write meets: its own, or those of what a view shows, through which the write goes."""
+    """The relation whose rules a write may meet: its own, or those of what a view reads, through which it goes."""
     if relation.has_rules:
         return relation
-    below = (schema.by_oid[oid] for oid in relation.depends if oid in schema.by_oid and relation.kind == "v")
+    below = (schema.by_oid[oid] for oid in relation.depends if oid in schema.by_oid)
     return next((ruled for r in below if (ruled := _with_rules(r, schema)) is not None), None)
 
 
