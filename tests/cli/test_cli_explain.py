@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,20 @@ def test_a_fault_is_shown_in_its_place_and_the_others_go_on(app: Path, capsys: p
     assert run([*options, "--format", "json"]) == EXIT_STATEMENT
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["decision"], second["decision"], second["runs"]) == ("error", "allow", "SELECT 2")
+
+
+def test_a_terminal_gets_colours_for_the_decision_and_the_statement(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert run(["policy", "explain", "app", "--offline", "-c", "SELECT id FROM app.users"]) == EXIT_OK
+    out = capsys.readouterr().out
+    assert out.startswith("decision: \x1b[32mallow\x1b[0m, ")
+    assert "\x1b[" in out.splitlines()[-1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(["policy", "explain", "app", "--offline", "-c", "SELECT id FROM app.users"]) == EXIT_OK
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_json_tells_the_same(app: Path, capsys: pytest.CaptureFixture[str]) -> None:

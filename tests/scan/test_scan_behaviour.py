@@ -218,6 +218,31 @@ def test_nothing_can_be_changed_by_a_scan(
     assert database.query("SELECT count(*) FROM public.seen") == [(0,)]
 
 
+def test_a_reason_is_asked_for_where_the_policy_wants_one(
+    sentinels: set[str], dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = dbgate_home / "policy.yaml"
+    policy.write_text(policy.read_text() + "reason: required\n")
+    assert run(["policy", "scan", "db"]) == EXIT_USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (
+        "error: the scan cannot begin: the policy of this target asks for a reason\nhint: give one with --reason TEXT\n"
+        in err
+    )
+
+
+def test_nobody_is_asked_to_approve_a_sample(
+    sentinels: set[str], dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = dbgate_home / "policy.yaml"
+    hold = "{id: hold, when: {tables: ['crm.logins']}, effect: approve, reviewers: [{groups: [dba], count: 1}]}"
+    policy.write_text(policy.read_text().replace("rules: [", f"rules: [{hold}, "))
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    reasons = {n["table"]: n["reason"] for n in json.loads(capsys.readouterr().out)["not_sampled"]}
+    assert reasons["crm.logins"] == "it needs an approval, which is not asked for here"
+
+
 def test_a_locked_table_does_not_hold_the_scan(
     sentinels: set[str], database: LiveDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,8 +106,9 @@ class Scanner:
                 settings.append(f"SET {name} = '{seconds:g}s'")
         for text in settings:
             if self._run(text) is None:
-                why = "; ".join(said for level, said, _ in self._display.take_messages() if level != "notice")
-                raise DbgateError(f"the scan cannot make its session safe: {why or 'interrupted'}")
+                said = [(text, hint) for level, text, hint in self._display.take_messages() if level != "notice"]
+                why, hint = said[-1] if said else ("interrupted", "")
+                raise DbgateError(f"the scan cannot begin: {why}", hint=hint)
 
     def _run(self, text: str) -> list[tuple[str | None, ...]] | None:
         """Run a statement through the session and return its rows; None when it did not run to its end."""
