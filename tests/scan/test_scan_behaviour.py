@@ -243,6 +243,31 @@ def test_nobody_is_asked_to_approve_a_sample(
     assert reasons["crm.logins"] == "it needs an approval, which is not asked for here"
 
 
+def test_columns_of_all_types_are_sampled(
+    database: LiveDatabase, dbgate_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = {
+        "c": "public.mail", "v": "varchar(60)", "n": "text[]", "f": "public.pair", "q": "bytea", "j": "json", "k": "public.pair[]",
+    }  # fmt: skip
+    others = "e public.mood, g int4range, i money, b bit(3), l point, m tsvector, o public.mood[], s oid, x time, y interval, z boolean"
+    database.execute(
+        "CREATE DOMAIN public.mail AS text; CREATE TYPE public.mood AS ENUM ('a', 'b'); CREATE TYPE public.pair AS (a int, b text);"
+        f"CREATE TABLE public.t ({', '.join(f'{name} {kind}' for name, kind in columns.items())}, {others}, t inet, u macaddr);"
+        "INSERT INTO public.t SELECT m, m, ARRAY[m], ROW(n, m)::public.pair, convert_to(m, 'UTF8'), json_build_object('a', m),"
+        " ARRAY[ROW(n, m)::public.pair], 'a', '[1,2)', 1, '101', '(1,2)', 'a b', ARRAY['a']::public.mood[], 1, '10:00', '1 day', true,"
+        " '10.0.0.1', '08:00:2b:01:02:03' FROM (SELECT n, 'sentinel' || n || '@corp.example' AS m FROM generate_series(1, 30) n) AS s"
+    )
+    configure(dbgate_home, database)
+    assert run(["policy", "scan", "db", "--format", "json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    found = {f["column"]: f["tag"] for f in report["findings"]}
+    assert found == {f"public.t.{name}": "pii.email" for name in columns} | {
+        "public.t.t": "pii.ip",
+        "public.t.u": "pii.device",
+    }
+    assert report["not_sampled"] == []
+
+
 def test_a_locked_table_does_not_hold_the_scan(
     sentinels: set[str], database: LiveDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:

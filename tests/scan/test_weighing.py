@@ -116,6 +116,8 @@ def test_encoded_and_cut_values_are_read() -> None:
     assert [
         f.tag for f in found("b", ["\\x" + V.github().encode().hex() for _ in range(20)], base="bytea", category="U")
     ] == ["secret.token"]
+    texts = [json.dumps({"to": {"mail": f"a{n}@corp.example"}}) for n in range(20)]
+    assert [(f.tag, f.path) for f in found("payload", texts)] == [("pii.email", "$.to.mail")]
     cut = [json.dumps({"mail": f"a{n}@corp.example", "rest": "x" * 50})[:-20] for n in range(20)]
     assert [f.tag for f in found("doc", cut, base="json", category="U")] == ["pii.email"]
 

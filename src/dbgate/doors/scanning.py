@@ -161,13 +161,14 @@ class Scanner:
         estimate = sampling.estimated_rows(relation, protection.schema)
         values: dict[str, list[str]] = {}
         for query in sampling.sample_queries(relation, columns, rows=self._wanted.rows, estimate=estimate):
-            rows = self._asked(relation, query.text)
+            one = f".{query.columns[0].name}" if len(query.columns) == 1 and len(columns) > 1 else ""
+            name = f"{relation.schema}.{relation.name}{one}"
+            rows = self._asked(name, query.text)
             if rows is None:
-                break
+                continue
             if not rows and "TABLESAMPLE" in query.text:
-                rows = (
-                    self._asked(relation, query.text.partition(" TABLESAMPLE")[0] + f" LIMIT {self._wanted.rows}") or []
-                )
+                whole = query.text.partition(" TABLESAMPLE")[0]
+                rows = self._asked(name, f"{whole} LIMIT {self._wanted.rows}") or []
             for column, cells in zip(query.columns, zip(*rows, strict=True), strict=False):
                 values[column.name] = [cell for cell in cells if cell is not None]
             if len(rows) >= self._wanted.rows:
@@ -180,17 +181,19 @@ class Scanner:
         for column in columns:
             if len(values.get(column.name, ())) < sampling.SPARSE and self.exit_code == EXIT_OK:
                 rows = self._run(sampling.sparse_query(relation, column, rows=self._wanted.rows).text)
+                if rows is None:
+                    break  # looking for values takes too long here
                 if rows:
                     values[column.name] = [row[0] for row in rows if row[0] is not None]
         self._display.take_messages()
 
-    def _asked(self, relation: CatalogRelation, text: str) -> list[tuple[str | None, ...]] | None:
+    def _asked(self, name: str, text: str) -> list[tuple[str | None, ...]] | None:
         rows = self._run(text)
         messages = self._display.take_messages()
         if rows is None:
             said = [text for level, text, _ in messages if level != "notice"]
             reason = said[-1].splitlines()[0] if said else "interrupted"
-            self._unsampled.append(Unsampled(f"{relation.schema}.{relation.name}", reason))
+            self._unsampled.append(Unsampled(name, reason))
         return rows
 
 

@@ -70,12 +70,17 @@ def estimated_rows(relation: CatalogRelation, schema: Schema) -> int:
 def sample_queries(
     relation: CatalogRelation, columns: Collection[CatalogColumn], *, rows: int, estimate: int
 ) -> Iterator[Query]:
-    """The statements that sample `rows` rows of some columns of a relation."""
+    """The statements that sample `rows` rows of some columns of a relation.
+
+    A column of a type of the database's own goes alone: what reads it may be refused, and nothing else suffers then.
+    """
     sampled = [column for column in columns if can_be_sampled(column)]
+    alone = [column for column in sampled if column.type_oid >= FIRST_USER_OID]
+    sampled = [column for column in sampled if column.type_oid < FIRST_USER_OID]
     name = qualified(relation.schema, relation.name)
     part = _part(relation, rows, estimate)
-    for start in range(0, len(sampled), COLUMNS_AT_ONCE):
-        some = tuple(sampled[start : start + COLUMNS_AT_ONCE])
+    together = [tuple(sampled[start : start + COLUMNS_AT_ONCE]) for start in range(0, len(sampled), COLUMNS_AT_ONCE)]
+    for some in [*together, *((column,) for column in alone)]:
         items = ", ".join(f"{_expression(column)} AS c{n}" for n, column in enumerate(some))
         yield Query(f"SELECT {items} FROM {name}{part} LIMIT {rows}", some)
 
@@ -91,7 +96,7 @@ def can_be_sampled(column: CatalogColumn) -> bool:
     """Whether a column's values are read: types of extensions and of the database's own could do anything as text."""
     if column.category in "BRTV" or column.base_type in _OUT:
         return False
-    known = column.base_oid < FIRST_USER_OID or column.category == "E"
+    known = column.base_oid < FIRST_USER_OID or column.category in "EAC"
     return known or column.base_type.rpartition(".")[2] in _EXTENSION_TYPES
 
 

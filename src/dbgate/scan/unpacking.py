@@ -93,6 +93,11 @@ def leaves(text: str) -> Iterator[tuple[Path, str]]:
             yield path, str(node)
 
 
+def is_document(text: str) -> bool:
+    """Whether a text is a JSON object or array."""
+    return isinstance(_document(text), dict | list)
+
+
 def _document(text: str) -> Any:
     """The document that a string holds, or None."""
     try:

@@ -20,7 +20,7 @@ from dbgate.scan.recognizer import Recognizer
 from dbgate.scan.secrets import secrets
 from dbgate.scan.subject import Evidence, Finding, Sample, Subject
 from dbgate.scan.typical import typical
-from dbgate.scan.unpacking import Unpacked, decoded
+from dbgate.scan.unpacking import Unpacked, decoded, is_document
 from dbgate.scan.wording import found_inside
 
 DOCUMENTS = frozenset({"json", "jsonb", "hstore"})
@@ -41,7 +41,7 @@ class _Weighed(msgspec.Struct, frozen=True):
 
 def weigh(subject: Subject, sample: Sample) -> list[Finding]:
     """The findings of a column, likeliest first; at most one of each tag."""
-    if subject.base_type.rpartition(".")[2] in DOCUMENTS or subject.category in "AC":
+    if subject.base_type.rpartition(".")[2] in DOCUMENTS or subject.category in "AC" or _are_documents(subject, sample):
         return _of_documents(subject, sample)
     if subject.base_type == "bytea" or _is_encoded(sample):
         texts = [text for value in sample.values if (text := decoded(value)) is not None]
@@ -92,6 +92,14 @@ def _shown(evidence: Evidence, stands: bool) -> Evidence:
         if stands
         else msgspec.structs.replace(evidence, words=tuple(w for w in evidence.words if "name says" not in w))
     )
+
+
+def _are_documents(subject: Subject, sample: Sample) -> bool:
+    """Whether a column of text holds JSON."""
+    if subject.category != "S" or not sample.values:
+        return False
+    begun = [value for value in sample.distinct if value[0] in "{[" and value[-1] in "}]"]
+    return len(begun) > 0.8 * len(sample.distinct) and any(is_document(value) for value in begun[:5])
 
 
 def _is_encoded(sample: Sample) -> bool:
