@@ -1,7 +1,8 @@
 """Runs the second database of the corpus, `clinic/`: other names, other types, other ways of holding values.
 
 Each group of `clinic/*.yaml` says what is expected of its statements: `denied`, `masked` (they run, and show nothing), or
-`same` (they run as PostgreSQL runs them); `path` is the search path that the session has set. Each case is one statement, or a list of them that runs in one transaction.
+`same` (they run as PostgreSQL runs them); `path` is the search path that the session has set;
+`hides` tells that nothing of what is typed may be recorded. Each case is one statement, or a list of them that runs in one transaction.
 Everything is run on two editions of the database, whose labelled values differ: what is seen has to be the same.
 """
 
@@ -108,7 +109,8 @@ def play(
             everything.names, everything.types = seen.names, seen.types
             everything.rows += seen.rows if not _keyed(decision) else []
             everything.messages += seen.messages
-            assert leaked(str(seen.rows), seen.messages) == set(), f"leak: {seen}"
+            if not leaked(sql):  # a plan shows the person's own constants to the person
+                assert leaked(str(seen.rows), seen.messages) == set(), f"leak: {seen}"
             objects = judgement.changes.apply(objects)
             if judgement.changes.catalog:
                 connection.catalog(refresh=True)
@@ -136,7 +138,7 @@ def test_clinic(
     script, who = [sql] if isinstance(sql, str) else sql, tuple(group.get("as", ["staff"]))
     path = tuple(group["path"]) if "path" in group else None
     (decision, seen, recorded), (_, there, _) = (play(script, one, policy, who, path) for one in editions)
-    if not leaked(*script):
+    if group.get("hides") or not leaked(*script):
         assert leaked(recorded) == set(), f"leak: {recorded}"
     if group["expect"] == "denied":
         assert isinstance(decision, Deny), f"effect: {decision}"

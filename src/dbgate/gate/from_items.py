@@ -29,6 +29,7 @@ class FromItems:
     search_path: Sequence[str]
     found: Findings
     _entries: dict[int, Entry]
+    _constants: list[Tree]
     _derived: int
 
     if TYPE_CHECKING:
@@ -155,7 +156,9 @@ class FromItems:
         name = ""
         for node in body.get("functions", ()):
             call, definitions = node["List"]["items"]
+            start = len(self._constants)
             found = self.expression(call, scope, ctes)
+            self.found.carried += self._constants[start:]
             labels = labels | found
             self._use(found, predicate=False)
             called = self._called(call)

@@ -1,4 +1,7 @@
-"""The text of a statement as it may be recorded: constants that meet a labelled column are taken out."""
+"""The text of a statement as it may be recorded: constants that meet a labelled column are taken out.
+
+With them go its comments: in the statement that looks for somebody's number, a comment may hold the number, too.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,22 @@ def recorded_text(text: str, sensitive: Iterable[Tree]) -> str:
             last = found.list[index]
         pieces += [text[position:start], f"'{MASKED}'"]
         position = last.end
-    return "".join(pieces) + text[position:]
+    return without_comments("".join(pieces) + text[position:])
+
+
+def without_comments(text: str) -> str:
+    """Replace every comment by `/* … */`, on a line of its own where it was one."""
+    pieces: list[str] = []
+    end = 0
+    for token in (*tokens(text), None):
+        start = token.start if token is not None else len(text)
+        gap = text[end:start]
+        if gap.strip():
+            gap = "/* … */" + ("\n" if "\n" in gap else " ")
+            gap = gap if not end or text[end - 1].isspace() else " " + gap
+        pieces += [gap, token.text if token is not None else ""]
+        end = token.end if token is not None else end
+    return "".join(pieces).strip()
 
 
 def without_constants(text: str) -> str:
@@ -45,7 +63,7 @@ def without_constants(text: str) -> str:
         if token.kind in {"string", "number"}:
             pieces += [text[position : token.start], f"'{MASKED}'"]
             position = token.end
-    return "".join(pieces) + text[position:]
+    return without_comments("".join(pieces) + text[position:])
 
 
 def recorded_parameters(values: Sequence[str | None], sensitive: Iterable[Tree]) -> tuple[str | None, ...]:
