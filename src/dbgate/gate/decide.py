@@ -18,7 +18,7 @@ from dbgate.catalog import Catalog
 from dbgate.errors import StatementError
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
-from dbgate.gate.findings import labels_met
+from dbgate.gate.findings import guessed, labels_met
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
 from dbgate.gate.opening import by_grant, only_reads, opened_columns
@@ -69,7 +69,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A statement, the decision on it, what to record; `opened` are columns that a grant shows, `pins` what it hangs on."""
+    """A statement, the decision, what to record; what a grant `opened`, what it hangs on (`pins`), hidden columns written."""
 
     statement: Statement
     decision: Decision
@@ -80,6 +80,7 @@ class Judgement(msgspec.Struct, frozen=True):
     changes: Changes = msgspec.field(default_factory=Changes)
     opened: tuple[OpenedColumn, ...] = ()
     pins: tuple[int, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -116,13 +117,13 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
     kept: dict[object, _Prepared] = protection.prepared
     if key in kept:
         return kept[key]
-    examined, contents = examine(source.tree, protection, context.path), Contents()
+    examined, contents, own = examine(source.tree, protection, context.path), Contents(), context.policy.functions
     run: Allow | Rewrite | Deny = Deny(examined.refusal)
     if not examined.refusal:
         contents = inspect(
             source.tree,
             protection.schema,
-            context.policy.functions,
+            own,
             context.path,
             limits=context.policy.limits,
             queries_only=examined.handling != "ddl",
@@ -278,6 +279,7 @@ def _judgement(
         changes=changes_of(source, prepared.examined, run, prepared.opened),
         opened=by_grant(opened, context.unmasked),
         pins=prepared.examined.pins,
+        guesses=guessed(prepared.examined.found),
     )
 
 

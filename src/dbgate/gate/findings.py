@@ -112,3 +112,8 @@ class Findings(msgspec.Struct):
 def labels_met(found: Findings) -> set[Label]:
     """The labelled columns that a statement reads, compares or writes, hidden or in clear."""
     return found.outputs | found.predicates | found.write_reads | found.assigned
+
+
+def guessed(found: Findings) -> tuple[str, ...]:
+    """The hidden columns that a statement writes values to."""
+    return tuple(sorted({str(label.column) for label in found.assigned if label.hidden}))

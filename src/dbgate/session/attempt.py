@@ -32,6 +32,7 @@ from dbgate.session.effects import (
     Run,
     Show,
 )
+from dbgate.session.guesses import tells
 from dbgate.session.masking import hidden_values, hide
 from dbgate.session.messages import compared_on_masks, in_statement
 from dbgate.session.records import Terms, decision_word, intent_fields, outcome_fields
@@ -150,7 +151,10 @@ class Attempt(msgspec.Struct, frozen=True):
         outcome = _outcome_of(ended)
         outcome = replace(outcome, message=hide(outcome.message, hidden))
         changed = self.judgement.statement.access.strength >= Access.WRITE.strength
-        yield Record("statement.outcome", outcome_fields(self.number, outcome, self.run, opened), durable=changed)
+        fields = outcome_fields(self.number, outcome, self.run, opened)
+        if tells(self.judgement, outcome):
+            fields["guess"] = list(self.judgement.guesses)
+        yield Record("statement.outcome", fields, durable=changed)
         if isinstance(ended, Outcome):
             yield Adopt(self.judgement)
             if ended.truncated and ended.message:

@@ -24,6 +24,7 @@ from dbgate.session.effects import (
     Run,
     Show,
 )
+from dbgate.session.guesses import Guesses
 from dbgate.session.openings import Openings
 from dbgate.session.ports import Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
@@ -66,6 +67,7 @@ class Performer:
         self._runner = Runner(database, display, clock, cancellation)
         self.openings = Openings(asking.approvals, recorder, display, clock)
         self.state = state
+        self._guesses = Guesses()
         self.last_judgement: Judgement | None = None
         """What the gate said of the latest statement."""
 
@@ -82,7 +84,7 @@ class Performer:
             objects=self.state.objects,
             unmasked=self.openings.now(),
         )
-        self.last_judgement = self.judge_with(source, context)
+        self.last_judgement = self._guesses.bounded(self.judge_with(source, context))
         return self.last_judgement
 
     def perform(self, effect: Effect) -> Any:
@@ -110,6 +112,7 @@ class Performer:
 
     def _run(self, run: Run) -> Outcome | Failed | Exceeded:
         ended = self._runner.run(run)
+        self._guesses.note(self.last_judgement, ended)
         if not isinstance(ended, Outcome) and self.last_judgement:
             self.state.failed(self.last_judgement.changes)
         return ended
