@@ -276,7 +276,7 @@ def _judgement(
         recorded_text=prepared.recorded,
         recorded_parameters=recorded_parameters(source.parameters, prepared.examined.found.masked_constants()),
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
-        changes=changes_of(source, prepared.examined, run, prepared.opened),
+        changes=changes_of(source, prepared.examined, run, prepared.opened, context.objects, context.catalog),
         opened=by_grant(opened, context.unmasked),
         pins=prepared.examined.pins,
         guesses=guessed(prepared.examined.found),

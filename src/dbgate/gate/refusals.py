@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbgate.catalog import CatalogRelation
+from dbgate.gate.kept import stores_kept_masks
 from dbgate.gate.labels import column_named
 from dbgate.gate.names import strings
 from dbgate.gate.protection import Protection
@@ -26,6 +27,7 @@ def may_run(examined: Examined, protection: Protection, objects: SessionObjects)
     return (
         _write_reads(examined)
         or _stores(examined)
+        or stores_kept_masks(examined, objects, protection.schema)
         or _blind_write(examined, protection)
         or _compares(examined, protection)
         or _moves_labels(examined, protection)

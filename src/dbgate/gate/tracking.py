@@ -24,10 +24,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class SessionObjects(msgspec.Struct, frozen=True):
-    """The prepared statements and cursors of a session, by name."""
+    """The prepared statements and cursors of a session, by name, and the columns of temporary tables that hold masks."""
 
     prepared: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
     cursors: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
+    masks: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class Changes(msgspec.Struct, frozen=True):
     declare: tuple[str, Prepared] | None = None
     close: str | None = None
     end_transaction: bool = False
+    masks: tuple[str, frozenset[str]] | None = None
 
     def apply(self, objects: SessionObjects) -> SessionObjects:
         """The tracked objects after the statement. An empty name stands for all."""
@@ -56,4 +58,5 @@ class Changes(msgspec.Struct, frozen=True):
             cursors[self.declare[0]] = self.declare[1]
         if self.close is not None:
             cursors = {k: v for k, v in cursors.items() if self.close and k != self.close}
-        return replace(objects, prepared=prepared, cursors=cursors)
+        masks = {**objects.masks, self.masks[0]: self.masks[1]} if self.masks else objects.masks
+        return replace(objects, prepared=prepared, cursors=cursors, masks=masks)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dbgate.catalog import Catalog
+from dbgate.gate.kept import masks_kept
+from dbgate.gate.relations import schema_of
 from dbgate.gate.statement import Examined
 from dbgate.gate.syntax import Source
-from dbgate.gate.tracking import Changes, Prepared
+from dbgate.gate.tracking import Changes, Prepared, SessionObjects
 from dbgate.model import Access, Allow, ColumnName, Decision, Rewrite
 
 _ENDS = frozenset({"TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK"})
 
 
 def changes_of(
-    source: Source, examined: Examined, run: Decision, opened: tuple[tuple[ColumnName, str], ...] = ()
+    source: Source,
+    examined: Examined,
+    run: Decision,
+    opened: tuple[tuple[ColumnName, str], ...],
+    objects: SessionObjects,
+    catalog: Catalog,
 ) -> Changes:
-    """The changes that follow when the statement succeeds. `opened` are the columns that it shows by a grant."""
+    """The changes that follow when the statement succeeds. `opened` are the columns that it shows by a grant, `objects`
+    what the session has."""
     if not isinstance(run, Allow | Rewrite):
         return Changes()
     body = examined.body
@@ -37,7 +46,7 @@ def changes_of(
     if examined.kind in {"DiscardStmt", "CallStmt"}:
         return Changes(catalog=True)
     made = examined.made is not None or examined.access in {Access.DDL, Access.ADMIN}
-    return Changes(catalog=made)
+    return Changes(catalog=made, masks=masks_kept(examined, run, objects, schema_of(catalog)))
 
 
 def _inner_source(source: Source, examined: Examined) -> Source:
