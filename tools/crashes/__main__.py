@@ -103,6 +103,8 @@ def _settle(world: World, total: Counter[str]) -> list[str]:
     found, counted = apart(lambda: (faults_of(world), counts(world)))
     if ended.code:
         found.append(f"shipping failed afterwards with {ended.code}: {ended.err!r}")
+    for fault in found:
+        print(f"{fault}", file=sys.stderr, flush=True)
     total.update(counted)
     world.renew()
     return found

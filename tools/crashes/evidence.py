@@ -24,7 +24,9 @@ _DONE = ("INSERT 0 1", "SELECT 10", "UPDATE 0")
 
 def faults_of(world: World) -> list[str]:
     """Everything that is wrong with the evidence; nothing when it holds. All has to be shipped."""
-    found = [f"left in the spool: {path.name}" for path in sorted(world.state_dir.glob("spool/*"))]
+    # What never became a session (nothing had run yet) is swept up later.
+    left = [path.name for path in world.state_dir.glob("spool/*") if not path.name.startswith(".new-")]
+    found = [f"left in the spool: {name}" for name in sorted(left)]
     found += _verdicts(world) if world.bucket_dir.exists() else []
     sessions = list(_sessions(world))
     intents = Counter(mark for records in sessions for mark in _marks(records))
