@@ -155,6 +155,11 @@ def _same_as_directly(sql: str, seen: Seen, clinic: LiveDatabase) -> None:
     with psycopg.connect(clinic.app_dsn) as direct:
         direct.execute("SET search_path = public")
         raw = direct.pgconn.exec_params(sql.encode(), [])
+        if direct.info.server_version < 170000 and raw.error_message:  # MERGE into views came with 17
+            sqlstate = (raw.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b"").decode()
+            assert sqlstate == "42809", raw.error_message
+            assert seen.messages.startswith(sqlstate), seen.messages
+            return
         assert raw.error_message == b""
         expected = [
             tuple(v.decode() if (v := raw.get_value(r, c)) is not None else None for c in range(raw.nfields))
