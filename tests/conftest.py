@@ -93,6 +93,9 @@ def _server_dsn() -> Iterator[str]:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
     folder = Path(tempfile.gettempdir()) / f"dbgate-test-{os.geteuid()}-{TEST_VERSION}-{run}"
     with versions.start(TEST_VERSION, folder) as server:
+        with psycopg.connect(server.dsn, autocommit=True) as admin:  # costs of plans are compared
+            admin.execute("ALTER SYSTEM SET autovacuum = off")
+            admin.execute("SELECT pg_reload_conf()")
         yield server.dsn
 
 

@@ -141,7 +141,7 @@ def judged(
 
 
 def outcome(text: str, connection: Database, *, alone: bool = True) -> Seen:
-    """What is seen of a statement; `alone` runs it in a transaction of its own that is rolled back."""
+    """What is seen of a statement; `alone` runs it in a transaction of its own that leaves nothing behind."""
     seen = Seen()
     if alone:
         connection.execute_unrecorded("BEGIN")
@@ -156,5 +156,6 @@ def outcome(text: str, connection: Database, *, alone: bool = True) -> Seen:
     finally:
         if alone:
             connection.execute_unrecorded("ROLLBACK")
+            connection.execute_unrecorded("DEALLOCATE ALL")
     seen.messages += " ".join(connection.notices())
     return seen
