@@ -20,8 +20,8 @@ import requests as http
 from msgspec.structs import replace
 from tests.approvals.kit import ALICE, CARA, DBA, OWNERS, Running, request_of, running_service
 
+from dbgate.approvals.layout import format_statement
 from dbgate.cli.app import run
-from dbgate.cli.requests_view import format_statement
 from dbgate.config import load_settings
 from dbgate.identity import current_identity
 from dbgate.model import Identity

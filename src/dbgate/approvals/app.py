@@ -1,13 +1,13 @@
 """The approvals service over HTTP: an ASGI application (Starlette).
 
-Everything but `/health` and `/keys` needs a bearer token, checked anew with every request. There are no
+Everything but `/health` and `/keys` needs a bearer token, checked anew with every request. The API takes no
 cookies, so no other web page can act for somebody. Problems are RFC 9457 documents.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from dbgate.approvals import bodies, problems
 from dbgate.approvals.feed import Feed
@@ -51,11 +51,15 @@ def create_app(
     clock: Callable[[], datetime],
     *,
     rate_limit: RateLimit | None = None,
+    beside: Callable[[Api], Sequence[BaseRoute]] = lambda api: (),
 ) -> Starlette:
-    """The application. `app.state.feed.stopping = True` ends open streams before a shutdown."""
+    """The application. `app.state.feed.stopping = True` ends open streams before a shutdown.
+
+    `beside` gives the routes that stand beside the API's: the console's.
+    """
     api = Api(ApprovalService(store, signer, clock), verifier, signer, clock, rate_limit or RateLimit())
     app = Starlette(
-        routes=[Mount(PREFIX, routes=api.routes())],
+        routes=[Mount(PREFIX, routes=api.routes()), *beside(api)],
         exception_handlers={
             DbgateError: problems.on_refusal,
             HTTPException: problems.on_http_error,
@@ -77,11 +81,11 @@ class Api:
         clock: Callable[[], datetime],
         rate_limit: RateLimit,
     ) -> None:
-        self._service = service
+        self.service = service
         self._verifier = verifier
         self._signer = signer
-        self._rate_limit = rate_limit
-        self._streams = Streams()
+        self.rate_limit = rate_limit
+        self.streams = Streams()
         self.feed = Feed(service, clock)
 
     def routes(self) -> list[Route]:
@@ -100,17 +104,17 @@ class Api:
         table += [
             ("POST", f"{one}/{name}", self._decision(action))
             for name, action in (
-                ("approve", self._service.approve),
-                ("deny", self._service.deny),
-                ("withdraw", self._service.withdraw),
-                ("revoke", self._service.revoke),
+                ("approve", self.service.approve),
+                ("deny", self.service.deny),
+                ("withdraw", self.service.withdraw),
+                ("revoke", self.service.revoke),
             )
         ]
         return [Route(path, handler, methods=[method]) for method, path, handler in table]
 
     async def health(self, request: Request) -> Response:
         """Whether the service and its store answer."""
-        await run_in_threadpool(self._service.is_healthy)
+        await run_in_threadpool(self.service.is_healthy)
         return answer_json({"status": "ok"})
 
     async def keys(self, request: Request) -> Response:
@@ -119,28 +123,28 @@ class Api:
 
     async def file(self, request: Request) -> Response:
         """File a request: 201, or 200 with the live one for the same."""
-        caller = await self._caller(request)
+        caller = await self.caller(request)
         asked = (await read_body(request, bodies.NewRequest)).to_request()
-        filed, is_new = await run_in_threadpool(self._service.file, caller, asked)
+        filed, is_new = await run_in_threadpool(self.service.file, caller, asked)
         return answer_json(self._view(caller, filed), status=201 if is_new else 200)
 
     async def find(self, request: Request) -> Response:
         """List requests, newest first, with statements cut short and without parameters."""
-        caller = await self._caller(request)
+        caller = await self.caller(request)
         query = read_query(caller, request.query_params)
-        found = await run_in_threadpool(self._service.find, query)
+        found = await run_in_threadpool(self.service.find, query)
         more = found[-1].id if len(found) == query.limit else None
         return answer_json({"requests": [brief(self._view(caller, one)) for one in found], "next": more})
 
     async def show(self, request: Request) -> Response:
         """One request; with `wait` (seconds) and `after` (a version) only once something has happened since."""
-        caller = await self._caller(request)
+        caller = await self.caller(request)
         request_id = request.path_params["id"]
-        found = await run_in_threadpool(self._service.get, caller, request_id)
+        found = await run_in_threadpool(self.service.get, caller, request_id)
         wait_s = read_number(request.query_params, "wait", 0, MAX_WAIT_S)
         after = int(read_number(request.query_params, "after", found.version, 2**53))
         if wait_s and found.version <= after:
-            with self._streams.slot(caller.key):
+            with self.streams.slot(caller.key):
                 found = await self._changed(caller, found, after, wait_s)
         return answer_json(self._view(caller, found))
 
@@ -149,55 +153,55 @@ class Api:
         until, seen = loop.time() + wait_s, after
         while found.version <= after and await self.feed.wait(seen, until - loop.time()):
             seen = await self.feed.latest()
-            found = await run_in_threadpool(self._service.get, caller, found.id)
+            found = await run_in_threadpool(self.service.get, caller, found.id)
         return found
 
     async def events_of_one(self, request: Request) -> Response:
         """The history of one request, as JSON or as an event stream."""
-        caller = await self._caller(request)
+        caller = await self.caller(request)
         request_id = request.path_params["id"]
-        history = await run_in_threadpool(self._service.history, caller, request_id)
+        history = await run_in_threadpool(self.service.history, caller, request_id)
         if EVENT_STREAM not in request.headers.get("accept", ""):
             return answer_json({"events": [event.to_json() for event in history]})
         return await self._stream(caller, request, request_id)
 
     async def all_events(self, request: Request) -> Response:
         """Everything that happens to requests that the caller may see, as an event stream."""
-        return await self._stream(await self._caller(request), request)
+        return await self._stream(await self.caller(request), request)
 
     async def _stream(self, caller: Identity, request: Request, request_id: str = "") -> Response:
         last = request.headers.get("last-event-id", "")
         if last and not (last.isascii() and last.isdigit() and len(last) < 16):
             raise BadRequest("Last-Event-ID is not a number")
         after = int(last) if last else 0 if request_id else await self.feed.latest()
-        self._streams.take(caller.key)
-        return EventStream(self.feed.stream(caller, after, request_id), lambda: self._streams.give_back(caller.key))
+        self.streams.take(caller.key)
+        return EventStream(self.feed.stream(caller, after, request_id), lambda: self.streams.give_back(caller.key))
 
     async def redeem(self, request: Request) -> Response:
         """Redeem an approval once and return the signed grant."""
-        caller = await self._caller(request)
+        caller = await self.caller(request)
         wanted = (await read_body(request, bodies.Redemption)).binding
-        found, grant = await run_in_threadpool(self._service.redeem, caller, request.path_params["id"], wanted)
+        found, grant = await run_in_threadpool(self.service.redeem, caller, request.path_params["id"], wanted)
         return answer_json({"grant": grant, "request": self._view(caller, found)})
 
     def _decision(self, action: Callable[[Identity, str, str], StoredRequest]) -> _Handler:
         async def decide(request: Request) -> Response:
-            caller = await self._caller(request)
+            caller = await self.caller(request)
             note = (await read_body(request, bodies.Note)).note
             found = await run_in_threadpool(action, caller, request.path_params["id"], note)
             return answer_json(self._view(caller, found))
 
         return decide
 
-    async def _caller(self, request: Request) -> Identity:
+    async def caller(self, request: Request) -> Identity:
         """Who sends the request. Raises `SignInRequired`, `Busy`, `Unreachable`."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise SignInRequired("a bearer token is needed", hint="sign in with: dbgate login")
         caller = await run_in_threadpool(self._verifier.verify, token.strip())
-        self._rate_limit.take(caller.key)
+        self.rate_limit.take(caller.key)
         return caller
 
     def _view(self, caller: Identity, request: StoredRequest) -> dict[str, Json]:
-        may, why_not = self._service.allowed(caller, request)
+        may, why_not = self.service.allowed(caller, request)
         return request.to_json() | {"may": list(may), "why_not": why_not}

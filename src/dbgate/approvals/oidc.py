@@ -160,6 +160,14 @@ class OidcVerifier:
 
     def verify(self, token: str) -> Identity:
         """The identity in a token. Raises `SignInRequired`, `Unreachable`."""
+        return self.identity(self.claims(token))
+
+    def identity(self, claims: Mapping[str, Any]) -> Identity:
+        """The identity that verified claims describe. Raises `SignInRequired`."""
+        return identity_of(claims, self._groups_claim, self._actor_claim)
+
+    def claims(self, token: str) -> dict[str, Any]:
+        """The claims of a token that counts. Raises `SignInRequired`, `Unreachable`."""
         import jwt
 
         if len(token) > MAX_TOKEN_BYTES:
@@ -187,7 +195,7 @@ class OidcVerifier:
         except (jwt.PyJWTError, UnicodeError) as error:
             raise refuse(str(error)) from error
         check_times(claims, self._clock())
-        return identity_of(claims, self._groups_claim, self._actor_claim)
+        return claims
 
 
 def _to_key(jwk: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:

@@ -16,9 +16,6 @@ from dbgate.text import printable, span
 if TYPE_CHECKING:
     from dbgate.approvals import RequestStatus
 
-MAX_FORMATTED_CHARACTERS = 100_000
-"""Longer statements are shown as they were typed."""
-
 _STATEMENT_CHARACTERS = 60
 _STYLES = {"pending": "yellow", "approved": "green", "denied": "red", "revoked": "red"}
 
@@ -128,6 +125,8 @@ def _measured(counts: Mapping[str, int]) -> Iterator[str]:
 
 def statement_lines(text: str) -> Iterator[str]:
     """The statement, formatted and, on a terminal, highlighted; as it was typed where it cannot be formatted safely."""
+    from dbgate.approvals.layout import format_statement
+
     formatted = format_statement(text)
     yield "statement" if formatted is None else "statement (formatted; as it was typed with --raw)"
     shown = printable(text if formatted is None else formatted, keep="\n\t")
@@ -135,42 +134,6 @@ def statement_lines(text: str) -> Iterator[str]:
         shown = _highlight(shown)
     for line in shown.splitlines():
         yield f"  {line}"
-
-
-def format_statement(text: str) -> str | None:
-    """The statement laid out by sqlglot, or None.
-
-    A reviewer must see what will run, and sqlglot is not PostgreSQL: its text counts only when PostgreSQL's
-    own grammar reads both texts as the same tree.
-    """
-    import logging
-
-    import pgparse
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
-    if len(text) > MAX_FORMATTED_CHARACTERS or "\0" in text:
-        return None
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)
-    try:
-        formatted = sqlglot.transpile(text, read="postgres", write="postgres", pretty=True)
-        if len(formatted) != 1 or _tree(pgparse.parse(text)) != _tree(pgparse.parse(formatted[0])):
-            return None
-    except (SqlglotError, pgparse.PGQueryError, RecursionError, ValueError):
-        return None
-    return formatted[0]
-
-
-def _tree(node: Any) -> Any:
-    """A parse tree without the places of its nodes in the text."""
-    if isinstance(node, dict):
-        places = ("location", "_location", "_start", "_end", "_len")
-        return {
-            name: _tree(value)
-            for name, value in node.items()
-            if not (isinstance(value, int) and not isinstance(value, bool) and name.endswith(places))
-        }
-    return [_tree(item) for item in node] if isinstance(node, list) else node
 
 
 def _highlight(text: str) -> str:
