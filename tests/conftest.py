@@ -3,6 +3,7 @@
 - `dbgate_home`: HOME, XDG folders and `DBGATE_CONFIG` of this test alone; no `PG…` or `DBGATE_…` variables.
 - `postgres_server`: one server for the whole run, shared by the workers, started when first asked for.
   `DBGATE_TEST_POSTGRES` picks its version (15 to 18), `DBGATE_TEST_DSN` (a superuser's) names another one instead.
+- `backend`: the URL of a fresh approvals database, SQLite's and PostgreSQL's in turn.
 - `database`: a fresh, empty database for one test; `module_database`: one for all tests of a module.
 """
 
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
@@ -64,6 +66,12 @@ class LiveDatabase:
     @property
     def app_dsn(self) -> str:
         return self.server.app_dsn_of(self.name)
+
+    @property
+    def app_url(self) -> str:
+        """`app_dsn` as a URL."""
+        parameters = conninfo.conninfo_to_dict(self.app_dsn)
+        return f"postgresql:///?{urlencode({name: str(value) for name, value in parameters.items()})}"
 
     @property
     def app_user(self) -> str:
@@ -132,6 +140,16 @@ def module_database(postgres_server: LiveServer) -> Iterator[LiveDatabase]:
     """A fresh database that the tests of a module share."""
     with _fresh_database(postgres_server) as fresh:
         yield fresh
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database for `dbgate serve`: a file, or one of a role that may make a schema in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'approvals' / 'approvals.db'}"
+    database: LiveDatabase = request.getfixturevalue("module_database")
+    database.execute(f'DROP SCHEMA IF EXISTS dbgate CASCADE; GRANT CREATE ON DATABASE "{database.name}" TO PUBLIC')
+    return database.app_url
 
 
 @pytest.fixture

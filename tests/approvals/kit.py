@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from dbgate.approvals import ApprovalsClient, keys, listen
 from dbgate.approvals.app import create_app
+from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.limits import RateLimit
 from dbgate.approvals.local import LocalVerifier, key_file, mint_local_token
-from dbgate.approvals.sqlite import SqliteStore
 from dbgate.approvals.store import Store
 from dbgate.approvals.tokens import TokenVerifier
 from dbgate.binding import binding_of as compute_binding
@@ -139,12 +139,14 @@ def running_service(
     state_dir: Path,
     *,
     port: int = 0,
+    database: str = "",
     verifier: TokenVerifier | None = None,
     rate_limit: RateLimit | None = None,
     tls: listen.Tls | None = None,
 ) -> Iterator[Running]:
-    """A real service on a loopback port, in a thread, with a store and keys under `state_dir`."""
-    store = SqliteStore(state_dir / "approvals" / "approvals.db")
+    """A real service on a loopback port, in a thread, with keys under `state_dir`, and its store unless `database`
+    names another."""
+    store = open_store(database, state_dir / "approvals" / "approvals.db")
     signer = GrantSigner(keys.load_or_create(state_dir / "approvals" / "grants.key"))
     checks = verifier or LocalVerifier(keys.load_or_create(key_file(state_dir)), clock=now)
     app = create_app(store, checks, signer, now, rate_limit=rate_limit)

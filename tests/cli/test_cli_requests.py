@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -313,6 +314,34 @@ def test_serve_starts_and_stops(laptop: Settings, tmp_path: Path, stop: signal.S
     assert (laptop.state_dir / "approvals" / "grants.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_serve_on_postgresql_shows_no_password(
+    laptop: Settings, tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, password = tmp_path / "ready", re.search("password=([0-9a-f]+)", backend)
+    monkeypatch.setenv("DBGATE_SERVE_DATABASE", backend)
+    arguments = ["serve", "--local", "--port", "0", "--ready-file", str(ready)]
+    with subprocess.Popen([*DBGATE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            for _ in range(300):
+                if ready.exists() or child.poll() is not None:
+                    break
+                time.sleep(0.1)
+            url = ready.read_text().strip()
+            shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(child.pid)], capture_output=True, text=True)
+            with http.Session() as session:
+                session.trust_env = False
+                assert session.get(f"{url}/api/v1/health", timeout=10).json() == {"status": "ok"}
+        finally:
+            child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=20)
+    assert child.returncode == 0
+    assert "--ready-file" in shown.stdout
+    assert (password is not None) == backend.startswith("postgresql")
+    assert password is None or password[1] not in f"{out}{err}{shown.stdout}"
+    assert (laptop.state_dir / "approvals" / "grants.key").exists()
+    assert not (laptop.state_dir / "approvals" / "approvals.db").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -323,8 +352,10 @@ def test_serve_starts_and_stops(laptop: Settings, tmp_path: Path, stop: signal.S
         (["--issuer", "https://login.example.com"], "no audience is named"),
         (["--issuer", "http://login.example.com", "--audience", "x"], "the issuer must be an https URL"),
         (["--local", "--issuer", "https://login.example.com"], "--local does not go with --issuer"),
-        (["--local", "--database", "postgresql://user:secret@db/approvals"], "--database does not name an SQLite file"),
-        (["--local", "--database", "sqlite:///"], "--database does not name an SQLite file"),
+        (["--local", "--database", "postgresql://user:secret@127.0.0.1/approvals"], "a password on the command line"),
+        (["--local", "--database", "postgresql:///approvals?password=secret"], "a password on the command line"),
+        (["--local", "--database", "mysql://127.0.0.1/x"], "names neither an SQLite file nor a PostgreSQL database"),
+        (["--local", "--database", "sqlite:///"], "names neither an SQLite file nor a PostgreSQL database"),
         (["--local", "--certificate", "x.pem"], "belong together"),
         (["--local", "--certificate", "/none.pem", "--private-key", "/none.pem"], "cannot use the certificate"),
         (["--local", "--port", "70000"], "65535"),

@@ -27,10 +27,11 @@ from tests.approvals.kit import (
 )
 
 from dbgate.approvals import keys
+from dbgate.approvals import service as service_module
+from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.refusals import BadRequest, GrantRefused, NotAllowed, UnknownRequest, WrongState
-from dbgate.approvals.service import MAX_UNMASK_SESSIONS, ApprovalService
-from dbgate.approvals.sqlite import SqliteStore
+from dbgate.approvals.service import ApprovalService
 from dbgate.approvals.states import Status
 from dbgate.model import Actor, RequestKind
 
@@ -38,8 +39,8 @@ ASKED = unmask_request_of(ALICE)
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    with running_service(tmp_path) as made:
+def running(tmp_path: Path, backend: str) -> Iterator[Running]:
+    with running_service(tmp_path, database=backend) as made:
         yield made
 
 
@@ -201,12 +202,13 @@ def test_a_statement_holds_no_tags(running: Running) -> None:
             running.client(ALICE).ask(request_of(ALICE, **changes))
 
 
-def test_clocks(tmp_path: Path) -> None:
+def test_clocks(tmp_path: Path, backend: str) -> None:
     clock = HandClock()
-    store = SqliteStore(tmp_path / "approvals.db")
+    store = open_store(backend, tmp_path)
     service = ApprovalService(store, GrantSigner(keys.load_or_create(tmp_path / "grants.key")), clock)
     brief = unmask_request_of(ALICE, expires_s=60)
     made, _ = service.file(ALICE, brief)
+    assert made.uses == 1000
     clock.advance(3599)
     assert service.approve(BOB, made.id, "").status is Status.APPROVED
     clock.advance(59)
@@ -221,13 +223,13 @@ def test_clocks(tmp_path: Path) -> None:
     store.close()
 
 
-def test_sessions_are_counted(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "approvals.db")
+def test_sessions_are_counted(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MAX_UNMASK_SESSIONS", 2)
+    store = open_store(backend, tmp_path)
     service = ApprovalService(store, GrantSigner(keys.load_or_create(tmp_path / "grants.key")), now)
     made, _ = service.file(ALICE, ASKED)
     service.approve(BOB, made.id, "")
-    store._connection.execute("UPDATE requests SET uses_left = 2")
-    assert made.uses == MAX_UNMASK_SESSIONS
+    assert made.uses == 2
     for status in (Status.APPROVED, Status.REDEEMED):
         assert service.redeem(ALICE, made.id, ASKED.binding)[0].status is status
     with pytest.raises(WrongState, match="already redeemed"):

@@ -29,7 +29,10 @@ PortOption = Annotated[
 DatabaseOption = Annotated[
     str,
     typer.Option(
-        "--database", envvar="DBGATE_SERVE_DATABASE", help="sqlite:///PATH; by default a file in the state directory."
+        "--database",
+        envvar="DBGATE_SERVE_DATABASE",
+        help="sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a file in the state directory.",
+        show_default=False,
     ),
 ]
 IssuerOption = Annotated[
@@ -71,6 +74,7 @@ ReadyFileOption = Annotated[
 
 @app.command()
 def serve(
+    context: typer.Context,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8765,
     database: DatabaseOption = "",
@@ -88,6 +92,7 @@ def serve(
     from dbgate.config import load_settings
 
     settings = load_settings()
+    _refuse_shown_password(context, database)
     if bool(certificate) != bool(private_key):
         raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
     tls = listen.Tls(certificate, private_key) if certificate else None
@@ -153,12 +158,12 @@ def _run(
 ) -> None:
     from dbgate.approvals import keys, listen
     from dbgate.approvals.app import create_app
+    from dbgate.approvals.databases import open_store
     from dbgate.approvals.grants import GrantSigner
-    from dbgate.approvals.sqlite import SqliteStore
 
     folder = settings.state_dir / "approvals"
     signer = GrantSigner(keys.load_or_create(folder / "grants.key"))
-    store = SqliteStore(_database_path(database, folder / "approvals.db"))
+    store = open_store(database, folder / "approvals.db")
     url = listen.url_of(found, tls)
 
     def on_ready() -> None:
@@ -177,13 +182,16 @@ def _run(
         store.close()
 
 
-def _database_path(database: str, usual: Path) -> Path:
-    if not database:
-        return usual
-    path = database.removeprefix("sqlite:///")
-    if path == database or not path:
-        raise UsageError("--database does not name an SQLite file", hint="write it as sqlite:///PATH")
-    return Path(path).expanduser()
+def _refuse_shown_password(context: typer.Context, database: str) -> None:
+    """Raise `UsageError` for a password among the arguments, where every user of the machine can read it."""
+    from dbgate.approvals.databases import holds_password
+
+    source = context.get_parameter_source("database")
+    if source is not None and source.name == "COMMANDLINE" and holds_password(database):
+        raise UsageError(
+            "a password on the command line can be read by everybody on this machine",
+            hint="leave it out and use PGPASSFILE or PGPASSWORD, or put the whole URL into DBGATE_SERVE_DATABASE",
+        )
 
 
 def _write_whole(file: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.approvals.kit import (
 )
 
 from dbgate.approvals import service as service_module
+from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import Expected, GrantSigner, verify
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import (
@@ -35,10 +35,8 @@ from dbgate.approvals.refusals import (
     WrongState,
 )
 from dbgate.approvals.service import ApprovalService
-from dbgate.approvals.sqlite import SqliteStore
 from dbgate.approvals.states import Status
 from dbgate.approvals.store import Query
-from dbgate.errors import UsageError
 from dbgate.model import Actor, Identity, ReviewClause
 
 KEY = Ed25519PrivateKey.generate()
@@ -48,9 +46,9 @@ ALICE_DBA = replace(ALICE, groups=("dba", "data-owners"))
 class Bench:
     """A service with its store and clock."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "approvals.db"
-        self.store = SqliteStore(self.path)
+    def __init__(self, database: str) -> None:
+        self.database = database
+        self.store = open_store(database, Path())
         self.clock = HandClock()
         self.service = ApprovalService(self.store, GrantSigner(KEY), self.clock)
 
@@ -70,8 +68,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(backend: str) -> Iterator[Bench]:
+    made = Bench(backend)
     yield made
     made.store.close()
 
@@ -402,48 +400,3 @@ def test_nobody_floods_the_reviewers(bench: Bench, monkeypatch: pytest.MonkeyPat
         bench.file(parameters=("4",))
     assert bench.file(parameters=("1",)), "the same one again is no new one"
     assert bench.file(EVE)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE events SET note = 'x'",
-        "DELETE FROM events",
-        "UPDATE approvals SET note = 'x'",
-        "DELETE FROM approvals",
-        "UPDATE requests SET uses_left = 5",
-    ],
-)
-def test_the_history_cannot_be_changed(bench: Bench, statement: str) -> None:
-    bench.approved()
-    connection = sqlite3.connect(bench.path)
-    try:
-        with pytest.raises(sqlite3.IntegrityError):
-            connection.execute(statement)
-    finally:
-        connection.close()
-
-
-def test_everything_is_still_there_after_a_restart(bench: Bench) -> None:
-    name = bench.approved()
-    before = bench.store.get(name)
-    bench.store.close()
-    bench.store = SqliteStore(bench.path)
-    assert bench.store.get(name) == before
-    assert bench.path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_file_of_a_newer_dbgate_is_left_alone(bench: Bench) -> None:
-    connection = sqlite3.connect(bench.path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(UsageError, match="newer dbgate"):
-        SqliteStore(bench.path)
-
-
-@pytest.mark.parametrize("content", [b"this is no database, it is a text that is long enough" * 20])
-def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "approvals.db").write_bytes(content)
-    with pytest.raises(UsageError, match="cannot use") as caught:
-        SqliteStore(tmp_path / "approvals.db")
-    assert "--database" in caught.value.hint

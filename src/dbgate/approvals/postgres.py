@@ -1,0 +1,150 @@
+"""Approvals on PostgreSQL: one store for any number of instances of the service on any number of machines.
+
+Every write transaction first takes one advisory lock, as SQLite takes its only write lock. So instances decide one
+after the other, and numbers of events become visible in their order: who has seen number 7 has missed nothing below it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dbgate.approvals import queries, schema
+from dbgate.approvals.pool import Pool
+from dbgate.approvals.queries import Row, SqlUnit
+from dbgate.approvals.records import Event, StoredRequest
+from dbgate.approvals.refusals import BadRequest
+from dbgate.approvals.store import Query
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_LOCK_KEY = 0x6462_6761_7465
+"""The advisory lock of all writers: `dbgate` in ASCII. Advisory locks are a database's own."""
+
+_SETTINGS = (
+    "set_config('search_path', 'dbgate', true), set_config('statement_timeout', '{statement_s}s', true),"
+    " set_config('lock_timeout', '{lock_s}s', true), set_config('idle_in_transaction_session_timeout', '10s', true)"
+)
+
+
+def _opening(mode: str, what: str = "", *, statement_s: int = 10, lock_s: int = 5) -> str:
+    """What begins a transaction. An instance that hangs inside one loses it after ten seconds, and with it the lock."""
+    return f"BEGIN {mode}; SELECT {_SETTINGS.format(statement_s=statement_s, lock_s=lock_s)}{what}"
+
+
+_TAKE_LOCK = f", pg_advisory_xact_lock({_LOCK_KEY})"
+_READ = _opening("ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_WRITE = _opening("ISOLATION LEVEL READ COMMITTED READ WRITE", _TAKE_LOCK)
+_MIGRATE = _opening("ISOLATION LEVEL READ COMMITTED READ WRITE", _TAKE_LOCK, statement_s=300, lock_s=120)
+
+
+class PostgresStore:
+    """`store.Store` on a PostgreSQL database, in its schema `dbgate`. Safe from several threads and instances."""
+
+    def __init__(self, dsn: str) -> None:
+        """Connect, and bring the tables up to date.
+
+        `dsn` is a libpq connection string or URI; passwords may come by libpq's own ways. Raises `UsageError`
+        when it cannot be read or the tables are newer than this dbgate, `Unreachable` when nobody answers.
+        """
+        self._pool = Pool(dsn)
+        try:
+            self._migrate()
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def _migrate(self) -> None:
+        with self._transaction(_MIGRATE) as statements:
+            if not statements.rows("SELECT 1 AS one FROM pg_namespace WHERE nspname = 'dbgate'"):
+                statements.change("CREATE SCHEMA dbgate")
+            statements.change(schema.VERSIONS)
+            found = schema.version_of(statements)
+            schema.check_version(found, len(schema.POSTGRES), "the approvals database")
+            for number, script in enumerate(schema.POSTGRES[found:], start=found + 1):
+                statements.script(script)
+                schema.note_version(statements, number, time.time())
+
+    @contextmanager
+    def _transaction(self, opening: str) -> Iterator[PostgresStatements]:
+        with self._pool.transaction(opening) as connection:
+            yield PostgresStatements(connection)
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlUnit]:
+        """Begin a write transaction. Raises `Unreachable` when the lock or the database is not to be had."""
+        with self._transaction(_WRITE) as statements:
+            yield SqlUnit(statements)
+
+    def get(self, request_id: str) -> StoredRequest | None:
+        """A request, or None."""
+        with self._transaction(_READ) as statements:
+            return queries.get(statements, request_id)
+
+    def find(self, query: Query) -> Sequence[StoredRequest]:
+        """The requests that match, newest first."""
+        with self._transaction(_READ) as statements:
+            return queries.find(statements, query)
+
+    def next_due(self, now: datetime) -> bool:
+        """Whether any live request is past its deadline."""
+        with self._transaction(_READ) as statements:
+            return queries.is_any_due(statements, now)
+
+    def events(self, *, after: int = 0, request_id: str = "", limit: int = 1000) -> Sequence[Event]:
+        """Events with a number above `after`, in order."""
+        with self._transaction(_READ) as statements:
+            return queries.events(statements, after=after, request_id=request_id, limit=limit)
+
+    def last_event(self) -> int:
+        """The number of the latest event."""
+        with self._transaction(_READ) as statements:
+            return queries.last_event(statements)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+class PostgresStatements:
+    """`queries.Statements` on a psycopg connection."""
+
+    def __init__(self, connection: Connection[dict[str, Any]]) -> None:
+        self._connection = connection
+
+    def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
+        """Run a query and return its rows."""
+        return self._connection.execute(_dialect(text), _checked(values)).fetchall()
+
+    def change(self, text: str, **values: str | int | None) -> int:
+        """Run a statement that changes rows, and tell how many."""
+        return self._connection.execute(_dialect(text), _checked(values)).rowcount
+
+    def script(self, text: str) -> None:
+        """Run several statements without parameters."""
+        self._connection.execute(text.encode())
+
+
+@lru_cache
+def _dialect(text: str) -> bytes:
+    text = re.sub(r"\bMEMBERS\(:(\w+)\)", r"jsonb_array_elements_text(%(\1)s::jsonb) AS members (value)", text)
+    return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", text).encode()
+
+
+def _checked(values: dict[str, str | int | None]) -> dict[str, str | int | None]:
+    """The values. Raises `BadRequest` for texts that PostgreSQL cannot hold."""
+    for value in values.values():
+        if isinstance(value, str):
+            if "\0" in value:
+                raise BadRequest("a text holds a NUL character")
+            try:
+                value.encode()
+            except UnicodeError as error:
+                raise BadRequest("a text is not Unicode") from error
+    return values

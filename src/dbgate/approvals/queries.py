@@ -1,0 +1,240 @@
+"""The SQL that both back ends speak, once: a write transaction's statements, and rows as records.
+
+Texts name parameters `:name`; `MEMBERS(:name)` are the rows of a JSON array of texts, in the column `value`. Each back
+end turns both into its own dialect and runs them through `Statements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from dbgate.approvals.records import Approval, Event, StoredRequest
+from dbgate.approvals.refusals import WrongState
+from dbgate.approvals.reviewers import fold
+from dbgate.approvals.states import Status
+from dbgate.approvals.store import Query
+from dbgate.model import ApprovalRequest, Identity
+
+Row = Mapping[str, Any]
+
+_LIVE = "r.status IN ('pending', 'approved')"
+
+
+class Statements(Protocol):
+    """A connection inside a transaction."""
+
+    def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
+        """Run a query and return its rows."""
+
+    def change(self, text: str, **values: str | int | None) -> int:
+        """Run a statement that changes rows, and tell how many."""
+
+
+class SqlUnit:
+    """`store.Unit` on any back end: its transaction holds the store's only write lock."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def get(self, request_id: str) -> StoredRequest | None:
+        """The request; the transaction's lock keeps other writers out."""
+        return get(self._statements, request_id)
+
+    def live_of(self, requester: Identity) -> Sequence[StoredRequest]:
+        """The pending and approved requests of an identity, newest first."""
+        text = f"SELECT * FROM requests r WHERE r.person = :person AND {_LIVE} ORDER BY r.position DESC"
+        return _requests(self._statements, self._statements.rows(text, person=requester.key))
+
+    def due(self, now: datetime) -> Sequence[StoredRequest]:
+        """Live requests whose deadline has passed."""
+        text = f"SELECT * FROM requests r WHERE {_LIVE} AND r.deadline <= :now ORDER BY r.position"
+        return _requests(self._statements, self._statements.rows(text, now=_ms(now)))
+
+    def insert(self, request: StoredRequest) -> None:
+        """Add a request without approvals."""
+        asked = request.asked
+        self._statements.change(
+            "INSERT INTO requests (id, person, behind, target, binding, asked, requester, status, created_at, deadline,"
+            " uses, uses_left) VALUES (:id, :person, :behind, :target, :binding, :asked, :requester, :status,"
+            " :created_at, :deadline, :uses, :uses_left)",
+            id=request.id,
+            person=request.requester.key,
+            behind=fold(request.requester.on_behalf_of),
+            target=asked.target,
+            binding=asked.binding,
+            asked=_json(asked),
+            requester=_json(request.requester),
+            status=request.status.value,
+            created_at=_ms(request.created_at),
+            deadline=_ms(request.deadline),
+            uses=request.uses,
+            uses_left=request.uses_left,
+        )
+        groups = sorted({group for clause in asked.clauses for group in clause.groups})
+        self._statements.change(
+            "INSERT INTO reviewer_groups (request, name) SELECT :id, value FROM MEMBERS(:groups)",
+            id=request.id,
+            groups=_json(groups),
+        )
+
+    def add_approval(self, request_id: str, approval: Approval) -> None:
+        """Add one person's approval. Raises `WrongState` when that person already approved."""
+        added = self._statements.change(
+            "INSERT INTO approvals (request, person, identity, at, note) VALUES (:id, :person, :identity, :at, :note)"
+            " ON CONFLICT DO NOTHING",
+            id=request_id,
+            person=approval.by.key,
+            identity=_json(approval.by),
+            at=_ms(approval.at),
+            note=approval.note,
+        )
+        if added != 1:
+            raise WrongState("you have already approved this request", status=Status.PENDING.value)
+
+    def set_status(self, request_id: str, before: Status, after: Status) -> bool:
+        """Change the status if it still is `before`, and tell whether it was."""
+        text = "UPDATE requests SET status = :after WHERE id = :id AND status = :before"
+        return self._statements.change(text, after=after.value, id=request_id, before=before.value) == 1
+
+    def start_grant(self, request_id: str, *, approved_at: datetime, deadline: datetime) -> bool:
+        """Make a pending request approved, with its new deadline, and tell whether it was pending."""
+        text = (
+            "UPDATE requests SET status = 'approved', approved_at = :approved_at, deadline = :deadline"
+            " WHERE id = :id AND status = 'pending'"
+        )
+        values = {"approved_at": _ms(approved_at), "deadline": _ms(deadline)}
+        return self._statements.change(text, id=request_id, **values) == 1
+
+    def use(self, request_id: str, *, after: Status, now: datetime) -> bool:
+        """Take one use of an approved, unexpired request, in one statement, and tell whether there was one."""
+        text = (
+            "UPDATE requests SET uses_left = uses_left - 1, status = :after"
+            " WHERE id = :id AND status = 'approved' AND uses_left > 0 AND deadline > :now"
+        )
+        return self._statements.change(text, after=after.value, id=request_id, now=_ms(now)) == 1
+
+    def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
+        """Add an event to the history; triggers refuse to change or delete one."""
+        self._statements.change(
+            "INSERT INTO events (request, at, kind, identity, note) VALUES (:id, :at, :kind, :identity, :note)",
+            id=request_id,
+            at=_ms(at),
+            kind=kind,
+            identity=_json(by) if by else None,
+            note=note,
+        )
+
+
+def get(statements: Statements, request_id: str) -> StoredRequest | None:
+    """A request, or None."""
+    found = _requests(statements, statements.rows("SELECT * FROM requests WHERE id = :id", id=request_id))
+    return found[0] if found else None
+
+
+def find(statements: Statements, query: Query) -> Sequence[StoredRequest]:
+    """The requests that match, newest first."""
+    mine = "(r.person = :person OR (r.behind <> '' AND r.behind IN (:email, :subject)))"
+    review = (
+        "(r.id IN (SELECT request FROM reviewer_groups WHERE name IN (SELECT value FROM MEMBERS(:groups)))"
+        " OR r.id IN (SELECT request FROM approvals WHERE person = :person))"
+    )
+    conditions = [{"mine": mine, "review": f"({review} AND NOT {mine})"}.get(query.role, f"({mine} OR {review})")]
+    viewer = query.viewer
+    values: dict[str, str | int | None] = {
+        "person": viewer.key,
+        "email": fold(viewer.email),
+        "subject": fold(viewer.subject),
+        "groups": _json(viewer.groups),
+        "limit": query.limit,
+    }
+    optional = (
+        ("statuses", "r.status IN (SELECT value FROM MEMBERS(:statuses))", query.statuses and _json(query.statuses)),
+        ("target", "r.target = :target", query.target),
+        ("prefix", "substr(r.id, 1, length(:prefix)) = :prefix", query.id_prefix),
+        ("before", "r.position < (SELECT position FROM requests WHERE id = :before)", query.before),
+    )
+    for name, condition, value in optional:
+        if value:
+            conditions.append(condition)
+            values[name] = value
+    text = f"SELECT * FROM requests r WHERE {' AND '.join(conditions)} ORDER BY r.position DESC LIMIT :limit"
+    return _requests(statements, statements.rows(text, **values))
+
+
+def is_any_due(statements: Statements, now: datetime) -> bool:
+    """Whether any live request is past its deadline."""
+    text = f"SELECT 1 AS one FROM requests r WHERE {_LIVE} AND r.deadline <= :now LIMIT 1"
+    return bool(statements.rows(text, now=_ms(now)))
+
+
+def events(statements: Statements, *, after: int, request_id: str, limit: int) -> Sequence[Event]:
+    """Events with a number above `after`, in order, of one request or (with an empty id) of all."""
+    of_one = "AND request = :id " if request_id else ""
+    text = f"SELECT * FROM events WHERE number > :after {of_one}ORDER BY number LIMIT :limit"
+    values: dict[str, str | int | None] = {"id": request_id} if request_id else {}
+    return [_event(row) for row in statements.rows(text, after=after, limit=limit, **values)]
+
+
+def last_event(statements: Statements) -> int:
+    """The number of the latest event, 0 when there is none."""
+    return int(statements.rows("SELECT coalesce(max(number), 0) AS number FROM events")[0]["number"])
+
+
+def _requests(statements: Statements, rows: Sequence[Row]) -> list[StoredRequest]:
+    """Requests with their approvals and latest events, in three statements however many they are."""
+    if not rows:
+        return []
+    ids = _json([row["id"] for row in rows])
+    approvals: dict[str, list[Approval]] = {row["id"]: [] for row in rows}
+    text = "SELECT * FROM approvals WHERE request IN (SELECT value FROM MEMBERS(:ids)) ORDER BY rowid"
+    for row in statements.rows(text, ids=ids):
+        approvals[row["request"]].append(
+            Approval(by=_identity(row["identity"]), at=_moment(row["at"]), note=row["note"])
+        )
+    text = (
+        "SELECT * FROM events WHERE number IN (SELECT max(number) FROM events"
+        " WHERE request IN (SELECT value FROM MEMBERS(:ids)) GROUP BY request)"
+    )
+    last = {row["request"]: _event(row) for row in statements.rows(text, ids=ids)}
+    return [_request(row, approvals[row["id"]], last.get(row["id"])) for row in rows]
+
+
+def _request(row: Row, approvals: Sequence[Approval], last: Event | None) -> StoredRequest:
+    return StoredRequest(
+        id=row["id"],
+        asked=msgspec.json.decode(row["asked"], type=ApprovalRequest),
+        requester=_identity(row["requester"]),
+        status=Status(row["status"]),
+        created_at=_moment(row["created_at"]),
+        deadline=_moment(row["deadline"]),
+        approved_at=_moment(row["approved_at"]) if row["approved_at"] is not None else None,
+        uses=row["uses"],
+        uses_left=row["uses_left"],
+        approvals=tuple(approvals),
+        last=last,
+    )
+
+
+def _event(row: Row) -> Event:
+    by = _identity(row["identity"]) if row["identity"] else None
+    return Event(row["number"], row["request"], _moment(row["at"]), row["kind"], by, row["note"])
+
+
+def _identity(text: str) -> Identity:
+    return msgspec.json.decode(text, type=Identity)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
