@@ -17,8 +17,8 @@ import msgspec
 from dbgate.approvals import keys
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import GrantRefused
-from dbgate.approvals.times import MAX_SKEW_S, why_not_now
 from dbgate.model import Grant, Json, RequestKind, ReviewClause
+from dbgate.tokens.times import MAX_SKEW_S, why_not_now
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (

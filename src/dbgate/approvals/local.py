@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dbgate.approvals import keys
-from dbgate.approvals.tokens import (
-    MAX_GROUPS,
-    MAX_TOKEN_BYTES,
-    check_times,
-    refuse,
-)
 from dbgate.model import Assurance, Identity
+from dbgate.tokens.checks import MAX_TOKEN_BYTES
+from dbgate.tokens.claims import MAX_GROUPS
+from dbgate.tokens.refusals import refuse
+from dbgate.tokens.times import MAX_SKEW_S, moment, why_not_now
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -47,14 +45,14 @@ def mint_local_token(state_dir: Path, identity: Identity, *, now: datetime | Non
     """
     import jwt
 
-    moment = now or datetime.now(UTC)
+    issued = now or datetime.now(UTC)
     claims: dict[str, Any] = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": identity.key,
         "identity": identity.to_json(),
-        "iat": int(moment.timestamp()),
-        "exp": int((moment + timedelta(seconds=LIFETIME_S)).timestamp()),
+        "iat": int(issued.timestamp()),
+        "exp": int((issued + timedelta(seconds=LIFETIME_S)).timestamp()),
     }
     return jwt.encode(claims, keys.load_or_create(key_file(state_dir)), algorithm="EdDSA", headers={"typ": TYPE})
 
@@ -71,10 +69,10 @@ class LocalVerifier:
         import jwt
 
         if len(token) > MAX_TOKEN_BYTES:
-            raise refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes", hint=_MALFORMED)
+            refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes", hint=_MALFORMED)
         try:
             if jwt.get_unverified_header(token).get("typ") != TYPE:
-                raise refuse("it is not a token of this machine", hint=_NOT_LOCAL)
+                refuse("it is not a token of this machine", hint=_NOT_LOCAL)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 self._key,
@@ -84,22 +82,22 @@ class LocalVerifier:
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, UnicodeError) as error:
-            raise refuse(f"{error}; is it of another state directory?", hint=_OTHER_KEY) from error
-        check_times(claims, self._clock(), hint="are the clocks of dbgate and of the service right?")
+            refuse(f"{error}; is it of another state directory?", hint=_OTHER_KEY)
+        reason = why_not_now(claims, self._clock(), exp_skew_s=MAX_SKEW_S)
+        if reason:
+            refuse(reason, hint="are the clocks of dbgate and of the service right?")
         return _identity(claims)
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
     from msgspec.structs import replace
 
-    from dbgate.approvals.times import moment
-
     try:
         identity = msgspec.convert(claims.get("identity"), Identity)
     except msgspec.ValidationError as error:
-        raise refuse(f"its identity is malformed: {error}", hint=_MALFORMED) from error
+        refuse(f"its identity is malformed: {error}", hint=_MALFORMED)
     if not identity.subject or identity.key != claims.get("sub") or len(identity.groups) > MAX_GROUPS:
-        raise refuse("its identity contradicts itself", hint=_MALFORMED)
+        refuse("its identity contradicts itself", hint=_MALFORMED)
     return replace(
         identity, assurance=Assurance.LOCAL, signed_in_at=moment(claims, "iat"), expires_at=moment(claims, "exp")
     )

@@ -47,6 +47,14 @@ AudienceOption = Annotated[
         help="What tokens are for; may be repeated. By default identity.client_id and identity.audience.",
     ),
 ]
+ClientOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--client",
+        envvar="DBGATE_SERVE_CLIENT",
+        help="A client whose tokens count; may be repeated. By default any that the issuer gave for the audience.",
+    ),
+]
 IssuerCaOption = Annotated[
     str,
     typer.Option("--issuer-ca", envvar="DBGATE_SERVE_ISSUER_CA", help="A PEM bundle for the issuer's certificate."),
@@ -80,6 +88,7 @@ def serve(
     database: DatabaseOption = "",
     issuer: IssuerOption = "",
     audience: AudienceOption = None,
+    client: ClientOption = None,
     issuer_ca: IssuerCaOption = "",
     local: LocalOption = False,
     certificate: CertificateOption = "",
@@ -96,7 +105,9 @@ def serve(
     if bool(certificate) != bool(private_key):
         raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
     tls = listen.Tls(certificate, private_key) if certificate else None
-    verifier = _verifier(settings, is_local=local, issuer=issuer, audiences=audience or [], issuer_ca=issuer_ca)
+    verifier = _verifier(
+        settings, is_local=local, issuer=issuer, audiences=audience or [], clients=client or [], issuer_ca=issuer_ca
+    )
     with listen.bind(host, port) as found:
         if local and not listen.stays_here(found):
             raise UsageError(
@@ -116,15 +127,15 @@ def _check_installed() -> None:
 
 
 def _verifier(
-    settings: Settings, *, is_local: bool, issuer: str, audiences: list[str], issuer_ca: str
+    settings: Settings, *, is_local: bool, issuer: str, audiences: list[str], clients: list[str], issuer_ca: str
 ) -> TokenVerifier:
     """Who checks tokens: the issuer's keys, or with `--local` this machine's. Exactly one of them."""
     if is_local:
         from dbgate.approvals import keys
         from dbgate.approvals.local import LocalVerifier, key_file
 
-        if issuer or audiences:
-            raise UsageError("--local does not go with --issuer or --audience", hint="choose one")
+        if issuer or audiences or clients:
+            raise UsageError("--local does not go with --issuer, --audience or --client", hint="choose one")
         return LocalVerifier(keys.load_or_create(key_file(settings.state_dir)), clock=_now)
     from dbgate.approvals.oidc import OidcVerifier
 
@@ -143,6 +154,7 @@ def _verifier(
         ca_file=issuer_ca or identity.ca_file,
         groups_claim=identity.groups_claim,
         actor_claim=identity.actor_claim,
+        clients=clients,
     )
 
 

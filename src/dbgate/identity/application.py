@@ -18,7 +18,7 @@ from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.client import Client
 from dbgate.identity.issuer import Issuer, IssuerSession, discover, fetch_keys, reaching
 from dbgate.identity.stored import StoredSignIn
-from dbgate.identity.tokens import UnknownKey
+from dbgate.tokens import UnknownKey
 
 logging.getLogger("msal").addHandler(logging.NullHandler())
 

@@ -47,10 +47,8 @@ def current_identity(settings: Settings) -> Identity:
     """
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
-    from dbgate.identity.claims import identity_from
-
     stored, claims = usable(settings, read_client(settings.identity))
-    return identity_from(claims, settings.identity, service=stored.service, signed_in_at=stored.signed_in())
+    return stored.identity(claims, settings.identity)
 
 
 def bearer_token(settings: Settings) -> str:
@@ -95,7 +93,7 @@ def look(store: TokenStore, client: Client) -> Held:
     A service needs nobody to sign in again, so whatever is wrong with its token is mended by a new one.
     """
     from dbgate.identity.stored import load
-    from dbgate.identity.tokens import TokenExpired, TokenRefused
+    from dbgate.tokens import TokenExpired, TokenRefused
 
     stored = load(store, client)
     if stored is None:

@@ -53,7 +53,6 @@ def sign_in(settings: Settings, *, device: bool, progress: Progress, browser: bo
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
     from dbgate.identity.application import open_application
-    from dbgate.identity.claims import identity_from
     from dbgate.identity.renewal import acquire
     from dbgate.identity.stored import only_one, save
     from dbgate.identity.token_store import open_store
@@ -69,8 +68,7 @@ def sign_in(settings: Settings, *, device: bool, progress: Progress, browser: bo
             fresh = flow(application, progress, browser=browser)
         except KeyboardInterrupt:
             raise Interrupted("the sign-in was interrupted; nothing was kept", hint="run: dbgate login") from None
-    claims = fresh.verified(client)
-    identity = identity_from(claims, settings.identity, service=client.service, signed_in_at=fresh.signed_in())
+    identity = fresh.identity(fresh.verified(client), settings.identity)
     with only_one(settings.state_dir, client):
         save(store, client, fresh)
     return identity

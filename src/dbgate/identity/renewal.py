@@ -9,7 +9,7 @@ from dbgate.identity.application import Application, open_application
 from dbgate.identity.client import Client
 from dbgate.identity.issuer import reaching
 from dbgate.identity.stored import StoredSignIn
-from dbgate.identity.tokens import TokenRefused
+from dbgate.tokens import TokenRefused
 
 
 def renew(client: Client, held: StoredSignIn) -> StoredSignIn:

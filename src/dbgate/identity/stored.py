@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from dbgate.errors import SignInRequired
 from dbgate.identity.client import Client
 from dbgate.identity.file_store import private_folder
 from dbgate.identity.token_store import TokenStore
-from dbgate.identity.tokens import Expected, verify
+from dbgate.model import Identity
+from dbgate.settings import IdentitySettings
+from dbgate.tokens import Expected, Use, identity_from, verify
 
 
 class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +47,23 @@ class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
         """The claims of the token, verified now for `client`. Raises `TokenRefused`."""
         expected = Expected(
             issuer=client.issuer,
-            client_id=client.client_id,
-            audience=client.audience if self.service else client.client_id,
-            access=self.service,
+            audiences=(client.audience if self.service else client.client_id,),
+            use=Use.ACCESS if self.service else Use.ID,
+            parties=(client.client_id,),
             nonce=self.nonce,
             renewed=self.renewed,
         )
-        return verify(self.token, self.keys, expected)
+        return verify(self.token, self.keys, expected, datetime.now(UTC))
+
+    def identity(self, claims: Mapping[str, Any], settings: IdentitySettings) -> Identity:
+        """Whose sign-in it is, by its verified `claims`. Raises `TokenRefused` for claims that cannot be trusted."""
+        return identity_from(
+            claims,
+            groups_claim=settings.groups_claim,
+            actor_claim=settings.actor_claim,
+            service=self.service,
+            signed_in_at=self.signed_in(),
+        )
 
 
 def load(store: TokenStore, client: Client) -> StoredSignIn | None:

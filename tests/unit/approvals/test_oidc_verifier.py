@@ -154,7 +154,7 @@ def test_keys_are_fetched_once_and_tokens_are_checked_every_time(issuer: Issuer)
         ({"aud": ["another-app"]}, "udience"),
         ({"aud": None}, "aud"),
         ({"sub": None}, "sub"),
-        ({"sub": ""}, "names nobody"),
+        ({"sub": ""}, "subject is not a name"),
         ({"sub": 7}, "ubject"),
         ({"exp": NOW - 60}, "expired"),
         ({"exp": None}, "exp"),
@@ -163,26 +163,51 @@ def test_keys_are_fetched_once_and_tokens_are_checked_every_time(issuer: Issuer)
         ({"iat": NOW + 61}, "not valid yet"),
         ({"nbf": NOW + 61}, "not valid yet"),
         ({"nbf": "now"}, "nbf is not a number"),
-        ({"email": ["ann@example.com"]}, "email is not text"),
-        ({"groups": "dba"}, "not a list of names"),
-        ({"groups": ["dba", 7]}, "not a list of names"),
-        ({"groups": ["dba", ""]}, "not a list of names"),
-        ({"groups": ["dba\n"]}, "not a list of names"),
-        ({"groups": {"dba": True}}, "not a list of names"),
+        ({"email": ["ann@example.com"]}, "'email' is not text"),
+        ({"groups": "dba"}, "not a list of group names"),
+        ({"groups": ["dba", 7]}, "not a list of group names"),
+        ({"groups": ["dba", ""]}, "not a list of group names"),
+        ({"groups": ["dba\n"]}, "not a list of group names"),
+        ({"groups": {"dba": True}}, "not a list of group names"),
         ({"groups": [f"g{n}" for n in range(1001)]}, "more than 1000"),
-        ({"groups": None, "_claim_names": {"groups": "src1"}}, "too many (group overage)"),
-        ({"groups": None, "hasgroups": True}, "too many (group overage)"),
-        ({"act": "bot"}, "act claim names nobody"),
-        ({"act": {"iss": "x"}}, "act claim names nobody"),
+        ({"groups": None, "_claim_names": {"groups": "src1"}}, "left the groups out because there are too many"),
+        ({"groups": None, "hasgroups": True}, "left the groups out because there are too many"),
+        ({"act": "bot"}, "'act' names nobody"),
+        ({"act": {"iss": "x"}}, "'act' names nobody"),
     ],
 )
 def test_refused_claims(issuer: Issuer, changes: dict[str, Any], reason: str) -> None:
     assert reason in refused(issuer, issuer.token(**changes))
 
 
-@pytest.mark.parametrize("changes", [{"exp": NOW - 59}, {"iat": NOW + 59}, {"nbf": NOW + 59}, {"aud": ["a", AUDIENCE]}])
+@pytest.mark.parametrize("changes", [{"exp": NOW - 59}, {"iat": NOW + 59}, {"nbf": NOW + 59}])
 def test_clocks_may_differ_by_a_minute(issuer: Issuer, changes: dict[str, Any]) -> None:
     assert issuer.verifier().verify(issuer.token(**changes)).subject == "u-1"
+
+
+def test_a_token_for_several_audiences_names_the_client_that_it_was_issued_to(issuer: Issuer) -> None:
+    both = ["another-app", AUDIENCE]
+    assert "names no authorized party" in refused(issuer, issuer.token(aud=both))
+    assert issuer.verifier().verify(issuer.token(aud=both, azp=AUDIENCE)).subject == "u-1"
+    assert issuer.verifier().verify(issuer.token(aud=both, client_id="batch")).subject == "u-1"
+
+
+def test_the_clients_that_count_can_be_named(issuer: Issuer) -> None:
+    options = {"clients": [AUDIENCE, "batch"]}
+    for good in ({}, {"azp": AUDIENCE}, {"client_id": "batch"}):
+        assert issuer.verifier(**options).verify(issuer.token(**good)).subject == "u-1"
+    for bad in ({"azp": "another-app"}, {"appid": "another-app"}, {"azp": AUDIENCE, "client_id": "another-app"}):
+        assert "issued to another client" in refused(issuer, issuer.token(**bad), **options)
+
+
+@pytest.mark.parametrize("header", [{"typ": "logout+jwt"}, {"typ": "secevent+jwt"}, {"crit": ["b64"], "b64": True}])
+def test_other_kinds_of_tokens_of_the_issuer_are_no_proof(issuer: Issuer, header: dict[str, Any]) -> None:
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    body = json.dumps(claims).encode()
+    made = jwt.PyJWS().encode(body, ED, algorithm="EdDSA", headers={"kid": "ed"} | header)
+    reason = "not a signed JSON Web Token" if "crit" in header else "another kind of token"
+    assert reason in refused(issuer, made)
+    assert "tells of an event" in refused(issuer, issuer.token(events={"http://schemas.openid.net/event/x": {}}))
 
 
 def test_no_groups_at_all_is_no_groups(issuer: Issuer) -> None:
@@ -215,7 +240,7 @@ def _raw(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"")
     return ".".join(parts), base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "RS512", "ES384", "ES256K", "", 7, None])
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "ES256K", "", 7, None])
 def test_algorithms_that_do_not_count(issuer: Issuer, algorithm: object) -> None:
     claims = jwt.decode(issuer.token(), options={"verify_signature": False})
     text, _ = _raw({"alg": algorithm, "kid": "rsa"}, claims)
@@ -234,10 +259,10 @@ def test_hmac_with_the_issuers_public_key(issuer: Issuer) -> None:
 def test_a_key_is_used_for_its_own_algorithm_only(issuer: Issuer) -> None:
     issuer.keys = [jwk(RSA, "rsa", alg="RS256"), jwk(ED, "enc", use="enc"), jwk(P384, "p384"), jwk(SMALL_RSA, "small")]
     assert issuer.verifier().verify(issuer.token(RSA, "RS256", "rsa")).subject == "u-1"
-    assert "does not publish" in refused(issuer, issuer.token(RSA, "PS256", "rsa"))
-    assert "does not publish" in refused(issuer, issuer.token(ED, "EdDSA", "enc"))
-    assert "does not publish" in refused(issuer, issuer.token(ED, "EdDSA", "rsa"))
-    assert "does not publish" in refused(issuer, issuer.token(P256, "ES256", "p384"))
+    assert "the issuer has no" in refused(issuer, issuer.token(RSA, "PS256", "rsa"))
+    assert "the issuer has no" in refused(issuer, issuer.token(ED, "EdDSA", "enc"))
+    assert "the issuer has no" in refused(issuer, issuer.token(ED, "EdDSA", "rsa"))
+    assert "the issuer has no" in refused(issuer, issuer.token(P256, "ES256", "p384"))
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
@@ -247,7 +272,7 @@ def test_short_keys(issuer: Issuer) -> None:
 
 def test_signed_by_somebody_else(issuer: Issuer) -> None:
     assert "ignature" in refused(issuer, issuer.token(OTHER))
-    assert "does not publish" in refused(issuer, issuer.token(OTHER, kid="other"))
+    assert "the issuer has no" in refused(issuer, issuer.token(OTHER, kid="other"))
 
 
 def test_a_local_identity_is_told_what_to_set(issuer: Issuer, tmp_path: Path) -> None:
@@ -259,13 +284,13 @@ def test_a_local_identity_is_told_what_to_set(issuer: Issuer, tmp_path: Path) ->
 def test_without_a_key_id_only_the_one_fitting_key_counts(issuer: Issuer) -> None:
     assert issuer.verifier().verify(issuer.token(kid=None)).subject == "u-1"
     issuer.keys.append(jwk(OTHER, "ed-2"))
-    assert "does not publish" in refused(issuer, issuer.token(kid=None))
+    assert "several of the issuer's keys" in refused(issuer, issuer.token(kid=None))
 
 
 def test_an_oct_key_of_the_issuer_is_never_used(issuer: Issuer) -> None:
     secret = base64.urlsafe_b64encode(b"k" * 32).decode()
     issuer.keys = [{"kty": "oct", "k": secret, "kid": "ed", "alg": "EdDSA"}, "nonsense", None]
-    assert "does not publish" in refused(issuer, issuer.token())
+    assert "the issuer has no" in refused(issuer, issuer.token())
 
 
 def test_key_rotation_and_the_pause_between_searches(issuer: Issuer) -> None:
@@ -274,7 +299,7 @@ def test_key_rotation_and_the_pause_between_searches(issuer: Issuer) -> None:
     issuer.clock.advance(5)
     issuer.keys = [jwk(OTHER, "new")]
     assert verifier.verify(issuer.token(OTHER, kid="new")).subject == "u-1"
-    with pytest.raises(SignInRequired, match="does not publish"):
+    with pytest.raises(SignInRequired, match="the issuer has no"):
         verifier.verify(issuer.token())
     asked = len(issuer.asked)
     for number in range(5):

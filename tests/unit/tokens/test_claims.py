@@ -7,22 +7,21 @@ from typing import Any
 
 import pytest
 
-from dbgate.identity.claims import MAX_GROUPS, identity_from
-from dbgate.identity.tokens import TokenRefused
 from dbgate.model import Actor, Assurance, Identity
-from dbgate.settings import IdentitySettings
+from dbgate.tokens import TokenRefused, identity_from
+from dbgate.tokens.claims import MAX_ACTORS, MAX_GROUPS
 
-SETTINGS = IdentitySettings(provider="oidc", issuer="https://login.example.com/t", client_id="dbgate")
 CLAIMS: dict[str, Any] = {
     "iss": "https://login.example.com/t",
     "sub": "u-1",
+    "iat": 1_700_000_000,
     "exp": 1_800_000_000,
     "email": "alice@example.com",
 }
 
 
-def identity(settings: IdentitySettings = SETTINGS, *, service: bool = False, **changes: Any) -> Identity:
-    return identity_from(CLAIMS | changes, settings, service=service)
+def identity(*, groups_claim: str = "groups", actor_claim: str = "", service: bool = False, **changes: Any) -> Identity:
+    return identity_from(CLAIMS | changes, groups_claim=groups_claim, actor_claim=actor_claim, service=service)
 
 
 def test_a_person() -> None:
@@ -35,6 +34,7 @@ def test_a_person() -> None:
         groups=("dba", "engineering"),
         actor=Actor.HUMAN,
         assurance=Assurance.OIDC,
+        signed_in_at=datetime.fromtimestamp(1_700_000_000, UTC),
         expires_at=datetime.fromtimestamp(1_800_000_000, UTC),
     )
 
@@ -100,23 +100,22 @@ def test_other_distributed_claims_do_not_matter() -> None:
 
 
 def test_the_groups_claim_can_be_named() -> None:
-    settings = IdentitySettings(groups_claim="https://example.com/roles")
+    claim = "https://example.com/roles"
     named: dict[str, Any] = {"https://example.com/roles": ["dba"], "groups": ["other"], "hasgroups": True}
-    found = identity(settings, **named)
+    found = identity(groups_claim=claim, **named)
     assert found.groups == ("dba",)
     with pytest.raises(TokenRefused, match="left the groups out"):
-        identity(settings, _claim_names={"https://example.com/roles": "src1"})
+        identity(groups_claim=claim, _claim_names={"https://example.com/roles": "src1"})
 
 
 def test_an_agent_acts_for_the_subject() -> None:
     found = identity(act={"sub": "report-bot", "act": {"sub": "earlier"}}, name="Alice")
     assert (found.subject, found.actor, found.on_behalf_of) == ("u-1", Actor.AGENT, "alice@example.com")
-    assert found.name == "report-bot for Alice"
+    assert found.name == "report-bot (by way of earlier) for Alice"
 
 
 def test_an_agent_is_one_whatever_the_actor_claim_says() -> None:
-    settings = IdentitySettings(actor_claim="kind")
-    assert identity(settings, kind="human", act={"sub": "report-bot"}).actor is Actor.AGENT
+    assert identity(actor_claim="kind", kind="human", act={"sub": "report-bot"}).actor is Actor.AGENT
 
 
 @pytest.mark.parametrize("act", [None, "bot", {}, {"sub": ""}, {"sub": 3}, ["bot"], {"sub": "b\x07t"}])
@@ -127,13 +126,13 @@ def test_an_act_claim_that_names_nobody_is_refused(act: Any) -> None:
 
 @pytest.mark.parametrize("actor", list(Actor))
 def test_the_issuer_can_say_what_the_actor_is(actor: Actor) -> None:
-    assert identity(IdentitySettings(actor_claim="kind"), kind=str(actor)).actor is actor
+    assert identity(actor_claim="kind", kind=str(actor)).actor is actor
 
 
 @pytest.mark.parametrize("value", ["robot", "Human", "", None, True, ["agent"]])
 def test_an_unknown_actor_is_refused(value: Any) -> None:
     with pytest.raises(TokenRefused, match="'kind' is not one of: human, service, agent"):
-        identity(IdentitySettings(actor_claim="kind"), kind=value)
+        identity(actor_claim="kind", kind=value)
 
 
 @pytest.mark.parametrize("verified", [False, "false", None, 0])
@@ -143,6 +142,47 @@ def test_an_unverified_email_is_not_shown(verified: Any) -> None:
     assert found.label == "u-1"
 
 
-def test_text_claims_of_another_type_are_left_out() -> None:
-    found = identity(email=["alice@example.com"], name={"first": "Alice"})
-    assert (found.email, found.name) == ("", "")
+@pytest.mark.parametrize("odd", [{"email": ["alice@example.com"]}, {"name": {"first": "Alice"}}, {"name": "x" * 321}])
+def test_text_claims_of_another_type_are_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(TokenRefused, match=f"{next(iter(odd))!r} is not text"):
+        identity(**odd)
+    absent: dict[str, Any] = dict.fromkeys(odd)
+    assert identity(**absent).subject == "u-1"
+
+
+@pytest.mark.parametrize(
+    "inner", [None, "bot", {}, {"sub": ""}, {"sub": 3}, {"sub": "a", "act": 7}], ids=lambda inner: str(inner)
+)
+def test_a_nested_act_claim_names_somebody_all_the_way(inner: Any) -> None:
+    with pytest.raises(TokenRefused, match="'act' names nobody"):
+        identity(act={"sub": "report-bot", "act": inner})
+
+
+def test_a_chain_of_agents_has_an_end() -> None:
+    chain: dict[str, Any] = {"sub": "last"}
+    for _ in range(MAX_ACTORS - 1):
+        chain = {"sub": "bot", "act": chain}
+    assert identity(act=chain).name.startswith("bot (by way of bot, ")
+    with pytest.raises(TokenRefused, match=f"more than {MAX_ACTORS} parties"):
+        identity(act={"sub": "bot", "act": chain})
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"idtyp": "app"},
+        {"gty": "client-credentials"},
+        {"azp": "u-1"},
+        {"client_id": "u-1"},
+        {"cid": "u-1"},
+        {"azp": "batch", "preferred_username": "service-account-batch"},
+    ],
+    ids=lambda marks: "-".join(marks),
+)
+def test_a_token_that_a_client_got_for_itself_is_no_persons(marks: dict[str, Any]) -> None:
+    assert identity(**marks).actor is Actor.SERVICE
+
+
+def test_a_persons_token_names_its_client_too() -> None:
+    marks: dict[str, Any] = {"azp": "dbgate", "client_id": "dbgate", "preferred_username": "alice", "idtyp": "user"}
+    assert identity(**marks).actor is Actor.HUMAN

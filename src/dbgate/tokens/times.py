@@ -13,10 +13,10 @@ MAX_SKEW_S = 60
 
 def moment(claims: Mapping[str, Any], name: str) -> datetime | None:
     """A NumericDate claim (RFC 7519, section 2), or None when it is absent. Raises `ValueError` when it is no date."""
-    value = claims.get(name)
-    if value is None:
+    if name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise ValueError(f"{name} is not a number of seconds")
     try:
         return datetime.fromtimestamp(value, UTC)
@@ -40,3 +40,12 @@ def why_not_now(claims: Mapping[str, Any], now: datetime, *, exp_skew_s: int = 0
     if max((start - now).total_seconds() for start in (issued, starts or issued)) > skew_s:
         return "it is not valid yet: are the clocks right?"
     return ""
+
+
+def expired_since_s(claims: Mapping[str, Any], now: datetime) -> float:
+    """How long ago a token expired, in seconds; negative while it lasts. `claims` passed `moment`, or it counts as lasting."""
+    try:
+        expires = moment(claims, "exp")
+    except ValueError:
+        return -math.inf
+    return (now - expires).total_seconds() if expires else -math.inf
