@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dbgate.approvals import ApprovalsClient, keys, listen
+from dbgate.approvals import ApprovalsClient, keys, listen, signing
 from dbgate.approvals.app import create_app
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
@@ -149,6 +149,7 @@ def running_service(
     store = open_store(database, state_dir / "approvals" / "approvals.db")
     signer = GrantSigner(keys.load_or_create(state_dir / "approvals" / "grants.key"))
     checks = verifier or LocalVerifier(keys.load_or_create(key_file(state_dir)), clock=now)
+    signing.agree(store, signer, now())
     app = create_app(store, checks, signer, now, rate_limit=rate_limit)
     ready = threading.Event()
     server = listen.make_server(app, tls=tls, on_ready=ready.set)

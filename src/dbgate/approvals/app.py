@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -25,7 +26,9 @@ from dbgate.approvals.http import (
     EventStream,
     answer_json,
     brief,
+    digest_of,
     read_body,
+    read_idempotency_key,
     read_number,
     read_query,
 )
@@ -124,9 +127,13 @@ class Api:
     async def file(self, request: Request) -> Response:
         """File a request: 201, or 200 with the live one for the same."""
         caller = await self.caller(request)
-        asked = (await read_body(request, bodies.NewRequest)).to_request()
-        filed, is_new = await run_in_threadpool(self.service.file, caller, asked)
-        return answer_json(self._view(caller, filed), status=201 if is_new else 200)
+        body = await read_body(request, bodies.NewRequest)
+
+        def act() -> tuple[int, Json]:
+            filed, is_new = self.service.file(caller, body.to_request())
+            return 201 if is_new else 200, self._view(caller, filed)
+
+        return await self._change(request, caller, body, act)
 
     async def find(self, request: Request) -> Response:
         """List requests, newest first, with statements cut short and without parameters."""
@@ -180,18 +187,40 @@ class Api:
     async def redeem(self, request: Request) -> Response:
         """Redeem an approval once and return the signed grant."""
         caller = await self.caller(request)
-        wanted = (await read_body(request, bodies.Redemption)).binding
-        found, grant = await run_in_threadpool(self.service.redeem, caller, request.path_params["id"], wanted)
-        return answer_json({"grant": grant, "request": self._view(caller, found)})
+        body = await read_body(request, bodies.Redemption)
+
+        def act() -> tuple[int, Json]:
+            found, grant = self.service.redeem(caller, request.path_params["id"], body.binding)
+            return 200, {"grant": grant, "request": self._view(caller, found)}
+
+        return await self._change(request, caller, body, act)
 
     def _decision(self, action: Callable[[Identity, str, str], StoredRequest]) -> _Handler:
         async def decide(request: Request) -> Response:
             caller = await self.caller(request)
-            note = (await read_body(request, bodies.Note)).note
-            found = await run_in_threadpool(action, caller, request.path_params["id"], note)
-            return answer_json(self._view(caller, found))
+            body = await read_body(request, bodies.Note)
+
+            def act() -> tuple[int, Json]:
+                return 200, self._view(caller, action(caller, request.path_params["id"], body.note))
+
+            return await self._change(request, caller, body, act)
 
         return decide
+
+    async def _change(
+        self, request: Request, caller: Identity, body: object, act: Callable[[], tuple[int, Json]]
+    ) -> Response:
+        """Do what was asked, once for every `Idempotency-Key`, and wake those who wait for news."""
+        name = read_idempotency_key(request)
+        if name:
+            asked = digest_of(request, body)
+            answer = await run_in_threadpool(self.service.transactions.once, caller, name, asked, act)
+            status, content = answer.status, answer.body.encode()
+        else:
+            status, made = await run_in_threadpool(act)
+            content = msgspec.json.encode(made)
+        self.feed.wake()
+        return answer_json(content, status=status)
 
     async def caller(self, request: Request) -> Identity:
         """Who sends the request. Raises `SignInRequired`, `Busy`, `Unreachable`."""

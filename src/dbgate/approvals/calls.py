@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,18 +56,18 @@ class Calls:
         *,
         body: object = None,
         query: Mapping[str, Any] | None = None,
-        is_repeatable: bool = False,
         is_public: bool = False,
     ) -> dict[str, Any]:
-        """One call and its JSON answer. Refused connections are tried again for GET and `is_repeatable` only.
+        """One call and its JSON answer. Refused and broken connections are tried again: every POST has an `Idempotency-Key`, so
+        that the service does it once, whichever of its instances hears it.
 
         Raises the error that the service's problem document names, or `Unreachable`.
         """
-        tries = 1 + (RETRIES if method == "GET" or is_repeatable else 0)
         wait_s = float((query or {}).get("wait", 0))
-        for left in reversed(range(tries)):
+        headers = {"Idempotency-Key": secrets.token_hex(16)} if method == "POST" else {}
+        for left in reversed(range(1 + RETRIES)):
             try:
-                answer = self._send(method, path, body, query, is_public, READ_TIMEOUT_S + wait_s)
+                answer = self._send(method, path, body, query, is_public, READ_TIMEOUT_S + wait_s, headers)
                 with answer:
                     return self._read(answer)
             except ConnectionRefused:
@@ -132,7 +133,7 @@ class Calls:
         try:
             content = read_bounded(answer, MAX_ANSWER_BYTES)
         except requests.RequestException as error:
-            raise Unreachable(f"the connection to {self.url} broke", hint=_AWAY_HINT) from error
+            raise ConnectionRefused(f"the connection to {self.url} broke", hint=_AWAY_HINT) from error
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):

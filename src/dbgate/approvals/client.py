@@ -84,7 +84,7 @@ class ApprovalsClient:
         import msgspec
 
         self._trusted()
-        view = self._call("POST", "/requests", body=msgspec.to_builtins(request), is_repeatable=True)
+        view = self._call("POST", "/requests", body=msgspec.to_builtins(request))
         filed = (view.get("binding"), view.get("kind", RequestKind.STATEMENT), _clauses(view))
         if filed != (request.binding, request.kind, request.clauses):
             raise GrantRefused("the approvals service filed another request than the one asked for")

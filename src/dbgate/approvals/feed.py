@@ -1,13 +1,15 @@
 """Waiting for events, and streams of them (server-sent events, WHATWG HTML, section 9.2).
 
-All waiters of a process share one look at the store, ten times a second at most and only while anybody
-waits. Instances on one store need no other channel between them.
+All waiters of a process share one look at the store, ten times a second at most and only while anybody waits; what
+this process changes itself wakes them at once. Instances on one store need no other channel between them: numbers of
+events become visible in order, so whoever asks for those above the last one misses none, however late it asks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -15,11 +17,13 @@ from starlette.concurrency import run_in_threadpool
 
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.service import ApprovalService
+from dbgate.errors import DbgateError
 from dbgate.model import Identity, Json
 
 POLL_S = 0.1
 KEEP_ALIVE_S = 15.0
 BATCH = 500
+AWAY_PAUSE_S = 1.0
 
 
 class Feed:
@@ -31,15 +35,23 @@ class Feed:
         self._latest = 0
         self._looked_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         self.stopping = False
+
+    def wake(self) -> None:
+        """Make waiters look now: something was changed here."""
+        self._looked_at = float("-inf")
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def latest(self) -> int:
         """The number of the latest event, at most `POLL_S` old."""
         loop = asyncio.get_running_loop()
         async with self._lock:
-            if loop.time() - self._looked_at >= POLL_S:
+            began = loop.time()
+            if began - self._looked_at >= POLL_S:
                 self._latest = await run_in_threadpool(self._service.latest_event)
-                self._looked_at = loop.time()
+                self._looked_at = began
         return self._latest
 
     async def wait(self, after: int, timeout_s: float) -> bool:
@@ -47,22 +59,32 @@ class Feed:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         while not self.stopping:
+            changed = self._changed
             if await self.latest() > after:
                 return True
             left = until - loop.time()
             if left <= 0:
                 return False
-            await asyncio.sleep(min(POLL_S, left))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), min(POLL_S, left))
         return False
 
     async def stream(self, viewer: Identity, after: int, request_id: str = "") -> AsyncIterator[bytes]:
-        """Events that the viewer may see, as an event stream, until their token expires."""
+        """Events that the viewer may see, as an event stream, until their token expires.
+
+        While the store is away the stream stays open, and goes on where it was.
+        """
         yield b"retry: 1000\n\n"
         while not self.stopping and self._left_s(viewer) > 0:
-            if not await self.wait(after, min(KEEP_ALIVE_S, self._left_s(viewer))):
-                yield b": still here\n\n"
+            try:
+                if not await self.wait(after, min(KEEP_ALIVE_S, self._left_s(viewer))):
+                    yield b": still here\n\n"
+                    continue
+                batch = await run_in_threadpool(self._service.visible_events, viewer, after, request_id, BATCH)
+            except DbgateError:
+                yield b": waiting for the database\n\n"
+                await asyncio.sleep(AWAY_PAUSE_S)
                 continue
-            batch = await run_in_threadpool(self._service.visible_events, viewer, after, request_id, BATCH)
             after = batch.last
             for event, request in batch.events:
                 yield to_message(event, request)

@@ -58,6 +58,11 @@ class GrantSigner(msgspec.Struct, frozen=True):
 
     key: Ed25519PrivateKey
 
+    @property
+    def key_id(self) -> str:
+        """The thumbprint of the public key."""
+        return keys.key_id(self.key.public_key())
+
     def jwks(self) -> dict[str, Json]:
         """The public key as a JWK set."""
         return {"keys": [keys.to_jwk(self.key.public_key())]}
@@ -84,7 +89,7 @@ class GrantSigner(msgspec.Struct, frozen=True):
         }
         if asked.kind is RequestKind.UNMASK:
             claims |= {"kind": asked.kind.value, "tags": list(asked.tags)}
-        header = {"typ": _TYPES[asked.kind], "kid": keys.key_id(self.key.public_key())}
+        header = {"typ": _TYPES[asked.kind], "kid": self.key_id}
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers=header)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from dbgate.approvals import bodies
 from dbgate.approvals.refusals import BadRequest
@@ -28,6 +31,7 @@ BRIEF_CHARACTERS = 1000
 
 _ROLES = ("all", "mine", "review")
 _FILTERS = ("role", "status", "target", "prefix", "before", "limit")
+_KEY = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _Body = TypeVar("_Body")
 
@@ -48,9 +52,32 @@ class EventStream(StreamingResponse):
             self._on_end()
 
 
-def answer_json(content: Mapping[str, Json], *, status: int = 200) -> Response:
-    """A JSON answer that nobody may keep."""
-    return JSONResponse(content, status_code=status, headers=_HEADERS)
+def answer_json(content: Mapping[str, Json] | bytes, *, status: int = 200) -> Response:
+    """A JSON answer that nobody may keep; bytes are JSON already."""
+    encoded = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    return Response(encoded, status_code=status, headers=_HEADERS, media_type="application/json")
+
+
+def read_idempotency_key(request: Request) -> str:
+    """The caller's own name for this call, empty without one. Raises `BadRequest`.
+
+    The header `Idempotency-Key` of draft-ietf-httpapi-idempotency-key-header-07, with or without its quotes.
+    """
+    name = request.headers.get("idempotency-key")
+    if name is None:
+        return ""
+    name = name.removeprefix('"').removesuffix('"')
+    if not _KEY.fullmatch(name):
+        raise BadRequest(
+            "Idempotency-Key is not 8 to 128 letters, digits or any of -_.:", hint="a random UUID does well"
+        )
+    return name
+
+
+def digest_of(request: Request, body: object) -> str:
+    """What a call asks for, as a digest: method, path and body."""
+    asked = (request.method, request.url.path, msgspec.to_builtins(body))
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 
 async def read_body(request: Request, kind: type[_Body]) -> _Body:

@@ -20,7 +20,12 @@ from dbgate.errors import DbgateError, Unreachable, UsageError
 
 _LOG = logging.getLogger("dbgate.approvals")
 
-_GONE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+_GONE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 """Broken, refused, timed out, or a standby that takes no writes."""
 
 _DEFAULTS = {
@@ -108,7 +113,7 @@ class Pool:
     def _commit(self, connection: _Connection) -> None:
         try:
             connection.execute("COMMIT")
-        except _GONE as error:
+        except psycopg.Error as error:
             connection.close()
             hint = "it may have taken effect: look before you try again"
             raise self._down(error, hint, "went away during the commit") from error

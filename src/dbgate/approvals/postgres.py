@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
 
 from dbgate.approvals import queries, schema
 from dbgate.approvals.pool import Pool
@@ -20,9 +22,7 @@ from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.refusals import BadRequest
 from dbgate.approvals.store import Query
-
-if TYPE_CHECKING:
-    from psycopg import Connection
+from dbgate.errors import UsageError
 
 _LOCK_KEY = 0x6462_6761_7465
 """The advisory lock of all writers: `dbgate` in ASCII. Advisory locks are a database's own."""
@@ -56,6 +56,12 @@ class PostgresStore:
         self._pool = Pool(dsn)
         try:
             self._migrate()
+        except psycopg.errors.InsufficientPrivilege as error:
+            self._pool.close()
+            raise UsageError(
+                f"the role of the approvals database may not make its tables: {error.diag.message_primary}",
+                hint="GRANT CREATE ON DATABASE … TO the role, or CREATE SCHEMA dbgate AUTHORIZATION the role",
+            ) from error
         except BaseException:
             self._pool.close()
             raise
@@ -115,7 +121,7 @@ class PostgresStore:
 class PostgresStatements:
     """`queries.Statements` on a psycopg connection."""
 
-    def __init__(self, connection: Connection[dict[str, Any]]) -> None:
+    def __init__(self, connection: psycopg.Connection[dict[str, Any]]) -> None:
         self._connection = connection
 
     def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:

@@ -54,6 +54,8 @@ async def on_refusal(request: Request, error: Exception) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="dbgate", error="invalid_token"'
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unreachable):
+        response.headers["Retry-After"] = "1"
     return response
 
 

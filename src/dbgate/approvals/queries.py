@@ -16,7 +16,7 @@ from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.reviewers import fold
 from dbgate.approvals.states import Status
-from dbgate.approvals.store import Query
+from dbgate.approvals.store import Answer, Query
 from dbgate.model import ApprovalRequest, Identity
 
 Row = Mapping[str, Any]
@@ -126,6 +126,36 @@ class SqlUnit:
             kind=kind,
             identity=_json(by) if by else None,
             note=note,
+        )
+
+    def grant_key(self) -> str:
+        """The id of the key that signs grants; empty before the first."""
+        found = self._statements.rows("SELECT key_id FROM grant_keys ORDER BY number DESC LIMIT 1")
+        return str(found[0]["key_id"]) if found else ""
+
+    def set_grant_key(self, key_id: str, jwk: str, at: datetime) -> None:
+        """Make another key the one that signs grants."""
+        text = "INSERT INTO grant_keys (key_id, jwk, since) VALUES (:key_id, :jwk, :at)"
+        self._statements.change(text, key_id=key_id, jwk=jwk, at=_ms(at))
+
+    def answer(self, caller: Identity, name: str) -> Answer | None:
+        """What the caller's call of that name was answered, or None."""
+        text = "SELECT asked, status, body FROM answers WHERE person = :person AND name = :name"
+        found = self._statements.rows(text, person=caller.key, name=name)
+        return Answer(**found[0]) if found else None
+
+    def keep_answer(self, caller: Identity, name: str, answer: Answer, at: datetime, *, forget: datetime) -> None:
+        """Keep an answer, and forget those from before `forget`."""
+        self._statements.change("DELETE FROM answers WHERE at < :forget", forget=_ms(forget))
+        self._statements.change(
+            "INSERT INTO answers (person, name, asked, status, body, at)"
+            " VALUES (:person, :name, :asked, :status, :body, :at)",
+            person=caller.key,
+            name=name,
+            asked=answer.asked,
+            status=answer.status,
+            body=answer.body,
+            at=_ms(at),
         )
 
 

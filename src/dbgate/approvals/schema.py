@@ -63,6 +63,24 @@ SQLITE: tuple[str, ...] = (
     CREATE TRIGGER approvals_stay BEFORE UPDATE ON approvals BEGIN SELECT RAISE (ABORT, 'approvals are append-only'); END;
     CREATE TRIGGER approvals_remain BEFORE DELETE ON approvals BEGIN SELECT RAISE (ABORT, 'approvals are append-only'); END;
     """,
+    """
+    CREATE TABLE grant_keys (
+        number      INTEGER PRIMARY KEY AUTOINCREMENT,
+        key_id      TEXT NOT NULL,
+        jwk         TEXT NOT NULL,
+        since       INTEGER NOT NULL
+    );
+    CREATE TABLE answers (
+        person      TEXT NOT NULL,
+        name        TEXT NOT NULL,
+        asked       TEXT NOT NULL,
+        status      INTEGER NOT NULL,
+        body        TEXT NOT NULL,
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (person, name)
+    );
+    CREATE INDEX answers_by_age ON answers (at);
+    """,
 )
 """`PRAGMA user_version` counts them as well, so that a dbgate from before `schema_version` refuses what is newer."""
 
@@ -114,6 +132,24 @@ POSTGRES: tuple[str, ...] = (
         $$ BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$;
     CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON events EXECUTE FUNCTION append_only();
     CREATE TRIGGER approvals_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON approvals EXECUTE FUNCTION append_only();
+    """,
+    """
+    CREATE TABLE grant_keys (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        key_id      text NOT NULL,
+        jwk         text NOT NULL,
+        since       bigint NOT NULL
+    );
+    CREATE TABLE answers (
+        person      text NOT NULL,
+        name        text NOT NULL,
+        asked       text NOT NULL,
+        status      integer NOT NULL,
+        body        text NOT NULL,
+        at          bigint NOT NULL,
+        PRIMARY KEY (person, name)
+    );
+    CREATE INDEX answers_by_age ON answers (at);
     """,
 )
 """In the schema `dbgate` of the database that `--database` names."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
+from dbgate.approvals import signing
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import (
@@ -34,6 +35,7 @@ from dbgate.approvals.reviewers import (
 )
 from dbgate.approvals.states import Action, Status, move
 from dbgate.approvals.store import Query, Store, Unit
+from dbgate.approvals.transactions import Transactions
 from dbgate.binding import binding_of
 from dbgate.model import ApprovalRequest, Identity, RequestKind
 
@@ -61,6 +63,7 @@ class ApprovalService:
         self._store = store
         self._signer = signer
         self._clock = clock
+        self.transactions = Transactions(store, clock)
 
     def file(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, bool]:
         """File a request, or find the live one for the same; the flag tells whether it is new.
@@ -76,7 +79,7 @@ class ApprovalService:
             )
         now = self._clock()
         self.expire_due()
-        with self._store.begin() as unit:
+        with self.transactions.begin() as unit:
             live = unit.live_of(caller)
             for request in live:
                 if is_requester(caller, request.requester) and _covers(request, asked):
@@ -180,6 +183,7 @@ class ApprovalService:
                     f"request {request.id} is for {bound} target or policy",
                     hint="run exactly what was approved, or ask again",
                 )
+            signing.check(unit, self._signer)
             action = Action.REDEEM if request.uses_left <= 1 else Action.USE
             after = move(request.status, action, request.id)
             if not unit.use(request.id, after=after, now=now):
@@ -190,9 +194,9 @@ class ApprovalService:
     def expire_due(self) -> None:
         """End what is past its deadline. Called before every read and change, so no timer decides anything."""
         now = self._clock()
-        if not self._store.next_due(now):
+        if not (self.transactions.is_open or self._store.next_due(now)):
             return
-        with self._store.begin() as unit:
+        with self.transactions.begin() as unit:
             for request in unit.due(now):
                 after = move(request.status, Action.EXPIRE, request.id)
                 if unit.set_status(request.id, request.status, after):
@@ -220,7 +224,7 @@ class ApprovalService:
     def _changing(self, caller: Identity, request_id: str) -> Iterator[tuple[Unit, StoredRequest, datetime]]:
         """A write transaction on a request that the caller may see, as it stands at this moment."""
         self.expire_due()
-        with self._store.begin() as unit:
+        with self.transactions.begin() as unit:
             request = _visible(unit.get(request_id), caller, request_id)
             now = self._clock()
             if request.is_live and request.deadline <= now:

@@ -34,6 +34,14 @@ class Query(msgspec.Struct, frozen=True):
     limit: int = 50
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What a call with an `Idempotency-Key` was answered: `asked` is the digest of the call, `body` the JSON."""
+
+    asked: str
+    status: int
+    body: str
+
+
 class Unit(Protocol):
     """One write transaction. Leaving it with an exception undoes it."""
 
@@ -63,6 +71,18 @@ class Unit(Protocol):
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history, which nothing ever changes."""
+
+    def grant_key(self) -> str:
+        """The id of the key that signs grants, as the instances on this store agreed; empty before the first."""
+
+    def set_grant_key(self, key_id: str, jwk: str, at: datetime) -> None:
+        """Make another key the one that signs grants. Earlier ones stay in the table."""
+
+    def answer(self, caller: Identity, name: str) -> Answer | None:
+        """What the caller's call of that name was answered, or None."""
+
+    def keep_answer(self, caller: Identity, name: str, answer: Answer, at: datetime, *, forget: datetime) -> None:
+        """Keep an answer, and forget those from before `forget`."""
 
 
 class Store(Protocol):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dbgate.cli import serve_wiring
 from dbgate.cli.app import new_app
 from dbgate.errors import EXIT_OK, UsageError
 
@@ -72,6 +74,18 @@ CertificateOption = Annotated[
 PrivateKeyOption = Annotated[
     str, typer.Option("--private-key", envvar="DBGATE_SERVE_PRIVATE_KEY", help="The certificate's private key, PEM.")
 ]
+GrantKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--grant-key",
+        envvar="DBGATE_SERVE_GRANT_KEY",
+        help="The private key that signs grants, PEM, the same for all instances; by default in the state directory.",
+    ),
+]
+NewGrantKeyOption = Annotated[
+    bool,
+    typer.Option("--new-grant-key", help="Sign with this key from now on, though the database knows another."),
+]
 ReadyFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -93,15 +107,18 @@ def serve(
     local: LocalOption = False,
     certificate: CertificateOption = "",
     private_key: PrivateKeyOption = "",
+    grant_key: GrantKeyOption = None,
+    new_grant_key: NewGrantKeyOption = False,
     ready_file: ReadyFileOption = None,
 ) -> int:
     """Run the approvals service until it is stopped with Ctrl-C or SIGTERM."""
     _check_installed()
     from dbgate.approvals import listen
+    from dbgate.approvals.app import create_app
     from dbgate.config import load_settings
 
     settings = load_settings()
-    _refuse_shown_password(context, database)
+    serve_wiring.refuse_shown_password(context, database)
     if bool(certificate) != bool(private_key):
         raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
     tls = listen.Tls(certificate, private_key) if certificate else None
@@ -114,7 +131,10 @@ def serve(
                 f"--local takes unverified identities, and {host} can be reached from elsewhere",
                 hint="listen on 127.0.0.1, or use --issuer and --audience",
             )
-        _run(settings, database, verifier, found, tls, ready_file, is_local=local)
+        with serve_wiring.open_state(settings, database, grant_key, is_new_key=new_grant_key) as (store, signer):
+            application = create_app(store, verifier, signer, _now)
+            on_ready = _on_ready(found, tls, ready_file, is_local=local)
+            listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
     return EXIT_OK
 
 
@@ -158,24 +178,10 @@ def _verifier(
     )
 
 
-def _run(
-    settings: Settings,
-    database: str,
-    verifier: TokenVerifier,
-    found: socket.socket,
-    tls: Tls | None,
-    ready_file: Path | None,
-    *,
-    is_local: bool,
-) -> None:
-    from dbgate.approvals import keys, listen
-    from dbgate.approvals.app import create_app
-    from dbgate.approvals.databases import open_store
-    from dbgate.approvals.grants import GrantSigner
+def _on_ready(found: socket.socket, tls: Tls | None, ready_file: Path | None, *, is_local: bool) -> Callable[[], None]:
+    """What to say and write once connections are accepted."""
+    from dbgate.approvals import listen
 
-    folder = settings.state_dir / "approvals"
-    signer = GrantSigner(keys.load_or_create(folder / "grants.key"))
-    store = open_store(database, folder / "approvals.db")
     url = listen.url_of(found, tls)
 
     def on_ready() -> None:
@@ -187,23 +193,7 @@ def _run(
         if ready_file is not None:
             _write_whole(ready_file, url + "\n")
 
-    try:
-        application: Any = create_app(store, verifier, signer, _now)
-        listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
-    finally:
-        store.close()
-
-
-def _refuse_shown_password(context: typer.Context, database: str) -> None:
-    """Raise `UsageError` for a password among the arguments, where every user of the machine can read it."""
-    from dbgate.approvals.databases import holds_password
-
-    source = context.get_parameter_source("database")
-    if source is not None and source.name == "COMMANDLINE" and holds_password(database):
-        raise UsageError(
-            "a password on the command line can be read by everybody on this machine",
-            hint="leave it out and use PGPASSFILE or PGPASSWORD, or put the whole URL into DBGATE_SERVE_DATABASE",
-        )
+    return on_ready
 
 
 def _write_whole(file: Path, text: str) -> None:
