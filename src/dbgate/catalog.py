@@ -80,6 +80,14 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     columns: tuple[int, ...]
 
 
+class Numbering(msgspec.Struct, frozen=True, array_like=True):
+    """A sequence that gives a column its values: it belongs to the column, or the column's default asks it. By OIDs and number."""
+
+    sequence: int
+    relation: int
+    column: int
+
+
 class CatalogFunction(msgspec.Struct, frozen=True, array_like=True):
     """A function outside `pg_catalog`. `arguments` is `pg_get_function_identity_arguments` by types only: `date, integer`.
 
@@ -186,6 +194,7 @@ class Catalog(msgspec.Struct, frozen=True):
     type_functions: dict[int, tuple[int, ...]] = {}
     type_checks: dict[int, tuple[int, ...]] = {}
     type_parts: dict[int, tuple[int, ...]] = {}
+    numberings: tuple[Numbering, ...] = ()
 
 
 def names_in(catalog: Catalog) -> frozenset[str]:

@@ -15,6 +15,7 @@ from dbgate.catalog import (
     Catalog,
     CatalogOperator,
     CatalogRelation,
+    Numbering,
 )
 from dbgate.database import catalog_queries as queries
 from dbgate.database import catalog_rows as rows
@@ -172,4 +173,7 @@ def _assemble(
         type_parts={int(row[1] or 0): rows.numbers(row[2]) for row in behind if row[0] == "part"},
         type_names={oid: kind.written for oid, kind in known.items() if oid not in BUILT_IN},
         newest=marks[0][1] or "",
+        numberings=tuple(
+            Numbering(int(row[3] or 0), int(row[4] or 0), int(row[5] or 0)) for row in rest if row[0] == "numbering"
+        ),
     )

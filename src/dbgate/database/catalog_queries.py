@@ -221,5 +221,13 @@ SELECT 'extension', extname::text, NULL, NULL, NULL, NULL FROM pg_extension
 UNION ALL
 SELECT 'operator', n.nspname::text, o.oprname::text, o.oprcode::oid, o.oprleft, o.oprright FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
 WHERE n.nspname <> 'pg_catalog'
+UNION ALL
+SELECT 'numbering', '', NULL, d.objid, d.refobjid, d.refobjsubid::oid
+FROM pg_sequence s JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+  AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+UNION ALL
+SELECT 'numbering', '', NULL, s.seqrelid, a.adrelid, a.adnum::int::oid
+FROM pg_sequence s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.seqrelid
+  AND d.classid = 'pg_attrdef'::regclass JOIN pg_attrdef a ON a.oid = d.objid
 ORDER BY 1, 2, 3, 4, 5, 6
 """

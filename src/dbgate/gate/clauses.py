@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dbgate.catalog import CatalogRelation
+from dbgate.gate.allow.system import shown_name
 from dbgate.gate.findings import Findings
 from dbgate.gate.lexer import Tokens
 from dbgate.gate.names import kind_of, output_name, quote, strings
@@ -18,6 +19,7 @@ from dbgate.model import Relation, Tree
 class Clauses:
     """The part of the substitution that extends clauses. Mixed into `Substitution`."""
 
+    text: str
     found: Findings
     protection: Protection
     tokens: Tokens
@@ -59,6 +61,17 @@ class Clauses:
             node["CaseExpr"]["args"][0]["CaseWhen"]["result"] = original
             statement = {**body, "whereClause": node}
         self.splices.nodes[id(body)] = {"UpdateStmt" if "targetList" in body else "DeleteStmt": statement}
+
+    def _guard_setting(self, call: Tree) -> None:
+        """`current_setting(s.name)`: NULL for those where secrets may stand, as in `pg_settings`."""
+        _, column = kind_of(call["args"][0])
+        first = self._at(column)
+        start, end = self.tokens.list[first].start, self.tokens.list[self.tokens.name_end(first) - 1].end
+        if id(column) in self.splices.nodes:
+            raise RewriteError("the name of a setting is a column that is replaced here")
+        text = shown_name(self.text[start:end])
+        self.splices.edits.append(Edit(start, end, text))
+        self.splices.nodes[id(column)] = expression_tree(text)
 
     def _clause(self, start: int, word: str) -> int | None:
         """The index of a keyword at the same nesting as the token at `start`, behind it."""

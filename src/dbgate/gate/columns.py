@@ -147,9 +147,11 @@ class ColumnNames:
         return scope.unknown
 
     def _rows_of_call(self, body: Tree) -> None:
-        """Note which arguments of a function would be rows of any type, and which of a relation's own type."""
+        """Note which arguments of a function would be rows of any type or of a relation's own, and settings named by columns."""
         name = strings(body["funcname"])[-1]
         arguments = {id(kind_of(argument)[1]) for argument in body.get("args", ())}
+        if name == "current_setting" and _is_column(body.get("args", ())):
+            self.found.setting_calls[id(body)] = body
         if name in self.schema.functions:
             self._row_kinds |= dict.fromkeys(arguments, "needed")
         elif name in _TAKES_ANY_ROW:
@@ -191,6 +193,12 @@ class ColumnNames:
             return
         found = entry.find(column) if column else None
         self.found.write_reads |= found.labels if found is not None else entry.labels
+
+
+def _is_column(arguments: Sequence[Tree]) -> bool:
+    """Whether the first argument of a call is a plain column."""
+    kind, body = kind_of(arguments[0]) if arguments else ("", {})
+    return kind == "ColumnRef" and "A_Star" not in body["fields"][-1]
 
 
 def _no_column(name: str, body: Tree) -> StatementError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -31,7 +31,10 @@ class _Unallowed(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct):
-    """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there."""
+    """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there.
+
+    `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
+    """
 
     functions: list[str] = msgspec.field(default_factory=list)
     settings: list[str] = msgspec.field(default_factory=list)
@@ -39,6 +42,7 @@ class Contents(msgspec.Struct):
     unallowed: list[_Unallowed] = msgspec.field(default_factory=list)
     refusal: str = ""
     hint: str = ""
+    guarded: Collection[int] = ()
 
     def refuse(self, reason: str, hint: str = "") -> None:
         """Refuse the statement; the first reason stays."""
@@ -57,14 +61,16 @@ def inspect(
     dotted: Sequence[str] | None = None,
     entries: Sequence[Entry] = (),
     relations: Sequence[CatalogRelation] = (),
+    guarded: Collection[int] = (),
 ) -> Contents:
     """Look at every node of a statement. Node types that are not known are refused; `queries_only` leaves out those of
     definitions.
 
     `dotted` are the names behind a dot that are no known column, where the statement was analysed; None asks for
-    every name behind a dot. `entries` are the relations that it reads and changes, `relations` those that a definition is about.
+    every name behind a dot. `entries` are the relations that it reads and changes, `relations` those that a definition is
+    about, `guarded` the calls that stay in `Contents.guarded`.
     """
-    contents = Contents()
+    contents = Contents(guarded=guarded)
     implied = Implied(schema, search_path, lambda oid: allowed(oid, schema, functions))
     found = list(dotted or ())
     known = EXPRESSION_NODES if queries_only else DEFINITION_NODES
@@ -144,6 +150,8 @@ def _function(body: Tree, contents: Contents, implied: Implied, functions: Funct
         return
     if verdict(name).special == "type-reader":
         _type_by_name(arguments, contents, implied)
+        return
+    if id(body) in contents.guarded:
         return
     _built_in(name, arguments, own, contents, limits)
 

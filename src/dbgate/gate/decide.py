@@ -130,6 +130,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             dotted=examined.found.dotted if examined.inner_kind else None,
             entries=examined.entries,
             relations=defined_relations(examined, protection.schema),
+            guarded=examined.found.setting_calls.keys() if examined.kind != "ViewStmt" else (),
         )
         _sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
@@ -245,6 +246,11 @@ def _sequences(examined: Examined, contents: Contents, protection: Protection, p
         if relation is None or relation.kind != "S":
             contents.refuse(f"{name} is not a sequence that dbgate knows")
             return
+        if protection.hidden_columns(relation):
+            contents.refuse(
+                f"{relation.schema}.{relation.name} numbers a column that you see only masked",
+                "leave the column to its default",
+            )
         examined.touches.append(Touch("update", Access.WRITE, relation_value(relation)))
         if examined.access.strength < Access.WRITE.strength:
             examined.verb, examined.access = "update", Access.WRITE

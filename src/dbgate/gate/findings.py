@@ -73,7 +73,8 @@ class Findings(msgspec.Struct):
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
     `write_reads` are labelled columns whose real or masked values decide what a write does, `cte_reads` those that a WITH
     reads, which a write may name: they stand among `outputs` and `predicates` too. `assigned_names` are the columns
-    that it sets, by the OID of their relation. `analyze` tells that EXPLAIN runs it.
+    that it sets, by the OID of their relation. `analyze` tells that EXPLAIN runs it. `setting_calls` are calls of
+    `current_setting` with a column.
     """
 
     reads: list[Entry] = msgspec.field(default_factory=list)
@@ -97,6 +98,7 @@ class Findings(msgspec.Struct):
     dotted: list[str] = msgspec.field(default_factory=list)
     columns: Columns = ()
     analyze: bool = False
+    setting_calls: dict[int, Tree] = msgspec.field(default_factory=dict)
     assigned_names: dict[int, set[str]] = msgspec.field(default_factory=dict)
 
     def masked_constants(self) -> list[Tree]:

@@ -1,7 +1,7 @@
 """Which columns are labelled: by the policy's globs, and by where their values come from.
 
-Labels follow values: through inheritance and partitions (both ways), foreign keys, generated columns, and the
-definitions of views and materialized views. Where a definition cannot be followed, every column is labelled.
+Labels follow values: through inheritance and partitions (both ways), foreign keys, generated columns, sequences, and
+the definitions of views and materialized views. Where a definition cannot be followed, every column is labelled.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[st
     while changed:
         changed = _through_tables(schema, tags)
         changed = _through_rows(schema, tags) or changed
+        changed = _through_sequences(schema, tags) or changed
         changed = _through_partitions(schema, tags) or changed
         changed = _through_views(schema, tags) or changed
     return tags
@@ -85,6 +86,18 @@ def _through_tables(schema: Schema, tags: TagMap) -> bool:
         for key in schema.keys_to.get(oid, ()):
             changed = _through_key(schema, tags, oid, key.relation, key.referenced_columns, key.columns) or changed
         changed = _through_generated(schema.by_oid[oid], tags) or changed
+    return changed
+
+
+def _through_sequences(schema: Schema, tags: TagMap) -> bool:
+    """A sequence holds the last value that it gave to a column."""
+    changed = False
+    for numbering in schema.catalog.numberings:
+        relation = schema.by_oid.get(numbering.relation)
+        names = [c.name for c in relation.columns if c.number == numbering.column] if relation is not None else []
+        tagged = tags.columns.get(numbering.relation, {}).get(names[0]) if names else None
+        if tagged is not None and numbering.sequence in schema.by_oid:
+            changed = tags.add(numbering.sequence, "last_value", tagged.tags, exact=False) or changed
     return changed
 
 

@@ -19,7 +19,7 @@ _KEY = "pg_catalog.current_setting('dbgate.key')"
 
 
 _TEXT = "pg_catalog.text"
-_STRINGS = frozenset({"text", "character varying", "character", "bpchar", "name"})
+STRINGS = frozenset({"text", "character varying", "character", "bpchar", "name"})
 _GRAMMAR = re.compile(
     r"(smallint|integer|bigint|real|double precision|numeric|boolean|bit|character|time|timestamp|interval)\b"
 )
@@ -43,7 +43,7 @@ def mask(method: MaskMethod, column: CatalogColumn, value: str, *, exact: bool =
     # A domain's constraints could fail on a mask: the mask has the type under the domain.
     declared = type_name(column.type if column.type_oid == column.base_oid else column.base_type)
     name = method.method if exact else "redact"
-    base = "text" if column.base_type in _STRINGS or column.base_type.endswith("citext") else column.base_type
+    base = "text" if column.base_type in STRINGS or column.base_type.endswith("citext") else column.base_type
     expression = _expression(name, method, base, value, value if column.type == "text" else f"{value}::{_TEXT}")
     return f"({expression})::{declared}" if expression else f"NULL::{declared}"
 

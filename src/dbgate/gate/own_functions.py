@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dbgate.catalog import CatalogFunction
+from dbgate.gate.allow.extensions import reads_past_the_gate
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.policy.model import FunctionList
 from dbgate.gate.relations import Schema
@@ -37,8 +38,8 @@ _WRITTEN = {
 def allowed(oid: int, schema: Schema, functions: FunctionList) -> bool:
     """Whether the policy allows a function outside `pg_catalog`."""
     function = schema.functions_by_oid[oid]
-    if function.extension:
-        return function.extension in functions.extensions
+    if function.extension in functions.extensions and not reads_past_the_gate(function.extension, function.name):
+        return True
     if function.constructs:  # of a range type, whose own functions are asked about
         behind = schema.catalog.type_functions.get(function.constructs, ())
         return all(allowed(one, schema, functions) for one in behind)

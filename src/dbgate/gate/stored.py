@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
+from dbgate.gate.allow.extensions import reads_past_the_gate
 from dbgate.gate.allow.functions import verdict
 from dbgate.gate.allow.system import system_verdict
 from dbgate.gate.analysis import Analysis
@@ -90,13 +91,16 @@ class StoredQueries:
         return next((why for r in below if r.kind in "vm" and (why := self.refusal(r))), "")
 
     def _may_call(self, oid: int) -> bool:
-        return bool(self.schema.functions_by_oid[oid].extension) or allowed(oid, self.schema, self.functions)
+        function = self.schema.functions_by_oid[oid]
+        if function.extension and not reads_past_the_gate(function.extension, function.name):
+            return True
+        return allowed(oid, self.schema, self.functions)
 
     def _refused_calls(self, body: Tree) -> Iterator[str]:
         names = strings(body["funcname"])
         if len(names) > 1 and names[-2] not in SYSTEM_SCHEMAS:
             for function in self.schema.functions_named(names[-2], names[-1], ()):
-                if not function.extension and not allowed(function.oid, self.schema, self.functions):
+                if not self._may_call(function.oid):
                     yield f"{function.schema}.{function.name}({function.arguments})"
         elif verdict(names[-1], len(body.get("args", ()))).kind in _CLASSES:
             yield names[-1]

@@ -14,10 +14,11 @@ from dbgate.gate.allow.system import is_system, replacements, system_verdict
 from dbgate.gate.analysis import Analysis
 from dbgate.gate.chosen import refuse_chosen
 from dbgate.gate.clauses import Clauses
-from dbgate.gate.findings import Columns, Findings
+from dbgate.gate.findings import Findings
 from dbgate.gate.labels import inlinable
 from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote
+from dbgate.gate.outputs import masked_outputs
 from dbgate.gate.protection import Protection
 from dbgate.gate.returning import ColumnSplices
 from dbgate.gate.scope import Entry
@@ -66,6 +67,8 @@ class Substitution(ColumnSplices, Clauses):
             self._shorten(reference)
         for star in {id(s.body): s for s in self.found.stars}.values():
             self._expand_star(star)
+        for call in self.found.setting_calls.values() if self.depth == 0 else ():
+            self._guard_setting(call)
         self._mask_returning()
         for body, scope in self.found.groups:
             self._extend_group(body, scope)
@@ -159,17 +162,12 @@ class Substitution(ColumnSplices, Clauses):
             columns = analysis.query(tree["SelectStmt"], None, None)
             analysis.found.analyze = self.found.analyze
             inner = Substitution(definition, tree, analysis.found, self.protection, depth=self.depth + 1)
-            return self._own_masks(relation, columns, inner.run().text)
+            return self._own_masks(relation, masked_outputs(relation, columns, tree, self.protection), inner.run().text)
         except (StatementError, KeyError):
             return ""
 
-    def _own_masks(self, relation: CatalogRelation, columns: Columns, text: str) -> str:
-        """A view's definition with masks on the columns that the policy labels on the view alone."""
-        hidden = {
-            column.name
-            for column, out in zip(relation.columns, columns or (), strict=False)
-            if self.protection.own_hidden(relation, column.name) and not any(x.hidden for x in out.labels)
-        }
+    def _own_masks(self, relation: CatalogRelation, hidden: set[str], text: str) -> str:
+        """A view's definition with masks on some of its columns."""
         if not hidden:
             return text
         names = [quote(c.name) for c in relation.columns]

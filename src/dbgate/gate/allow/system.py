@@ -25,7 +25,7 @@ _SAFE = frozenset(
     pg_namespace pg_opclass pg_operator pg_opfamily pg_parameter_acl pg_partitioned_table pg_policies pg_policy
     pg_prepared_xacts pg_proc pg_publication pg_publication_namespace pg_publication_rel pg_publication_tables
     pg_range pg_replication_origin pg_replication_origin_status pg_replication_slots pg_rewrite pg_rules pg_seclabel
-    pg_seclabels pg_sequence pg_sequences pg_shdepend pg_shdescription pg_shseclabel pg_stat_all_indexes
+    pg_seclabels pg_sequence pg_shdepend pg_shdescription pg_shseclabel pg_stat_all_indexes
     pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_checkpointer pg_stat_database
     pg_stat_database_conflicts pg_stat_gssapi pg_stat_io pg_stat_progress_analyze pg_stat_progress_basebackup
     pg_stat_progress_cluster pg_stat_progress_copy pg_stat_progress_create_index pg_stat_progress_vacuum
@@ -91,6 +91,9 @@ _BY_OID = (
     f"OR EXISTS (SELECT 1 {_TABLE}{_INDEX}WHERE {_same('i.indexrelid=starelid')})"
 )
 _BY_TABLE = f"EXISTS (SELECT 1 FROM (VALUES {{tables}}) AS h(s, t) WHERE {_same('h.s=schemaname', 'h.t=tablename')})"
+_BY_SEQUENCE = (
+    f"EXISTS (SELECT 1 FROM (VALUES {{tables}}) AS h(s, t) WHERE {_same('h.s=schemaname', 'h.t=sequencename')})"
+)
 _BY_STATISTICS = (
     f"EXISTS (SELECT 1 {_TABLE}JOIN pg_catalog.pg_statistic_ext AS e ON {_same('e.stxrelid=r.oid')} "
     f"WHERE {_same('e.oid=stxoid')})"
@@ -137,6 +140,17 @@ def _setting_value(column: str) -> str:
     )
 
 
+def shown_name(reference: str) -> str:
+    """The name of a setting in a column, or NULL where the setting may hold a secret: an application's own, or dbgate's."""
+    name = f'pg_catalog.lower({reference}::pg_catalog.text COLLATE pg_catalog."C")'
+    secrets = ", ".join(literal(known) for known in sorted(SECRET))
+    return (
+        f"CASE WHEN {name} OPERATOR(pg_catalog.=) ANY (ARRAY[{secrets}]::pg_catalog.text[]) "
+        f"OR (pg_catalog.strpos({name}, '.') OPERATOR(pg_catalog.>) 0 AND NOT pg_catalog.starts_with({name}, 'plpgsql.')) "
+        f"THEN NULL ELSE {reference} END"
+    )
+
+
 _STATEMENTS = "it shows the text of statements"
 _PASSWORDS = "it may hold passwords"
 
@@ -147,6 +161,7 @@ _MASKED: dict[str, Verdict] = {
     "pg_foreign_server": _masked(_PASSWORDS, srvoptions=_NO_OPTIONS),
     "pg_prepared_statements": _masked(_STATEMENTS, statement=_HIDDEN),
     "pg_roles": _masked(_PASSWORDS, rolconfig=_own_parameters("rolconfig")),
+    "pg_sequences": _masked("it shows the last values of sequences", _BY_SEQUENCE, last_value="NULL"),
     "pg_settings": _masked(_PASSWORDS, **{c: _setting_value(c) for c in ("setting", "boot_val", "reset_val")}),
     "pg_stat_activity": _masked(_STATEMENTS, query=_HIDDEN),
     "pg_stat_wal_receiver": _masked(_PASSWORDS, conninfo=_NO_TEXT),

@@ -17,7 +17,7 @@ ODD = ColumnName("pay'roll", 'em"ployees', "{tables}{columns}\\")
 @pytest.mark.parametrize(
     "name",
     """pg_class pg_namespace pg_type pg_proc pg_index pg_constraint pg_description pg_attrdef pg_depend pg_inherits
-    pg_tables pg_views pg_indexes pg_sequences pg_database pg_locks pg_stat_user_tables pg_stat_progress_vacuum
+    pg_tables pg_views pg_indexes pg_database pg_locks pg_stat_user_tables pg_stat_progress_vacuum
     pg_extension pg_enum pg_policies pg_stat_replication pg_stat_ssl pg_am pg_trigger pg_largeobject_metadata""".split(),
 )
 def test_definitions_are_open(name: str) -> None:
