@@ -220,11 +220,18 @@ class OpenedColumn(msgspec.Struct, frozen=True):
 
 
 class Allow(msgspec.Struct, frozen=True):
-    """The statement runs as typed. `text` differs from the person's only by qualified names, put in by `edits`."""
+    """The statement runs as typed. `text` differs from the person's only by qualified names, put in by `edits`.
+
+    `under` are the ids of session grants that it needs, `measured` the rows that it may touch then. `held` are approvals
+    that the COMMIT of its transaction waits for.
+    """
 
     text: str
     rules: tuple[RuleRef, ...] = ()
     edits: Edits = ()
+    under: tuple[str, ...] = ()
+    measured: Measured | None = None
+    held: tuple[HeldRule, ...] = ()
 
 
 class Rewrite(msgspec.Struct, frozen=True):
@@ -232,7 +239,8 @@ class Rewrite(msgspec.Struct, frozen=True):
 
     `masked` are the labelled columns behind masks; `output` the names of result columns that carry one,
     by position (0-based); `predicates` the labelled columns that a condition, join, order or group met;
-    `filtered` the relations with a row filter; `edits` what was replaced in the person's text.
+    `filtered` the relations with a row filter; `edits` what was replaced in the person's text. For `under`, `measured`
+    and `held` see `Allow`.
     """
 
     text: str
@@ -243,29 +251,94 @@ class Rewrite(msgspec.Struct, frozen=True):
     filtered: tuple[Relation, ...] = ()
     lineage_known: bool = True
     edits: Edits = ()
+    under: tuple[str, ...] = ()
+    measured: Measured | None = None
+    held: tuple[HeldRule, ...] = ()
+
+
+class HeldRule(msgspec.Struct, frozen=True):
+    """An approval that a rule asks for at the COMMIT of the transaction."""
+
+    rule: RuleRef
+    clauses: tuple[ReviewClause, ...]
+    message: str = ""
+    expires_s: int = 3600
+
+
+class RequestKind(StrEnum):
+    """What reviewers are asked to agree to.
+
+    That one statement runs; that tags are seen in clear for a while; that a session does for a while what rules ask
+    approval for; that a transaction is committed. `BREAK_GLASS` asks nobody beforehand: a statement that ran, to review.
+    """
+
+    STATEMENT = "statement"
+    UNMASK = "unmask"
+    SESSION = "session"
+    TRANSACTION = "transaction"
+    BREAK_GLASS = "break-glass"
+
+
+class SessionLimits(msgspec.Struct, frozen=True):
+    """How many statements a session may run under a grant, and how many rows they may touch in all. None: any number."""
+
+    statements: int | None = None
+    rows: int | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The limits as they stand in requests, grants and records."""
+        return {"statements": self.statements, "rows": self.rows}
 
 
 class CountQuery(msgspec.Struct, frozen=True):
     """A read-only query that counts the rows of `relation` that a statement would touch.
 
-    `parameters` are the values of its own `$1…`, which differ from the statement's.
+    `parameters` are the values of its own `$1…`, which differ from the statement's. `oids` are the relation's and those of
+    its partitions and children.
     """
 
     relation: Relation
     text: str
     verb: str = ""
     parameters: tuple[str | None, ...] = ()
+    oids: tuple[int, ...] = ()
+
+
+class SampleQuery(msgspec.Struct, frozen=True):
+    """A read-only query for a few rows that a statement would change, masked for everybody.
+
+    Its columns are those of `columns` as they stand, then, for each of `changed` (names among `columns`), its new value;
+    an INSERT's are new values only. `rows` stand for a query where the statement itself holds the values. `note` tells
+    reviewers what is left out.
+    """
+
+    relation: Relation
+    verb: str
+    columns: tuple[str, ...]
+    text: str = ""
+    parameters: tuple[str | None, ...] = ()
+    changed: tuple[str, ...] = ()
+    note: str = ""
 
 
 class NeedsMeasure(msgspec.Struct, frozen=True):
-    """A rule asks for the number of rows: run `queries` read-only, then decide again."""
+    """A rule, or reviewers, ask for the number of rows: run `queries` read-only, then decide again.
+
+    `otherwise` is the decision where it hangs on no number: then the rows are counted for reviewers, and to hold the run to.
+    """
 
     queries: tuple[CountQuery, ...]
     rules: tuple[RuleRef, ...] = ()
+    otherwise: NeedsApproval | Allow | Rewrite | None = None
 
 
 class NeedsApproval(msgspec.Struct, frozen=True):
-    """People have to agree first. `run` is what happens once a grant was redeemed."""
+    """People have to agree first. `run` is what happens once a grant was redeemed.
+
+    By `kind`, the grant is good for `uses` runs, or for a session for `expires_s` seconds and within `limits`, or `clauses`
+    review a run afterwards (break-glass, open to `break_glass` groups). At a COMMIT, `statement` and `parameters` are those
+    of the whole transaction, and `changed` the rows that it has changed.
+    """
 
     clauses: tuple[ReviewClause, ...]
     rules: tuple[RuleRef, ...]
@@ -273,6 +346,13 @@ class NeedsApproval(msgspec.Struct, frozen=True):
     reason: str = ""
     expires_s: int = 3600
     measured: Measured | None = None
+    kind: RequestKind = RequestKind.STATEMENT
+    uses: int = 1
+    limits: SessionLimits = SessionLimits()
+    break_glass: tuple[str, ...] = ()
+    statement: str = ""
+    parameters: tuple[str | None, ...] = ()
+    changed: Mapping[str, int] = {}
 
 
 class Deny(msgspec.Struct, frozen=True):
@@ -297,23 +377,42 @@ class Measured(msgspec.Struct, frozen=True):
         """Rows over all relations."""
         return sum(count for _, count in self.counts)
 
+    @property
+    def by_name(self) -> dict[str, int]:
+        """Counts by `schema.table`."""
+        found: dict[str, int] = {}
+        for relation, count in self.counts:
+            found[str(relation)] = found.get(str(relation), 0) + count
+        return found
+
     def to_json(self) -> dict[str, Json]:
         """Counts by `schema.table`, as they stand in requests, grants and records."""
-        return {str(relation): count for relation, count in self.counts}
+        return dict(self.by_name)
 
 
-class RequestKind(StrEnum):
-    """What reviewers are asked to agree to: that one statement runs, or that tags are seen in clear for a while."""
+class Sample(msgspec.Struct, frozen=True):
+    """A few rows that a statement would change, labelled columns masked for everybody.
 
-    STATEMENT = "statement"
-    UNMASK = "unmask"
+    `before` are the rows as they stand, `after` as they would be; either may be empty (an INSERT has no before). `note`
+    says what is left out, and why.
+    """
+
+    relation: str
+    verb: str
+    columns: tuple[str, ...] = ()
+    before: tuple[tuple[str | None, ...], ...] = ()
+    after: tuple[tuple[str | None, ...], ...] = ()
+    note: str = ""
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True):
     """What reviewers are asked. `binding` binds what the grant is for (see `dbgate.binding`).
 
-    Of a statement: the exact `statement` and `parameters`, the rows it would touch, the `masked` columns it meets.
+    Of a statement: the exact `statement` and `parameters`, the rows it would touch, the `masked` columns it meets, a
+    `sample` of what would change, and for how many `uses`. Of a transaction: its statements, in one text.
     To unmask: the `tags`, the `columns` that carry them on the target, and `expires_s`, for how long; no statement.
+    Of a session: the `rules` that it may pass, for `expires_s` and within `limits`; the statement is the first of it.
+    `break_glass` are the groups that may run it before anybody agrees.
     """
 
     target: str
@@ -335,12 +434,17 @@ class ApprovalRequest(msgspec.Struct, frozen=True):
     kind: RequestKind = RequestKind.STATEMENT
     tags: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    uses: int = 1
+    limits: SessionLimits = SessionLimits()
+    break_glass: tuple[str, ...] = ()
+    sample: tuple[Sample, ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
     """A verified, signed approval. `binding` ties it to one statement, or to `tags` on a target (see `approvals.grants`).
 
-    `clauses` are the reviewers that were asked for: they have to be those that the policy asks for now.
+    `clauses` are the reviewers that were asked for: they have to be those that the policy asks for now. One for a session
+    names the `rules` that it satisfies, its `limits` and the `session` that may use it.
     """
 
     id: str
@@ -357,6 +461,9 @@ class Grant(msgspec.Struct, frozen=True):
     clauses: tuple[ReviewClause, ...] = ()
     kind: RequestKind = RequestKind.STATEMENT
     tags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    limits: SessionLimits = SessionLimits()
+    session: str = ""
 
 
 class TransactionStatus(StrEnum):
@@ -379,7 +486,8 @@ class Column(msgspec.Struct, frozen=True):
 
 class Outcome(msgspec.Struct, frozen=True):
     """How a statement ended. `status` is the command tag, `error`, `cancelled`, `rolled back`,
-    `not run` or `unknown`."""
+    `not run` or `unknown`. `changed` are the rows that the server counted as changed, by `schema.table`, where that was
+    asked; None where the server does not count."""
 
     status: str
     rows: int = 0
@@ -389,3 +497,4 @@ class Outcome(msgspec.Struct, frozen=True):
     message: str = ""
     digest: str = ""
     truncated: bool = False
+    changed: Mapping[str, int] | None = msgspec.field(default_factory=dict)

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.approvals.kit import Running, person, running_service
-from tests.cli.test_cli_exec import POLICY, UPDATE, WORLD, Desk
+from tests.cli.reviewing import DORA, Reviewed, reviewed
+from tests.cli.test_cli_exec import POLICY, UPDATE, WORLD
 from tests.conftest import LiveDatabase
-
-from dbgate.audit import spool
-from dbgate.config import load_settings
-
-DORA = person("dora", "dba")
-
-
-class Reviewed(Desk):
-    """A desk with an approvals service."""
-
-    service: Running
-
-    def setup(self, policy: str = POLICY, more: str = "") -> None:
-        """Write configuration and policy anew."""
-        self.configure(f"approvals: {{url: '{self.service.url}'{more}}}\n", policy)
-
-    def approved(self) -> str:
-        """Have the update asked for and approved; the request's id."""
-        name = str(self.exec("--format", "json", "--no-wait", "-c", UPDATE).json[0]["request"])
-        self.service.client(DORA).decide(name, "approve")
-        return name
-
-    def total(self) -> object:
-        """What the update would change."""
-        return self.database.query("SELECT sum(amount) FROM payroll.pay")[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +27,10 @@ def desk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Reviewed]:
-    monkeypatch.setenv("DBGATE_STATE_DIR", str(tmp_path / "state"))
-    (tmp_path / "state").mkdir(mode=0o700)
-    lock = spool.try_lock(tmp_path / "state" / spool.SHIP_LOCK, create=True)
-    assert lock is not None
-    made = Reviewed(dbgate_home, world, capsys)
-    with running_service(load_settings().state_dir) as service:
-        made.service = service
-        made.setup()
+    with reviewed(dbgate_home, world, capsys, tmp_path, monkeypatch) as made:
         before = made.total()
         yield made
         assert made.total() == before
-    made.close()
-    os.close(lock)
 
 
 def test_the_policy_has_changed(desk: Reviewed) -> None:

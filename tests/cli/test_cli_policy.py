@@ -184,7 +184,7 @@ def test_explain_asks_for_the_rows_that_a_rule_hangs_on(app: Path, capsys: pytes
     assert run([*ask, "--rows", "6"]) == EXIT_OK
     out = capsys.readouterr().out
     assert "decision: approve, by 2 of dba" in out
-    assert "to pass:  approval by 2 of dba, good for 60 min: run it, and they are asked\n" in out
+    assert "to pass:  approval by 2 of dba, good for 1 h: run it, and they are asked\n" in out
     assert run([*ask, "--rows", "5", "--format", "json"]) == EXIT_OK
     found = json.loads(capsys.readouterr().out)
     assert (found["decision"], found["verb"], found["touches"]) == (

@@ -24,7 +24,7 @@ from tests.approvals.kit import ALICE, BOB, Running, now, person, request_of, ru
 from tests.conftest import LiveDatabase
 
 from dbgate.approvals import ApprovalsClient, signing
-from dbgate.approvals import service as service_module
+from dbgate.approvals import filing
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.local import mint_local_token
@@ -79,7 +79,7 @@ def test_fifty_redeem_at_two_instances_and_one_gets_it(pair: tuple[Running, Runn
 def test_fifty_redeem_at_two_instances_and_exactly_as_many_as_granted_get_it(
     pair: tuple[Running, Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "MAX_UNMASK_SESSIONS", 7)
+    monkeypatch.setattr(filing, "MAX_UNMASK_SESSIONS", 7)
     asked = unmask_request_of(ALICE)
     name = pair[0].client(ALICE).ask(asked).id
     pair[1].client(BOB).decide(name, "approve")

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from dbgate.catalog import Catalog, CatalogRelation
+from dbgate.counters import Counters
 from dbgate.errors import AuditUnavailable, ConnectionLost, DbgateError, Interrupted, StatementError, UsageError
 from dbgate.gate.decide import Context, Judgement
 from dbgate.gate.policy.model import Limits, Policy
@@ -114,6 +115,7 @@ class FakeDatabase:
         self.log = log
         self.answers: dict[str, Any] = {}
         self.counts: list[int] = []
+        self.counted: list[Counters | None] = []
         self.transaction = IDLE
         self.known = CATALOG
         self.real = CATALOG
@@ -152,6 +154,16 @@ class FakeDatabase:
     def count(self, text: str, parameters: Sequence[str | None] = ()) -> int:
         self.log(f"count {text}")
         return self.counts.pop(0)
+
+    def look(self, text: str, parameters: Sequence[str | None] = ()) -> list[tuple[str | None, ...]]:
+        self.log(f"look {text}")
+        answer = self.answers.get(text, [])
+        if isinstance(answer, DbgateError):
+            raise answer
+        return list(answer)
+
+    def counters(self) -> Counters | None:
+        return self.counted.pop(0) if self.counted else {}
 
     def execute_unrecorded(self, text: str) -> None:
         self.log(f"own {text}")
@@ -249,6 +261,12 @@ class FakeApprovals:
             token="token",
             clauses=(ReviewClause(("dba",)),),
         )
+
+    def open(self, request_id: str, request: ApprovalRequest) -> Grant:
+        raise NotImplementedError
+
+    def break_glass(self, request: ApprovalRequest) -> Grant:
+        raise NotImplementedError
 
     def withdraw(self, request_id: str) -> RequestState:
         raise NotImplementedError
@@ -415,7 +433,7 @@ def test_a_run_that_touches_more_than_approved_is_rolled_back() -> None:
     session.database.counts = [120, 120]
     session.database.answers["UPDATE BULK SET a = 1"] = ("UPDATE 121", 121)
     assert session.execute("UPDATE BULK SET a = 1") == [3]
-    assert session.log.events[-2:] == ["own ROLLBACK", "record statement.outcome durable"]
+    assert session.log.events[-3:] == ["own ROLLBACK", "record statement.outcome durable", "record notice"]
     assert "touches 121: rolled back" in session.display.said[-1][1]
 
 

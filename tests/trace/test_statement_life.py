@@ -411,7 +411,7 @@ def test_a_run_beyond_its_grant_is_rolled_back_and_denied() -> None:
     trace = held(grant(), run=Exceeded(121, 120, "payroll.employees"))
     assert "Adopt" not in trace.names
     outcome = trace.record("statement.outcome")
-    assert (outcome["status"], outcome["message"]) == ("rolled back", "121 rows, approved for 120")
+    assert (outcome["status"], outcome["message"]) == ("rolled back", "121 rows of payroll.employees, approved for 120")
     assert trace.shown[-1][1] == "approved for 120 rows of payroll.employees but touches 121: rolled back"
     assert trace.finished.exit_code == 3
 

@@ -116,6 +116,9 @@ class Service:
         self._say(f"redeem {request_id}")
         return self.bend(self._grant(request_id, self.filed[request_id].request, START + timedelta(days=1)))
 
+    def break_glass(self, request: ApprovalRequest) -> Grant:
+        raise NotImplementedError
+
     def withdraw(self, request_id: str) -> Filed:
         raise NotImplementedError
 
@@ -145,6 +148,7 @@ class Session:
         self.transcript = Transcript(self.log)
         self.database = FakeDatabase(self.log)
         self.database.known = self.database.real = CATALOG
+        self.database.counts = [0] * 10
         self.display = FakeDisplay(self.log)
         self.service = Service(self.clock, status)
         settings: dict[str, Any] = {"approvals": lambda: self.service, "wait_s": 0.0} | options

@@ -100,6 +100,7 @@ class Api:
             ("GET", "/events", self.all_events),
             ("GET", "/requests", self.find),
             ("POST", "/requests", self.file),
+            ("POST", "/break-glass", self.break_glass),
             ("GET", one, self.show),
             ("GET", one + "/events", self.events_of_one),
             ("POST", one + "/redeem", self.redeem),
@@ -132,6 +133,17 @@ class Api:
         def act() -> tuple[int, Json]:
             filed, is_new = self.service.file(caller, body.to_request())
             return 201 if is_new else 200, self._view(caller, filed)
+
+        return await self._change(request, caller, body, act)
+
+    async def break_glass(self, request: Request) -> Response:
+        """Put a run that nobody agreed to on record, alert its reviewers, and return the signed grant: 201."""
+        caller = await self.caller(request)
+        body = await read_body(request, bodies.NewRequest)
+
+        def act() -> tuple[int, Json]:
+            filed, grant = self.service.break_glass(caller, body.to_request())
+            return 201, {"grant": grant, "request": self._view(caller, filed)}
 
         return await self._change(request, caller, body, act)
 
@@ -190,7 +202,7 @@ class Api:
         body = await read_body(request, bodies.Redemption)
 
         def act() -> tuple[int, Json]:
-            found, grant = self.service.redeem(caller, request.path_params["id"], body.binding)
+            found, grant = self.service.redeem(caller, request.path_params["id"], body.binding, body.session)
             return 200, {"grant": grant, "request": self._view(caller, found)}
 
         return await self._change(request, caller, body, act)

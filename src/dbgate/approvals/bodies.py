@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from dbgate.approvals.refusals import BadRequest
-from dbgate.model import ApprovalRequest, RequestKind, ReviewClause
+from dbgate.model import ApprovalRequest, RequestKind, ReviewClause, Sample, SessionLimits
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -26,6 +26,28 @@ class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     groups: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
     count: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one session may do. None is any number."""
+
+    statements: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
+    rows: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
+
+
+_Cells = Annotated[tuple[_Line | None, ...], msgspec.Meta(max_length=50)]
+_SampledRows = Annotated[tuple[_Cells, ...], msgspec.Meta(max_length=20)]
+
+
+class SampleRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A few rows that would change, as the requester's dbgate masked them."""
+
+    relation: _Line
+    verb: _Line
+    columns: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=50)] = ()
+    before: _SampledRows = ()
+    after: _SampledRows = ()
+    note: _Line = ""
 
 
 class NewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,26 +72,47 @@ class NewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: RequestKind = RequestKind.STATEMENT
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=1000)] = ()
     columns: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=10000)] = ()
+    uses: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    limits: Limits = Limits()
+    break_glass: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=100)] = ()
+    sample: Annotated[tuple[SampleRows, ...], msgspec.Meta(max_length=20)] = ()
 
     def to_request(self) -> ApprovalRequest:
         """The same as the noun of the model."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
         fields["clauses"] = tuple(ReviewClause(clause.groups, clause.count) for clause in self.clauses)
+        fields["limits"] = SessionLimits(self.limits.statements, self.limits.rows)
+        fields["sample"] = tuple(msgspec.convert(msgspec.to_builtins(one), Sample) for one in self.sample)
         return ApprovalRequest(**fields)
 
     def __post_init__(self) -> None:
-        """A request asks for one thing: it holds a statement or tags, never both. Raises `ValueError`, for msgspec."""
+        """A request asks for one thing: its kind says what it holds. Raises `ValueError`, for msgspec."""
         if self.kind is RequestKind.UNMASK:
-            stray = [name for name in ("statement", "parameters", "measured", "masked") if getattr(self, name)]
+            stray = [
+                name for name in ("statement", "parameters", "measured", "masked", "sample") if getattr(self, name)
+            ]
             missing = [] if self.tags else ["tags"]
         else:
             stray = [name for name in ("tags", "columns") if getattr(self, name)]
             missing = [] if self.statement else ["statement"]
+        stray += [name for kind, name, given in self._terms() if given and self.kind is not kind]
+        if self.kind is RequestKind.BREAK_GLASS:
+            missing += ["a reason"] * (not self.reason.strip()) + ["break_glass"] * (not self.break_glass)
+        if self.kind is RequestKind.SESSION and not self.rules:
+            missing += ["rules"]
         if missing or stray:
             wrong = f"lacks {missing[0]}" if missing else f"holds {stray[0]}"
             raise ValueError(f"a request of the kind {self.kind} {wrong}")
         if list(self.tags) != sorted(set(self.tags)):
             raise ValueError("tags are sorted, and each stands once")
+
+    def _terms(self) -> tuple[tuple[RequestKind, str, bool], ...]:
+        """What only one kind may hold, and whether it is there."""
+        return (
+            (RequestKind.STATEMENT, "uses", self.uses != 1),
+            (RequestKind.SESSION, "limits", self.limits != Limits()),
+            (RequestKind.BREAK_GLASS, "break_glass", bool(self.break_glass)),
+        )
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,9 +122,10 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Redemption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The binding of what is about to run."""
+    """The binding of what is about to run, and the session that is to use a grant for one."""
 
     binding: _Digest
+    session: _Line = ""
 
 
 def read(content: bytes, kind: type[_Body]) -> _Body:

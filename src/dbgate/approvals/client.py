@@ -50,7 +50,7 @@ class RequestStatus(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """`statement` or `unmask`."""
+        """What was asked, as `RequestKind` names it."""
         return str(self.view.get("kind", RequestKind.STATEMENT))
 
 
@@ -133,18 +133,40 @@ class ApprovalsClient:
             request=request_id,
             policy_digest=asked.policy_digest if asked else str(view.get("policy_digest")),
             clauses=asked.clauses if asked else None,
+            uses=asked.uses if asked else None,
         )
         return verify(token, trusted, expected, now=self._now())
 
     def open(self, request_id: str, request: ApprovalRequest) -> Grant:
-        """Redeem an approval to unmask for this session, and return the grant after verifying all that it is bound to.
+        """Redeem an approval of another kind than one for a statement, for this session, and return the grant after
+        verifying all that it is bound to.
 
         Raises `UsageError` when there is nothing to redeem, `GrantRefused` when the grant does not hold.
         """
-        from dbgate.approvals.grants import Expected, verify
+        trusted = self._trusted()
+        session = request.session if request.kind is RequestKind.SESSION else ""
+        _, token = self._redeemed(request_id, request.binding, session)
+        return self._verified(token, trusted, request_id, request)
+
+    def break_glass(self, request: ApprovalRequest) -> Grant:
+        """Put a run that nobody agreed to on record with its reviewers, and return the verified grant for it.
+
+        Raises `NotAllowed` and `BadRequest` when the service refuses, `GrantRefused` when the grant does not hold.
+        """
+        import msgspec
 
         trusted = self._trusted()
-        _, token = self._redeemed(request_id, request.binding)
+        answer = self._call("POST", "/break-glass", body=msgspec.to_builtins(request))
+        view, token = _granted(answer)
+        return self._verified(token, trusted, str(view.get("id", "")), request)
+
+    def _verified(
+        self, token: str, trusted: Sequence[Ed25519PublicKey], request_id: str, request: ApprovalRequest
+    ) -> Grant:
+        """The grant for `request`, after verifying all that its kind binds it to."""
+        from dbgate.approvals.grants import Expected, verify
+
+        for_session = request.kind is RequestKind.SESSION
         expected = Expected(
             identity=self._identity.key,
             target=request.target,
@@ -152,19 +174,20 @@ class ApprovalsClient:
             request=request_id,
             policy_digest=request.policy_digest,
             clauses=request.clauses,
-            kind=RequestKind.UNMASK,
+            kind=request.kind,
             tags=request.tags,
             max_s=request.expires_s,
+            uses=request.uses,
+            rules=request.rules if for_session else (),
+            limits=request.limits,
+            session=request.session if for_session else "",
         )
         return verify(token, trusted, expected, now=self._now())
 
-    def _redeemed(self, request_id: str, binding: str) -> tuple[Mapping[str, Any], str]:
+    def _redeemed(self, request_id: str, binding: str, session: str = "") -> tuple[Mapping[str, Any], str]:
         """What redeeming gave: the request, and the grant as it is signed."""
-        answer = self._call("POST", f"/requests/{_segment(request_id)}/redeem", body={"binding": binding})
-        view, token = answer.get("request"), answer.get("grant")
-        if not isinstance(view, Mapping) or not isinstance(token, str):
-            raise GrantRefused("the approvals service gave no grant")
-        return view, token
+        body = {"binding": binding} | ({"session": session} if session else {})
+        return _granted(self._call("POST", f"/requests/{_segment(request_id)}/redeem", body=body))
 
     def withdraw(self, request_id: str) -> RequestStatus:
         """Take the request back. Raises `WrongState` when it is no longer pending."""
@@ -249,6 +272,13 @@ class ApprovalsClient:
         if proven != binding:
             raise GrantRefused("the approval is for another statement, parameters, target, policy or identity")
         return str(view.get("target"))
+
+
+def _granted(answer: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    view, token = answer.get("request"), answer.get("grant")
+    if not isinstance(view, Mapping) or not isinstance(token, str):
+        raise GrantRefused("the approvals service gave no grant")
+    return view, token
 
 
 def _segment(request_id: str) -> str:

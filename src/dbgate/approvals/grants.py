@@ -2,7 +2,8 @@
 
 A grant is an EdDSA JWT (RFC 7519, RFC 8037). One for a statement has the type `dbgate-grant+jwt` and is bound to the
 identity (`sub`), the target (`aud`), the exact statement and parameters (`binding`) and the policy (`policy_digest`).
-One to unmask has the type `dbgate-unmask+jwt` (RFC 8725, section 3.11) and is bound to `tags` and a duration instead.
+One to unmask has the type `dbgate-unmask+jwt` and is bound to `tags` and a duration instead; one for a session
+(`dbgate-session+jwt`) to `rules`, `limits` and the session that redeems it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from dbgate.approvals import keys
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import GrantRefused
-from dbgate.model import Grant, Json, RequestKind, ReviewClause
+from dbgate.model import Grant, Json, RequestKind, ReviewClause, SessionLimits
 from dbgate.tokens.times import MAX_SKEW_S, why_not_now
 
 if TYPE_CHECKING:
@@ -28,7 +29,21 @@ if TYPE_CHECKING:
 
 TYPE = "dbgate-grant+jwt"
 UNMASK_TYPE = "dbgate-unmask+jwt"
-_TYPES = {RequestKind.STATEMENT: TYPE, RequestKind.UNMASK: UNMASK_TYPE}
+_TYPES = {
+    RequestKind.STATEMENT: TYPE,
+    RequestKind.UNMASK: UNMASK_TYPE,
+    RequestKind.SESSION: "dbgate-session+jwt",
+    RequestKind.TRANSACTION: "dbgate-transaction+jwt",
+    RequestKind.BREAK_GLASS: "dbgate-break-glass+jwt",
+}
+"""A type for each kind, so that none passes for another (RFC 8725, section 3.11)."""
+
+_FOR = {
+    kind: word
+    for word, kind in zip(
+        ("a statement", "tags", "a session", "a transaction", "a run at once"), _TYPES.values(), strict=True
+    )
+}
 ALGORITHM = "EdDSA"
 ISSUER = "dbgate-approvals"
 
@@ -51,6 +66,9 @@ class _Claims(msgspec.Struct, frozen=True):
     exp: int
     kind: RequestKind = RequestKind.STATEMENT
     tags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    limits: SessionLimits = SessionLimits()
+    session: str = ""
 
 
 class GrantSigner(msgspec.Struct, frozen=True):
@@ -67,8 +85,11 @@ class GrantSigner(msgspec.Struct, frozen=True):
         """The public key as a JWK set."""
         return {"keys": [keys.to_jwk(self.key.public_key())]}
 
-    def sign(self, request: StoredRequest, *, now: datetime) -> str:
-        """The grant for an approved request, valid until the request's deadline, as a compact JWT."""
+    def sign(self, request: StoredRequest, *, now: datetime, session: str = "") -> str:
+        """The grant for an approved request, valid until the request's deadline, as a compact JWT.
+
+        `session` is the one that may use a grant for a session.
+        """
         import jwt
 
         asked = request.asked
@@ -83,20 +104,25 @@ class GrantSigner(msgspec.Struct, frozen=True):
             "approved_by": [approval.by.label for approval in request.approvals],
             "clauses": [clause.to_json() for clause in asked.clauses],
             "measured": dict(asked.measured),
-            "uses": 1,
+            "uses": asked.uses,
             "iat": int(now.timestamp()),
             "exp": int(request.deadline.timestamp()),
         }
+        if asked.kind is not RequestKind.STATEMENT:
+            claims["kind"] = asked.kind.value
         if asked.kind is RequestKind.UNMASK:
-            claims |= {"kind": asked.kind.value, "tags": list(asked.tags)}
+            claims["tags"] = list(asked.tags)
+        if asked.kind is RequestKind.SESSION:
+            claims |= {"rules": list(asked.rules), "limits": asked.limits.to_json(), "session": session}
         header = {"typ": _TYPES[asked.kind], "kid": self.key_id}
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers=header)
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a grant has to be for. `policy_digest` and `clauses` are checked when they are known.
+    """What a grant has to be for. `policy_digest`, `clauses` and `uses` are checked when they are known.
 
-    One to unmask is for exactly `tags` and lives no longer than `max_s` seconds from now.
+    One to unmask is for exactly `tags`, one for a session for `rules` within `limits` in this `session`; they live no
+    longer than `max_s` seconds from now.
     """
 
     identity: str
@@ -108,6 +134,10 @@ class Expected(msgspec.Struct, frozen=True):
     kind: RequestKind = RequestKind.STATEMENT
     tags: tuple[str, ...] = ()
     max_s: int | None = None
+    uses: int | None = 1
+    rules: tuple[str, ...] = ()
+    limits: SessionLimits = SessionLimits()
+    session: str = ""
 
 
 def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, *, now: datetime) -> Grant:
@@ -124,7 +154,7 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
     except msgspec.ValidationError as error:
         raise GrantRefused(f"the grant is malformed: {error}", hint=_HINT) from error
     _compare(read, expected)
-    if claims.get("iss") != ISSUER or read.uses != 1:
+    if claims.get("iss") != ISSUER or read.uses < 1:
         raise GrantRefused("the grant is not one that dbgate gives", hint=_HINT)
     from datetime import UTC
 
@@ -146,6 +176,9 @@ def verify(token: str, trusted: Sequence[Ed25519PublicKey], expected: Expected, 
         clauses=read.clauses,
         kind=read.kind,
         tags=read.tags,
+        rules=read.rules,
+        limits=read.limits,
+        session=read.session,
     )
 
 
@@ -157,9 +190,7 @@ def _verified(token: str, trusted: Sequence[Ed25519PublicKey], wanted_type: str)
     try:
         header = jwt.get_unverified_header(token)
         if header.get("typ") in _TYPES.values() and header.get("typ") != wanted_type:
-            raise GrantRefused(
-                "the grant is of another kind: a statement's never unmasks, nor the other way round", hint=_HINT
-            )
+            raise GrantRefused(f"the grant is of another kind than one for {_FOR[wanted_type]}", hint=_HINT)
         if header.get("typ") != wanted_type or header.get("alg") != ALGORITHM:
             raise GrantRefused("the grant is not an EdDSA token of dbgate's own type", hint=_HINT)
         known = [key for key in trusted if keys.key_id(key) == header.get("kid")]
@@ -183,6 +214,10 @@ def _compare(claims: _Claims, expected: Expected) -> None:
         ("another policy", claims.policy_digest, expected.policy_digest),
         ("another kind of request", claims.kind, expected.kind),
         ("other tags", claims.tags, expected.tags),
+        ("other rules", claims.rules, expected.rules),
+        ("other limits", claims.limits, expected.limits),
+        ("another session", claims.session, expected.session),
+        ("another number of runs", claims.uses, expected.uses),
         ("another statement or other parameters", claims.binding, expected.binding),
         ("other reviewers", claims.clauses, expected.clauses),
     ]

@@ -46,6 +46,15 @@ def why_not(reviewer: Identity, requester: Identity, clauses: Sequence[ReviewCla
     return ""
 
 
+def why_not_break(person: Identity, groups: Sequence[str]) -> str:
+    """Why `person` may not run at once, before anybody agrees, what is open to `groups`; empty when they may."""
+    if person.actor is not Actor.HUMAN or person.on_behalf_of:
+        return "only people who act for themselves break the glass"
+    if set(person.groups).isdisjoint(groups):
+        return f"the policy lets only these groups break the glass: {', '.join(sorted(groups)) or 'none'}"
+    return ""
+
+
 def who_else(person: Identity, clauses: Sequence[ReviewClause]) -> str:
     """What to tell somebody who may not decide: whom to ask instead, or which groups they are in."""
     if not any(in_clause(person, clause) for clause in clauses):

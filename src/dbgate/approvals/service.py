@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dbgate.approvals import signing
+from dbgate.approvals.filing import OTHER, check_binding, covers, new_request, used
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import (
@@ -32,21 +33,18 @@ from dbgate.approvals.reviewers import (
     same_person,
     who_else,
     why_not,
+    why_not_break,
 )
 from dbgate.approvals.states import Action, Status, move
 from dbgate.approvals.store import Query, Store, Unit
 from dbgate.approvals.transactions import Transactions
-from dbgate.binding import binding_of
 from dbgate.model import ApprovalRequest, Identity, RequestKind
 
 MAX_LIVE_REQUESTS = 200
 """How many requests one identity may have open at once."""
 
-MIN_UNMASK_WAIT_S = 3600
-"""How long a request to unmask waits for reviewers at least, in seconds: longer than some are granted for."""
-
-MAX_UNMASK_SESSIONS = 1000
-"""How many sessions may use one approval to unmask while it lives."""
+BREAK_GLASS_S = 300
+"""How long a grant that broke the glass may be used at most, in seconds: it is for a run that begins now."""
 
 
 class EventBatch(msgspec.Struct, frozen=True):
@@ -71,27 +69,51 @@ class ApprovalService:
         The binding is computed anew from what was posted, with the caller's own identity, so that
         reviewers see exactly what the grant will be bound to. Raises `BadRequest`, `Busy`.
         """
-        if not secrets.compare_digest(binding_of(caller.key, asked), asked.binding):
-            bound = "tags, duration" if asked.kind is RequestKind.UNMASK else "statement, parameters"
-            raise BadRequest(
-                f"the binding does not fit the {bound}, target, policy and caller",
-                hint="sign in as the identity that runs the statement",
-            )
+        if asked.kind is RequestKind.BREAK_GLASS:
+            raise BadRequest("what breaks the glass is not asked for", hint="POST it to /break-glass")
+        check_binding(caller, asked)
         now = self._clock()
         self.expire_due()
         with self.transactions.begin() as unit:
             live = unit.live_of(caller)
             for request in live:
-                if is_requester(caller, request.requester) and _covers(request, asked):
+                if is_requester(caller, request.requester) and covers(request, asked):
                     return request, False
             if len(live) >= MAX_LIVE_REQUESTS:
                 raise Busy(
                     f"you have {len(live)} open requests", retry_after_s=60, hint="withdraw some: dbgate requests"
                 )
-            new = _new_request(caller, asked, now)
+            new = new_request(caller, asked, now)
             unit.insert(new)
             unit.append(new.id, "requested", now, caller, asked.reason)
             return _reread(unit, new.id), True
+
+    def break_glass(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, str]:
+        """Put a run that nobody agreed to on record, for its reviewers, and return it with the signed grant for that run.
+
+        Only people in the groups that the rule names, acting for themselves, and with a reason; each grant is given
+        once. Raises `NotAllowed`, `BadRequest`, `Busy`.
+        """
+        if asked.kind is not RequestKind.BREAK_GLASS:
+            raise BadRequest("this takes what breaks the glass only", hint="POST it to /requests")
+        check_binding(caller, asked)
+        refusal = why_not_break(caller, asked.break_glass)
+        if refusal:
+            raise NotAllowed(refusal, hint="ask for an approval as usual")
+        if not asked.reason.strip():
+            raise BadRequest("breaking the glass needs a reason", hint="give one with --reason TEXT")
+        now = self._clock()
+        new = replace(
+            new_request(caller, asked, now),
+            status=Status.REVIEW_DUE,
+            deadline=now + timedelta(seconds=min(asked.expires_s, BREAK_GLASS_S)),
+            uses_left=0,
+        )
+        with self.transactions.begin() as unit:
+            signing.check(unit, self._signer)
+            unit.insert(new)
+            unit.append(new.id, "broke-glass", now, caller, asked.reason)
+            return _reread(unit, new.id), self._signer.sign(new, now=now)
 
     def get(self, caller: Identity, request_id: str) -> StoredRequest:
         """A request that the caller may see. Raises `UnknownRequest`."""
@@ -120,23 +142,31 @@ class ApprovalService:
             may += ["withdraw"] if owner else []
         if request.status is Status.APPROVED and (owner or reviews):
             may.append("revoke")
+        if request.status is Status.REVIEW_DUE:
+            refusal = refusal or _why_no_place(caller, request)
+            may += ["approve"] if not refusal else []
+            may += ["deny"] if reviews else []
         return tuple(may), refusal
 
     def approve(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
-        """Agree. The last person needed makes it approved and starts the grant's clock.
+        """Agree. The last person needed makes it approved and starts the grant's clock; of a run that broke the glass, that
+        person ends its review.
 
         Raises `NotAllowed`, `WrongState`, `UnknownRequest`.
         """
         with self._changing(caller, request_id) as (unit, request, now):
             _check_reviewer(caller, request)
-            move(request.status, Action.APPROVE, request.id)
+            due = request.status is Status.REVIEW_DUE
+            move(request.status, Action.REVIEW if due else Action.APPROVE, request.id)
             refusal = _why_no_place(caller, request)
             if refusal:
                 raise WrongState(refusal, status=request.status.value)
             unit.add_approval(request.id, Approval(by=caller, at=now, note=note))
-            unit.append(request.id, "approval", now, caller, note)
+            unit.append(request.id, "review" if due else "approval", now, caller, note)
             agreed = [*(approval.by for approval in request.approvals), caller]
-            if not open_places(agreed, request.asked.clauses):
+            if due and not open_places(agreed, request.asked.clauses):
+                return _finish(unit, request, Action.COMPLETE_REVIEW, "reviewed", now, None, "")
+            if not due and not open_places(agreed, request.asked.clauses):
                 move(request.status, Action.COMPLETE, request.id)
                 deadline = now + timedelta(seconds=request.asked.expires_s)
                 if not unit.start_grant(request.id, approved_at=now, deadline=deadline):
@@ -145,11 +175,13 @@ class ApprovalService:
             return _reread(unit, request.id)
 
     def deny(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
-        """Refuse, for good, with a note that says why. One reviewer is enough."""
+        """Refuse, for good, with a note that says why. One reviewer is enough. What ran already gets their objection."""
         if not note.strip():
             raise BadRequest("a denial needs a note that says why", hint="add --note TEXT")
         with self._changing(caller, request_id) as (unit, request, now):
             _check_reviewer(caller, request)
+            if request.status is Status.REVIEW_DUE:
+                return _finish(unit, request, Action.OBJECT, "objected", now, caller, note)
             return _finish(unit, request, Action.DENY, "denied", now, caller, note)
 
     def withdraw(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
@@ -167,8 +199,11 @@ class ApprovalService:
                 _check_reviewer(caller, request)
             return _finish(unit, request, Action.REVOKE, "revoked", now, caller, note)
 
-    def redeem(self, caller: Identity, request_id: str, wanted: str) -> tuple[StoredRequest, str]:
+    def redeem(self, caller: Identity, request_id: str, wanted: str, session: str = "") -> tuple[StoredRequest, str]:
         """Take one use of an approved request and return it with the signed grant.
+
+        One for a session has a single use, by the `session` that is named first; it stays approved until it expires,
+        so that it can be revoked.
 
         Raises `NotAllowed` for anybody but the requester, `BadRequest` for another binding,
         `WrongState` when there is nothing left to redeem.
@@ -177,19 +212,21 @@ class ApprovalService:
             if not is_requester(caller, request.requester):
                 raise NotAllowed("only the one who asked can redeem an approval", hint="sign in as they did")
             if not secrets.compare_digest(wanted, request.asked.binding):
-                unmasks = request.asked.kind is RequestKind.UNMASK
-                bound = "other tags or another duration," if unmasks else "another statement, parameters,"
                 raise BadRequest(
-                    f"request {request.id} is for {bound} target or policy",
+                    f"request {request.id} is for {OTHER[request.asked.kind]} target or policy",
                     hint="run exactly what was approved, or ask again",
                 )
+            for_session = request.asked.kind is RequestKind.SESSION
+            if for_session and not session:
+                raise BadRequest(f"request {request.id} is for a session, and none is named", hint="name it in session")
             signing.check(unit, self._signer)
-            action = Action.REDEEM if request.uses_left <= 1 else Action.USE
-            after = move(request.status, action, request.id)
+            last = request.uses_left <= 1 and not for_session
+            after = move(request.status, Action.REDEEM if last else Action.USE, request.id)
             if not unit.use(request.id, after=after, now=now):
-                raise WrongState(f"request {request.id} was already redeemed", status=request.status.value)
-            unit.append(request.id, "redeemed" if action is Action.REDEEM else "opened", now, caller)
-            return _reread(unit, request.id), self._signer.sign(request, now=now)
+                taken = "is already in use by a session" if for_session else "was already redeemed"
+                raise WrongState(f"request {request.id} {taken}", status=request.status.value)
+            unit.append(request.id, used(request), now, caller, f"session {session}" if for_session else "")
+            return _reread(unit, request.id), self._signer.sign(request, now=now, session=session)
 
     def expire_due(self) -> None:
         """End what is past its deadline. Called before every read and change, so no timer decides anything."""
@@ -232,23 +269,6 @@ class ApprovalService:
             yield unit, request, now
 
 
-def _new_request(caller: Identity, asked: ApprovalRequest, now: datetime) -> StoredRequest:
-    """A pending request. One to unmask is granted for a time, and not for one run: several sessions may use it."""
-    unmasks = asked.kind is RequestKind.UNMASK
-    waits_s = max(asked.expires_s, MIN_UNMASK_WAIT_S) if unmasks else asked.expires_s
-    uses = MAX_UNMASK_SESSIONS if unmasks else 1
-    return StoredRequest(
-        id=secrets.token_hex(8),
-        asked=asked,
-        requester=caller,
-        status=Status.PENDING,
-        created_at=now,
-        deadline=now + timedelta(seconds=waits_s),
-        uses=uses,
-        uses_left=uses,
-    )
-
-
 def is_visible(person: Identity, request: StoredRequest) -> bool:
     """Whether the person asked, is behind the agent that did, may decide, or has decided."""
     return may_see(person, request.requester, request.asked.clauses, [approval.by for approval in request.approvals])
@@ -258,15 +278,6 @@ def _visible(request: StoredRequest | None, caller: Identity, request_id: str) -
     if request is None or not is_visible(caller, request):
         raise UnknownRequest(f"no such request: {request_id}", hint="see them with: dbgate requests")
     return request
-
-
-def _covers(live: StoredRequest, asked: ApprovalRequest) -> bool:
-    """Whether an open request stands for the same run: same binding and reviewers, and rows at least as many."""
-    return (
-        live.asked.binding == asked.binding
-        and live.asked.clauses == asked.clauses
-        and all(live.asked.measured.get(name, -1) >= count for name, count in asked.measured.items())
-    )
 
 
 def _check_reviewer(caller: Identity, request: StoredRequest) -> None:
@@ -287,7 +298,7 @@ def _why_no_place(caller: Identity, request: StoredRequest) -> str:
 
 
 def _finish(
-    unit: Unit, request: StoredRequest, action: Action, kind: str, now: datetime, caller: Identity, note: str
+    unit: Unit, request: StoredRequest, action: Action, kind: str, now: datetime, caller: Identity | None, note: str
 ) -> StoredRequest:
     after = move(request.status, action, request.id)
     if not unit.set_status(request.id, request.status, after):

@@ -1,7 +1,8 @@
 """The life of an approval request: every state and every transition, in one table.
 
 Pure: no I/O and no clock. A request starts `pending`; `denied`, `withdrawn`, `expired`, `redeemed` and
-`revoked` are ends.
+`revoked` are ends. What ran by breaking the glass starts `review-due`, for as long as it takes; `reviewed` and
+`objected` are its ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ class Status(StrEnum):
     EXPIRED = "expired"
     REDEEMED = "redeemed"
     REVOKED = "revoked"
+    REVIEW_DUE = "review-due"
+    REVIEWED = "reviewed"
+    OBJECTED = "objected"
 
 
 class Action(StrEnum):
@@ -39,6 +43,11 @@ class Action(StrEnum):
     REDEEM = "redeem"
     """The last use is redeemed."""
     REVOKE = "revoke"
+    REVIEW = "review"
+    """One more person has looked at what ran by breaking the glass, and others are still needed."""
+    COMPLETE_REVIEW = "complete-review"
+    OBJECT = "object"
+    """A reviewer finds that it should not have run."""
 
 
 TRANSITIONS: Mapping[tuple[Status, Action], Status] = {
@@ -51,6 +60,9 @@ TRANSITIONS: Mapping[tuple[Status, Action], Status] = {
     (Status.APPROVED, Action.REDEEM): Status.REDEEMED,
     (Status.APPROVED, Action.REVOKE): Status.REVOKED,
     (Status.APPROVED, Action.EXPIRE): Status.EXPIRED,
+    (Status.REVIEW_DUE, Action.REVIEW): Status.REVIEW_DUE,
+    (Status.REVIEW_DUE, Action.COMPLETE_REVIEW): Status.REVIEWED,
+    (Status.REVIEW_DUE, Action.OBJECT): Status.OBJECTED,
 }
 """From a state, by an action, to a state. What is not here cannot happen."""
 
@@ -65,6 +77,9 @@ _WHY_NOT: Mapping[Status, str] = {
     Status.EXPIRED: "has expired",
     Status.REDEEMED: "was already redeemed",
     Status.REVOKED: "was revoked",
+    Status.REVIEW_DUE: "ran by breaking the glass, and waits for its review",
+    Status.REVIEWED: "was already reviewed",
+    Status.OBJECTED: "was already reviewed, with an objection",
 }
 
 _HINTS: Mapping[Status, str] = {

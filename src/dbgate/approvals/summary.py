@@ -21,8 +21,12 @@ def summary(view: Mapping[str, Any], now: datetime) -> str:
             until = local_time(view["deadline"], now)
             return f"{have} of {wanted} approvals: needs {needs(missing)}, until {until}"
         case "approved":
-            may_do = "in clear" if view.get("kind") == "unmask" else "usable"
-            return f"approved by {approvers}, {may_do} until {local_time(view['deadline'], now)}"
+            return f"approved by {approvers}, {_usable(view)} until {local_time(view['deadline'], now)}"
+        case "review-due":
+            due = f"the review of {needs(view['needs'])} is due"
+            return f"ran at {local_time(view['created_at'], now)} without approval (break-glass): {due}"
+        case "reviewed":
+            return f"ran without approval (break-glass), reviewed by {approvers}"
         case "expired" if view["approved_at"]:
             return f"the approval by {approvers} expired at {local_time(view['deadline'], now)}"
         case "expired":
@@ -32,6 +36,16 @@ def summary(view: Mapping[str, Any], now: datetime) -> str:
             by = f" by {person(last['by'])}" if last and last["by"] else ""
             note = f": {last['note']}" if last and last["note"] else ""
             return f"{other}{by}{note}"
+
+
+def _usable(view: Mapping[str, Any]) -> str:
+    """What an approval is good for, now."""
+    match view.get("kind"):
+        case "unmask":
+            return "in clear"
+        case "session":
+            return "usable by one session" if view["uses_left"] else "in use by a session"
+    return f"usable {view['uses_left']} more times" if int(view["uses"]) > 1 else "usable"
 
 
 def needs(clauses: Sequence[Mapping[str, Any]]) -> str:

@@ -59,6 +59,7 @@ def connect(
             reason=reason,
             wait_s=None if on_terminal else 0.0,
             ask_reason=ask_reason if on_terminal else None,
+            confirm=ask_whether if on_terminal else None,
         ) as driver,
         _about(driver, settings, vi=vi) as about,
     ):
@@ -76,6 +77,16 @@ def ask_reason() -> str:
         return prompt("The policy of this target asks for a reason: ").strip()
     except (EOFError, KeyboardInterrupt):
         raise Interrupted("no reason given", hint="give one with --reason TEXT") from None
+
+
+def ask_whether(question: str) -> bool:
+    """Ask the person; anything but yes is no."""
+    from prompt_toolkit import prompt
+
+    try:
+        return prompt(f"{question} [y/N] ").strip().lower().startswith("y")
+    except (EOFError, KeyboardInterrupt):
+        return False
 
 
 def _statements(display: ShellDisplay, target: str) -> str:

@@ -84,7 +84,7 @@ def _decision(found: Judgement, policy: Policy, by_rows: Sequence[str]) -> str:
 
 def _brief(found: Judgement) -> str:
     """The decision in a few words."""
-    from dbgate.gate.policy.advice import reviewers
+    from dbgate.gate.policy.advice import terms
 
     match found.decision:
         case Allow():
@@ -95,7 +95,7 @@ def _brief(found: Judgement) -> str:
         case NeedsMeasure():
             return "depends on the rows"
         case NeedsApproval() as held:
-            return f"approve, by {reviewers(held.clauses)}"
+            return terms(held)
         case Deny():
             return "deny"
 

@@ -24,7 +24,7 @@ app = new_app(invoke_without_command=True)
 RECONNECT_S = 1.0
 """How long `watch` waits before it connects again, in seconds."""
 
-_LIVE = "pending,approved"
+_LIVE = "pending,approved,review-due"
 
 
 class Format(StrEnum):
@@ -37,6 +37,11 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", envvar="DBGATE_REQUESTS_FORMAT", help="table or json.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A request's id, or the beginning of it.")]
 NoteOption = Annotated[str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="A remark for the history.")]
+
+
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", envvar="DBGATE_REQUESTS_YES", help="Do not ask for confirmation on a terminal.")
+]
 
 
 @app.callback()
@@ -100,32 +105,52 @@ def show(
 
 
 @app.command()
-def approve(
-    request: IdArgument,
-    note: NoteOption = "",
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", envvar="DBGATE_REQUESTS_YES", help="Do not ask for confirmation on a terminal."),
-    ] = False,
-) -> int:
-    """Agree to a request. On a terminal it is shown first, and you are asked."""
-    from dbgate.cli.requests_view import print_request
-
+def approve(request: IdArgument, note: NoteOption = "", yes: YesOption = False) -> int:
+    """Agree to a request, or to what ran by breaking the glass. On a terminal it is shown first, and you are asked."""
     with client() as approvals:
         request_id = resolve(approvals, request)
-        if not yes and sys.stdin.isatty() and sys.stdout.isatty():
-            print_request(approvals.state(request_id), approvals.history(request_id))
-            typer.confirm("approve this?", abort=True, err=True)
+        if not yes and on_terminal():
+            state = show_whole(approvals, request_id)
+            is_due = state.status == "review-due"
+            typer.confirm("it ran already: was that right?" if is_due else "approve this?", abort=True, err=True)
         return decide(approvals, request_id, "approve", note)
 
 
 @app.command()
 def deny(
-    request: IdArgument, note: Annotated[str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="Why.")]
+    request: IdArgument,
+    note: Annotated[
+        str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="Why; asked for on a terminal.")
+    ] = "",
+    yes: YesOption = False,
 ) -> int:
-    """Refuse a request, for good."""
+    """Refuse a request, for good, or object to what ran by breaking the glass. On a terminal it is shown first."""
     with client() as approvals:
-        return decide(approvals, resolve(approvals, request), "deny", note)
+        request_id = resolve(approvals, request)
+        if not yes and on_terminal():
+            show_whole(approvals, request_id)
+            note = note or typer.prompt(
+                "why do you deny this? (empty: go back)", default="", show_default=False, err=True
+            )
+            if not note.strip():
+                raise typer.Abort
+        if not note.strip():
+            raise UsageError("a denial needs a note that says why", hint="add --note TEXT")
+        return decide(approvals, request_id, "deny", note)
+
+
+def on_terminal() -> bool:
+    """Whether a person can be shown a request, and asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def show_whole(approvals: ApprovalsClient, request_id: str) -> RequestStatus:
+    """Show all of a request before it is decided."""
+    from dbgate.cli.requests_view import print_request
+
+    state = approvals.state(request_id)
+    print_request(state, approvals.history(request_id))
+    return state
 
 
 @app.command()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dbgate.approvals import RequestStatus
 
 _STATEMENT_CHARACTERS = 60
-_STYLES = {"pending": "yellow", "approved": "green", "denied": "red", "revoked": "red"}
+_COUNTED = frozenset({"insert", "update", "delete", "merge", "truncate"})
+_STYLES = {"pending": "yellow", "approved": "green", "denied": "red", "revoked": "red", "review-due": "red"}
 
 
 def print_table(states: Sequence[RequestStatus]) -> None:
@@ -56,6 +57,7 @@ def print_request(state: RequestStatus, history: Sequence[Mapping[str, Any]]) ->
 
 def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     from dbgate.approvals.summary import needs
+    from dbgate.cli.sample_view import sample_lines
 
     view = state.view
     where = f"{view['target']} ({view['environment']})" if view["environment"] else str(view["target"])
@@ -77,7 +79,8 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
         if value:
             yield f"{name:<17} {printable(value)}"
     yield from _opened(view.get("columns", ()))
-    yield from _measured(view["measured"])
+    yield from _measured(view)
+    yield from sample_lines(view.get("sample", ()))
     for number, value in enumerate(view["parameters"], start=1):
         yield f"{'parameter $' + str(number):<17} {'NULL' if value is None else printable(repr(value))}"
     yield ""
@@ -92,6 +95,8 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
 
 def wish(view: Mapping[str, Any]) -> str:
     """What a request asks for: the statement, or which tags are to be seen in clear and for how long."""
+    if view.get("kind") == "session":
+        return f"all that {', '.join(view['rules'])} holds, in one session, for {span(int(view['expires_s']))}"
     if view.get("kind") != "unmask":
         return str(view["statement"])
     return f"see {', '.join(view['tags'])} in clear for {span(int(view['expires_s']))}"
@@ -100,8 +105,20 @@ def wish(view: Mapping[str, Any]) -> str:
 def _what(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if view.get("kind") == "unmask":
         yield "asks to", f"{wish(view)}, in every statement that only reads"
-    else:
-        yield "reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"
+        return
+    match view.get("kind"):
+        case "session":
+            limits = view["limits"]
+            bounds = [f"{limits[name]:,} {name}" for name in ("statements", "rows") if limits[name] is not None]
+            yield "asks for", f"{wish(view)}{f', at most {chr(32).join(bounds)}' if bounds else ''}"
+            yield "", "the statement below is the first of it"
+        case "transaction":
+            yield "asks to", "commit a transaction: its statements have run, and are undone without approval"
+        case "break-glass":
+            yield "break-glass", f"it ran without approval: open to {', '.join(view['break_glass'])}"
+    if int(view["uses"]) > 1:
+        yield "good for", f"{view['uses']} runs, {view['uses_left']} left"
+    yield "reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"
 
 
 def _opened(columns: Sequence[str]) -> Iterator[str]:
@@ -111,9 +128,12 @@ def _opened(columns: Sequence[str]) -> Iterator[str]:
         yield from (f"  {printable(name)}" for name in columns)
 
 
-def _measured(counts: Mapping[str, int]) -> Iterator[str]:
-    """The measured rows, one relation a line, and their sum."""
+def _measured(view: Mapping[str, Any]) -> Iterator[str]:
+    """The measured rows, one relation a line, and their sum; of a change, that they could not be counted."""
+    counts: Mapping[str, int] = view["measured"]
     if not counts:
+        if view["verb"] in _COUNTED:
+            yield f"{'measured rows':<17} they could not be counted: the run is held to no number"
         return
     width = max(len(printable(name)) for name in (*counts, "in all"))
     yield "measured rows"

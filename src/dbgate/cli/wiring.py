@@ -59,6 +59,7 @@ def open_driver(
     settings: Settings | None = None,
     ask_reason: Callable[[], str] | None = None,
     may_ask: bool = True,
+    confirm: Callable[[str], bool] | None = None,
 ) -> Iterator[SessionDriver]:
     """A session on a target; at the end it is sealed, and shipped in the background.
 
@@ -104,6 +105,7 @@ def open_driver(
                 request=request,
                 reason=reason,
                 how_to_unmask=_how_to_unmask(door, target),
+                confirm=confirm,
             )
             _tell_of_backlog(settings, display)
             try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from dbgate.catalog import Catalog
+    from dbgate.counters import Counters
     from dbgate.database.checked import Check
 
 _STATUS = {
@@ -174,7 +175,14 @@ class Connection:
         return self._wire.is_open
 
     def count(self, text: str, parameters: Sequence[str | None] = ()) -> int:
-        """Run a counting query where nothing can be written, and return its single number.
+        """Run a counting query where nothing can be written, and return its single number. See `look`."""
+        rows = self.look(text, parameters)
+        if len(rows) != 1 or len(rows[0]) != 1 or not (rows[0][0] or "").isdigit():
+            raise StatementError("the rows that the statement would touch could not be counted")
+        return int(rows[0][0] or 0)
+
+    def look(self, text: str, parameters: Sequence[str | None] = ()) -> list[Row]:
+        """Run a query where nothing can be written, and return all its rows.
 
         Outside a transaction that is a read-only one on one snapshot; within one, a savepoint that is read-only and
         rolled back, so that the person's transaction sees and keeps nothing of it.
@@ -188,14 +196,17 @@ class Connection:
         self.execute_unrecorded(begin)
         try:
             self.execute_unrecorded("SELECT pg_catalog.set_config('transaction_read_only', 'on', true)")
-            rows = self.ask(text, parameters)
+            return self.ask(text, parameters)
         finally:
             if self._wire.is_open:
                 for statement in after:
                     self.execute_unrecorded(statement)
-        if len(rows) != 1 or len(rows[0]) != 1 or not (rows[0][0] or "").isdigit():
-            raise StatementError("the rows that the statement would touch could not be counted")
-        return int(rows[0][0] or 0)
+
+    def counters(self) -> Counters | None:
+        """What the server has counted of the open transaction's changes; None when it does not count."""
+        from dbgate.database.counting import COUNTERS, counters_in
+
+        return counters_in(self.ask(COUNTERS))
 
     def execute_unrecorded(self, text: str) -> None:
         """Run a statement of dbgate's own. Never a person's text. Raises like `run`."""

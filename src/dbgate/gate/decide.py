@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from dbgate.catalog import Catalog
 from dbgate.errors import StatementError
+from dbgate.gate.approving import Held, Standing, commit_approval
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
 from dbgate.gate.findings import guessed, labels_met
@@ -44,13 +45,17 @@ from dbgate.model import (
     NeedsApproval,
     OpenedColumn,
     Rewrite,
+    SampleQuery,
     Statement,
     Touch,
 )
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Everything that a decision depends on beside the statement."""
+    """Everything that a decision depends on beside the statement.
+
+    `standing` are the session's grants, `held` what the COMMIT of the open transaction waits for.
+    """
 
     identity: Identity
     policy: Policy
@@ -61,6 +66,9 @@ class Context(msgspec.Struct, frozen=True):
     measured: Measured | None = None
     objects: SessionObjects = msgspec.field(default_factory=SessionObjects)
     unmasked: Unmasked = msgspec.field(default_factory=Unmasked)
+    standing: tuple[Standing, ...] = ()
+    held: tuple[Held, ...] = ()
+    in_transaction: bool = False
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -69,7 +77,8 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A statement, the decision, what to record; what a grant `opened`, what it hangs on (`pins`), hidden columns written."""
+    """A statement, the decision, what to record; what a grant `opened`, what it hangs on (`pins`), hidden columns written;
+    queries for a `sample` of what it would change, where reviewers are asked."""
 
     statement: Statement
     decision: Decision
@@ -81,6 +90,7 @@ class Judgement(msgspec.Struct, frozen=True):
     opened: tuple[OpenedColumn, ...] = ()
     pins: tuple[int, ...] = ()
     guesses: tuple[str, ...] = ()
+    sample: tuple[SampleQuery, ...] = ()
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -199,7 +209,16 @@ def _decide(
         return prepared.run
     if prepared.examined.kind == "FetchStmt":
         return _fetch(source, statement, prepared, protection, context)
-    return judge_rules(statement, prepared.examined, prepared.run, protection, context)
+    decision = judge_rules(statement, prepared.examined, prepared.run, protection, context)
+    return _held(prepared.examined, decision, context)
+
+
+def _held(examined: Examined, decision: Decision, context: Context) -> Decision:
+    """A COMMIT waits for what the statements of its transaction left open."""
+    waits = context.in_transaction and any(held.rules for held in context.held)
+    if examined.kind != "TransactionStmt" or not waits or not isinstance(decision, Allow | Rewrite):
+        return decision
+    return commit_approval(decision, context.held) if examined.body.get("kind") == "TRANS_STMT_COMMIT" else decision
 
 
 def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
@@ -208,7 +227,9 @@ def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
     inner = _judge(prepared.source, context)
     decision = inner.decision
     if isinstance(decision, Allow | Rewrite):
-        if decision.text == prepared.text:
+        if decision.held:
+            decision = Deny("a prepared statement cannot wait for approval", hint="run the statement itself")
+        elif decision.text == prepared.text:
             decision = replace(decision, text=source.text, edits=())
             if examined.kind == "ExplainStmt" and isinstance(decision, Rewrite):
                 decision = replace(decision, output=())

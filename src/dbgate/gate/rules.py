@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from dbgate.gate.approving import approval
 from dbgate.gate.findings import labels_met
 from dbgate.gate.measure import count_queries
 from dbgate.gate.policy.match import rule_applies
@@ -24,7 +25,6 @@ from dbgate.model import (
     Deny,
     NeedsApproval,
     NeedsMeasure,
-    ReviewClause,
     Rewrite,
     RuleRef,
     Statement,
@@ -61,20 +61,24 @@ def judge_rules(
             return _deny(further.deny, f"it reaches {touch.relation}")
         matches.approve += [rule for rule in further.approve if rule not in matches.approve]
         matches.open += [rule for rule in further.open if rule.effect != "allow" and rule not in matches.open]
-    queries = _queries(examined, run, statement, protection)
-    if matches.open and context.measured is None and queries is not None:
-        return NeedsMeasure(queries, _refs(matches.open))
+    unknown = matches.open if context.measured is None else []
+    queries = _queries(examined, run, statement, protection) if unknown or matches.approve else None
+    if unknown and queries is not None:
+        return NeedsMeasure(queries, _refs(unknown))
     # Rows that cannot be counted may be too many: the rule counts as met.
-    unknown = [r for r in matches.open if context.measured is None]
     denied = [r for r in unknown if r.effect == "deny"]
     if denied:
         return _deny(denied, "the rows it touches cannot be counted")
     if matches.uncovered:
         return _uncovered(matches.uncovered[0], context)
     approve = list(dict.fromkeys([*matches.approve, *(r for r in unknown if r.effect == "approve")]))
-    if approve:
-        return _approval(approve, run, context)
-    return replace(run, rules=_refs(matches.allow))
+    if not approve:
+        return replace(run, rules=_refs(matches.allow))
+    decision = approval(approve, run, context)
+    asks = isinstance(decision, NeedsApproval) or any(rule.session and rule.session.rows for rule in approve)
+    if asks and queries and context.measured is None:
+        return NeedsMeasure(queries, _refs(approve), otherwise=decision)
+    return decision
 
 
 def _match(touches: Iterable[Touch], examined: Examined, tags: frozenset[str], context: Context) -> _Matches:
@@ -178,19 +182,4 @@ def _uncovered(touch: Touch, context: Context) -> Deny:
     return Deny(
         f"no rule allows {touch.verb}{where}",
         hint=f"your groups: {groups}; dbgate policy explain shows the rules that were looked at",
-    )
-
-
-def _approval(rules: list[Rule], run: Allow | Rewrite, context: Context) -> NeedsApproval:
-    clauses: dict[ReviewClause, None] = {}
-    for rule in rules:
-        clauses |= dict.fromkeys(rule.clauses)
-    reason = next((r.message for r in rules if r.message), "")
-    return NeedsApproval(
-        clauses=tuple(clauses),
-        rules=_refs(rules),
-        run=run,
-        reason=reason,
-        expires_s=min(r.expires_s for r in rules),
-        measured=context.measured,
     )

@@ -18,7 +18,8 @@ class Asking:
     """How a door asks: it waits `wait_s` seconds (None: until decided), and shows the state meanwhile.
 
     `waiting` marks the waiting, so that a cancel can end it (`running.Cancellation.during`). `known` is a request to
-    resume: the first that it can be takes it.
+    resume: the first that it can be takes it. `confirm` asks the person whether to break the glass; without it, the reason
+    that they gave is the answer.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Asking:
         wait_s: float | None,
         waiting: Callable[[str], AbstractContextManager[None]],
         known: str | None = None,
+        confirm: Callable[[str], bool] | None = None,
     ) -> None:
         self.approvals = approvals
         self._display = display
@@ -36,12 +38,15 @@ class Asking:
         self._wait_s = wait_s
         self._waiting = waiting
         self._known = known
+        self._confirm = confirm
 
     def ask(self, request: ApprovalRequest) -> Grant | Refused:
         """File `request`, or take the known one, wait, and redeem its grant.
 
         Raises `Unreachable` and `SignInRequired`, and `UsageError` when the known one is of another kind.
         """
+        if request.kind is RequestKind.BREAK_GLASS:
+            return self._break_glass(request)
         approvals = self.approvals()
         state = self._resumed(request) or approvals.ask(request)
         try:
@@ -55,26 +60,36 @@ class Asking:
         if state.status != "approved":
             return Refused(state.status, state.id, state.summary)
         try:
-            if request.kind is RequestKind.UNMASK:
-                return approvals.open(state.id, request)
-            return approvals.redeem(state.id, binding=request.binding)
+            if request.kind is RequestKind.STATEMENT:
+                return approvals.redeem(state.id, binding=request.binding)
+            return approvals.open(state.id, request)
         except DbgateError as error:
             if error.exit_code not in {EXIT_USAGE, EXIT_APPROVAL}:
                 raise
             return Refused("refused", state.id, error.message, error.hint)
 
+    def _break_glass(self, request: ApprovalRequest) -> Grant | Refused:
+        """Run it at once, if the person means to: reviewers are alerted by the call that gives the grant."""
+        groups = ", ".join(sorted({group for clause in request.clauses for group in clause.groups}))
+        question = f"Break the glass? It runs at once, without approval; {groups} will be alerted and review it."
+        if self._confirm is not None and not self._confirm(question):
+            return Refused("declined", "")
+        return self.approvals().break_glass(request)
+
     def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
-        """The known request, if it can be the one that is needed: one to unmask has to be for the very same."""
+        """The known request, if it can be the one that is needed: one of another kind waits for its own statement, and
+        only one to run a statement is refused for being for something else."""
         if self._known is None:
             return None
         state = self.approvals().state(self._known)
-        unmasks = request.kind is RequestKind.UNMASK
-        if unmasks and state.binding != request.binding:
+        if request.kind is not RequestKind.STATEMENT and state.binding != request.binding:
             return None
-        if state.kind != request.kind:
+        if state.kind == RequestKind.UNMASK and request.kind is RequestKind.STATEMENT:
             raise UsageError(
                 f"request {state.id} is to see tags in clear, not to run a statement", hint="ask with --unmask TAG"
             )
+        if state.kind != request.kind:
+            return None
         self._known = None
         return state
 

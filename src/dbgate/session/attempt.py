@@ -18,8 +18,9 @@ from dbgate.errors import (
     DefinitionsChanged,
     StatementError,
 )
+from dbgate.gate.names import qualified
 from dbgate.gate.policy.model import Limits
-from dbgate.model import Access, Allow, CountQuery, Grant, Outcome, Rewrite
+from dbgate.model import Access, Allow, CountQuery, Grant, Outcome, RequestKind, Rewrite
 from dbgate.session.effects import (
     Adopt,
     Capture,
@@ -50,6 +51,9 @@ DRIFTED = frozenset({"42703", "42P01", "42883", "42704", "42803", "42P10", "0A00
 _APART = frozenset({"CopyStmt", "DeclareCursorStmt"})
 """Statements that cannot be sent in one message with others, or would mean something else there."""
 
+_CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt", "TruncateStmt"})
+"""Statements that change rows, and run within a transaction like any other."""
+
 UNRECORDABLE = "audit unavailable"
 """Why a session is over whose records cannot be written."""
 
@@ -72,6 +76,7 @@ class Attempt(msgspec.Struct, frozen=True):
     recount: tuple[CountQuery, ...] = ()
     may_repeat: bool = False
     again: bool = False
+    in_transaction: bool = False
 
     def life(self) -> Generator[Effect, Any, Finished | None]:
         """From the intent to the end. None when the catalog had drifted: the statement has to be judged again."""
@@ -110,7 +115,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     def _effect(self) -> Run:
         limits = self.terms.limits
-        allowed = self.grant.measured if self.grant else {}
+        allowed = self._allowed()
         return Run(
             self.run.text,
             self.source.parameters,
@@ -125,7 +130,29 @@ class Attempt(msgspec.Struct, frozen=True):
             tables=self._tables(),
             pins=self.judgement.pins,
             apart=not _APART.isdisjoint(self.judgement.statement.tree),
+            counted=self._counted(),
+            locks=self._locks() if allowed else (),
         )
+
+    def _allowed(self) -> Mapping[str, int]:
+        """The rows that it may touch, by table: those that were approved, or that were measured under a session's grant."""
+        if self.grant is not None:
+            return {} if self.grant.kind is RequestKind.TRANSACTION else self.grant.measured
+        measured = self.run.measured if self.run.under else None
+        return {} if measured is None else measured.by_name
+
+    def _counted(self) -> bool:
+        """Whether the server's own count of changes is wanted: of what was granted, and of what a COMMIT may wait for."""
+        if _CHANGES.isdisjoint(self.judgement.statement.tree) or not self.judgement.statement.writes:
+            return False
+        granted = self.grant is not None or bool(self.run.under)
+        return granted or (self.in_transaction and self.terms.holds_commits)
+
+    def _locks(self) -> tuple[str, ...]:
+        """The tables that TRUNCATE takes whole: nobody may add rows between the count and the run."""
+        if "TruncateStmt" not in self.judgement.statement.tree:
+            return ()
+        return tuple(dict.fromkeys(qualified(q.relation.schema, q.relation.name) for q in self.recount))
 
     def _tables(self) -> tuple[int, ...]:
         """What a query reads that COPY can wrap: no parameters, no locks, nothing written."""
@@ -156,7 +183,10 @@ class Attempt(msgspec.Struct, frozen=True):
             fields["guess"] = list(self.judgement.guesses)
         yield Record("statement.outcome", fields, durable=changed)
         if isinstance(ended, Outcome):
-            yield Adopt(self.judgement)
+            yield Adopt(self.judgement, ended.changed or {})
+            if ended.changed is None:
+                text = "the server counts no changes (track_counts is off): only the statement's own rows were checked"
+                yield from tell(self.number, "notice", text)
             if ended.truncated and ended.message:
                 text = f"the result was cut after {ended.rows} rows"
                 yield from tell(self.number, "notice", text, _limits_hint(self.terms.limits))
@@ -189,7 +219,10 @@ class Attempt(msgspec.Struct, frozen=True):
     def _exceeded(self, exceeded: Exceeded) -> Generator[Effect, Any, Finished]:
         where = f" of {exceeded.relation}" if exceeded.relation else ""
         rows = f"approved for {exceeded.allowed} rows{where} but touches {exceeded.rows}"
-        yield Show("denied", f"{rows}: rolled back", "run it again to ask for a new approval")
+        if exceeded.beyond:
+            said = "triggers or functions may change as many rows of a table as were approved in all"
+            rows = f"{said}, {exceeded.allowed}, but they changed {exceeded.rows}{where}"
+        yield from tell(self.number, "denied", f"{rows}: rolled back", "run it again to ask for a new approval")
         return Finished(self.number, EXIT_DENIED, self._word, {"status": "rolled back"})
 
 
@@ -211,7 +244,8 @@ def _outcome_of(ended: Ended) -> Outcome:
         case Failed():
             return ended.outcome
         case Exceeded():
-            message = f"{ended.rows} rows, approved for {ended.allowed}"
+            where = f" of {ended.relation}" if ended.relation else ""
+            message = f"{ended.rows} rows{where}, approved for {ended.allowed}"
             return Outcome("rolled back", duration_ms=ended.duration_ms, message=message)
     assert_never(ended)
 

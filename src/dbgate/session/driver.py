@@ -52,7 +52,7 @@ class SessionDriver:
 
     `judge` is the gate's, `split` the gate's parser. `wait_s` is how long to wait for an approval (0 not at all, None
     until decided), `request` an approval request to resume, `keep_going` whether to go on after a failure.
-    `how_to_unmask` says how this door is asked to open tags.
+    `how_to_unmask` says how this door is asked to open tags, `confirm` asks the person a question before the glass is broken.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class SessionDriver:
         request: str | None = None,
         reason: str = "",
         how_to_unmask: Callable[[Sequence[str]], str] = " ".join,
+        confirm: Callable[[str], bool] | None = None,
     ) -> None:
         self._split = split
         self._policy = policy
@@ -84,7 +85,15 @@ class SessionDriver:
         self.closed = ""
         """Why the session is over; empty while it goes on."""
         self._terms = Terms(
-            identity, target, policy.digest, recorder.session, policy.limits, reason, policy.reason_required, dry_run
+            identity,
+            target,
+            policy.digest,
+            recorder.session,
+            policy.limits,
+            reason,
+            policy.reason_required,
+            dry_run,
+            holds_commits=any(rule.at_commit for rule in policy.rules),
         )
         self._cancellation = Cancellation(database)
         self._performer = Performer(
@@ -95,7 +104,9 @@ class SessionDriver:
             database=database,
             display=display,
             clock=clock,
-            asking=Asking(approvals or no_approvals, display, clock, wait_s, self._cancellation.during, request),
+            asking=Asking(
+                approvals or no_approvals, display, clock, wait_s, self._cancellation.during, request, confirm
+            ),
             cancellation=self._cancellation,
             state=SessionState(database, clock, SessionObjects()),
         )

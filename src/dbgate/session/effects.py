@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from dbgate.errors import DbgateError
-from dbgate.model import ApprovalRequest, ColumnName, CountQuery, Grant, Json, Outcome
+from dbgate.model import ApprovalRequest, ColumnName, CountQuery, Grant, Json, Outcome, SampleQuery
 
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
@@ -38,13 +38,33 @@ class AskApproval(msgspec.Struct, frozen=True):
 
 
 class Open(msgspec.Struct, frozen=True):
-    """Show the tags of a verified grant in clear while it lives. Reply: None."""
+    """Show the tags of a verified grant in clear, or let its rules pass, while it lives. Reply: None."""
 
     grant: Grant
 
 
+class Spend(msgspec.Struct, frozen=True):
+    """A statement is about to run under session grants with these ids: count it, and its rows. Reply: None."""
+
+    grants: tuple[str, ...]
+    rows: int
+
+
+class TakeBack(msgspec.Struct, frozen=True):
+    """Roll the person's open transaction back, for what it did has not been agreed to. Reply: None. Raises `ConnectionLost`."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Take a few rows that a statement would change, for reviewers, read-only. Reply: a tuple of `Sample`."""
+
+    queries: tuple[SampleQuery, ...]
+
+
 class Refused(msgspec.Struct, frozen=True):
-    """No grant: `status` is pending, interrupted, denied, withdrawn, expired, redeemed, revoked, or refused for `detail`."""
+    """No grant: `status` is pending, interrupted, denied, withdrawn, expired, redeemed, revoked, or refused for `detail`.
+
+    `declined`: the person would rather have reviewers asked than break the glass.
+    """
 
     status: str
     request: str
@@ -56,7 +76,9 @@ class Run(msgspec.Struct, frozen=True):
     """Send one statement and stream its rows to the display. Reply: `Outcome`, `Failed` or `Exceeded`.
 
     With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
-    is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`).
+    is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`). The server's
+    own count of rows changed, in tables that keys and triggers reach as well, is compared afterwards. `counted` wraps it
+    for that count alone; `locks` are tables to lock first, so that nobody adds rows in between.
     `tables` are the OIDs that a plain query without parameters reads; large ones may go out by COPY.
     `pins` are the OIDs of relations that must not have changed since the judgement; `apart` tells that the statement
     cannot be sent together with the check of these.
@@ -77,6 +99,8 @@ class Run(msgspec.Struct, frozen=True):
     tables: tuple[int, ...] = ()
     pins: tuple[int, ...] = ()
     apart: bool = False
+    counted: bool = False
+    locks: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -87,12 +111,16 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Exceeded(msgspec.Struct, frozen=True):
-    """A run that was rolled back: it touches `rows` of `relation` ("" for the whole statement), more than `allowed`."""
+    """A run that was rolled back: it touches `rows` of `relation` ("" for the whole statement), more than `allowed`.
+
+    `beyond` tells that the relation was not counted beforehand: triggers or functions changed it.
+    """
 
     rows: int
     allowed: int
     relation: str = ""
     duration_ms: float = 0.0
+    beyond: bool = False
 
 
 class Capture(msgspec.Struct, frozen=True):
@@ -111,9 +139,10 @@ class Refresh(msgspec.Struct, frozen=True):
 
 
 class Adopt(msgspec.Struct, frozen=True):
-    """The statement succeeded: follow what it changed in the session. Reply: None."""
+    """The statement succeeded: follow what it changed in the session, and `changed` rows. Reply: None."""
 
     judgement: Judgement
+    changed: Mapping[str, int] = {}
 
 
 class Show(msgspec.Struct, frozen=True):
@@ -124,7 +153,9 @@ class Show(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-Effect: TypeAlias = Record | Measure | AskApproval | Open | Run | Show | Capture | Refresh | Adopt
+Effect: TypeAlias = (
+    Record | Measure | Look | AskApproval | Open | Spend | TakeBack | Run | Show | Capture | Refresh | Adopt
+)
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -1,15 +1,17 @@
-"""The grants under which a session sees tags in clear: for how long, and whether they still hold."""
+"""The grants that hold for a session for a while: tags in clear, and rules that need no further approval."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from dbgate.errors import DbgateError
+from dbgate.gate.approving import Standing
 from dbgate.gate.protection import Unmasked
-from dbgate.model import Grant, Json
+from dbgate.model import Grant, Json, RequestKind, SessionLimits
 from dbgate.session.ports import Approvals, Clock, Display, Recorder
 from dbgate.text import span
 
@@ -21,18 +23,32 @@ RETRY_S = 5.0
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """A grant, when the service was last asked whether it holds (monotonic seconds), and whether it said so."""
+    """A grant, when the service was last asked whether it holds (monotonic seconds), and whether it said so.
+
+    `statements` and `rows` are what was done under a grant for the session.
+    """
 
     grant: Grant
     checked_s: float
     holds: bool = True
+    statements: int = 0
+    rows: int = 0
+
+    @property
+    def left(self) -> SessionLimits:
+        """What the limits of a grant for the session leave."""
+        limits = self.grant.limits
+        return SessionLimits(
+            None if limits.statements is None else max(limits.statements - self.statements, 0),
+            None if limits.rows is None else max(limits.rows - self.rows, 0),
+        )
 
 
 class Openings:
-    """What is open in a session. Every decision asks `now` anew, so nothing outlives its grant.
+    """What is open in a session. Every decision asks anew, so nothing outlives its grant.
 
     Expiry is checked at each decision. Revocation is asked of the service every `RECHECK_S` seconds; while it cannot
-    be asked, the tags are masked.
+    be asked, nothing is open.
     """
 
     def __init__(self, approvals: Callable[[], Approvals], recorder: Recorder, display: Display, clock: Clock) -> None:
@@ -43,26 +59,44 @@ class Openings:
         self._openings: tuple[Opening, ...] = ()
 
     def add(self, grant: Grant) -> None:
-        """Open the tags of a grant; one that opens the same takes the place of an earlier one."""
+        """Open what a grant opens; one of the same request takes the place of an earlier one."""
         others = tuple(o for o in self._openings if o.grant.request != grant.request)
         self._openings = (*others, Opening(grant, self._clock.monotonic()))
         approvers = ", ".join(grant.approved_by)
         left = span((grant.expires_at - self._clock.now()).total_seconds())
-        self._display.message("notice", f"{', '.join(grant.tags)} is in clear for {left}, approved by {approvers}")
+        self._display.message("notice", f"{_named(grant)} {_open(grant)} for {left}, approved by {approvers}")
 
     def now(self) -> Unmasked:
-        """What is open at this moment. Raises `AuditUnavailable` when the end of a grant cannot be recorded."""
-        if not self._openings:
-            return Unmasked()
-        self._openings = tuple(kept for opening in self._openings if (kept := self._review(opening)) is not None)
-        pairs = {tag: o.grant.id for o in self._openings if o.holds for tag in o.grant.tags}
+        """The tags in clear at this moment. Raises `AuditUnavailable` when the end of a grant cannot be recorded."""
+        pairs = {tag: o.grant.id for o in self._current() if o.holds for tag in o.grant.tags}
         return Unmasked(tuple(sorted(pairs)), tuple(sorted(pairs.items())))
+
+    def standing(self) -> tuple[Standing, ...]:
+        """The rules that this session passes at this moment. Raises `AuditUnavailable` like `now`."""
+        current = self._current()
+        return tuple(
+            Standing(o.grant.id, o.grant.rules, o.left)
+            for o in current
+            if o.holds and o.grant.kind is RequestKind.SESSION
+        )
+
+    def spend(self, grants: Sequence[str], rows: int) -> None:
+        """Count a statement, and the rows that it may touch, against the limits of the grants that it runs under."""
+        self._openings = tuple(
+            replace(o, statements=o.statements + 1, rows=o.rows + rows) if o.grant.id in grants else o
+            for o in self._openings
+        )
 
     def listing(self) -> tuple[tuple[str, datetime], ...]:
         """The tags that are open, each with the end of its grant."""
         unmasked = self.now()
         ends = {o.grant.id: o.grant.expires_at for o in self._openings}
         return tuple((tag, ends[grant]) for tag, grant in unmasked.grants)
+
+    def _current(self) -> tuple[Opening, ...]:
+        if self._openings:
+            self._openings = tuple(kept for opening in self._openings if (kept := self._review(opening)) is not None)
+        return self._openings
 
     def _review(self, opening: Opening) -> Opening | None:
         """The opening as it stands now; None when it has ended."""
@@ -76,12 +110,12 @@ class Openings:
             state = self._approvals().state(grant.request)
         except DbgateError as error:
             if opening.holds:
-                said = f"{', '.join(grant.tags)} is masked until the approvals service can be asked: {error.message}"
+                said = f"{_named(grant)} {_closed(grant)} until the approvals service can be asked: {error.message}"
                 self._display.message("notice", said, error.hint)
-            return Opening(grant, self._clock.monotonic(), holds=False)
+            return replace(opening, checked_s=self._clock.monotonic(), holds=False)
         # `redeemed`: this session, or another, took the last use. That takes nothing back.
         if state.status in {"approved", "redeemed"}:
-            return Opening(grant, self._clock.monotonic())
+            return replace(opening, checked_s=self._clock.monotonic(), holds=True)
         self._end(grant, state.status, f"the approval was {state.status}")
         return None
 
@@ -93,5 +127,27 @@ class Openings:
             "tags": list(grant.tags),
             "detail": why,
         }
+        if grant.kind is RequestKind.SESSION:
+            fields["rules"] = list(grant.rules)
         self._recorder.record(f"approval.{status}", fields)
-        self._display.message("notice", f"{', '.join(grant.tags)} is masked again: {why}", "ask for a new approval")
+        self._display.message("notice", f"{_named(grant)} {_closed(grant)} again: {why}", "ask for a new approval")
+
+
+def _named(grant: Grant) -> str:
+    """What a grant opens: its tags, or the ids of its rules."""
+    if grant.kind is not RequestKind.SESSION:
+        return ", ".join(grant.tags)
+    return f"what {', '.join(rule.split(' (', 1)[0] for rule in grant.rules)} asks approval for"
+
+
+def _open(grant: Grant) -> str:
+    if grant.kind is not RequestKind.SESSION:
+        return "is in clear"
+    limits = grant.limits
+    bounds = [f"{limits.statements} statements"] if limits.statements is not None else []
+    bounds += [f"{limits.rows} rows"] if limits.rows is not None else []
+    return f"runs in this session, at most {' and '.join(bounds)}," if bounds else "runs in this session"
+
+
+def _closed(grant: Grant) -> str:
+    return "has to be approved" if grant.kind is RequestKind.SESSION else "is masked"

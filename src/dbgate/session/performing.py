@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
-from dbgate.model import Measured, Outcome
+from dbgate.model import Measured, Outcome, TransactionStatus
 from dbgate.session.asking import Asking
 from dbgate.session.capturing import capture
 from dbgate.session.effects import (
@@ -17,12 +17,15 @@ from dbgate.session.effects import (
     Effect,
     Exceeded,
     Failed,
+    Look,
     Measure,
     Open,
     Record,
     Refresh,
     Run,
     Show,
+    Spend,
+    TakeBack,
 )
 from dbgate.session.guesses import Guesses
 from dbgate.session.openings import Openings
@@ -83,6 +86,9 @@ class Performer:
             measured=measured,
             objects=self.state.objects,
             unmasked=self.openings.now(),
+            standing=self.openings.standing(),
+            held=self.state.held,
+            in_transaction=self._database.transaction is TransactionStatus.OPEN,
         )
         self.last_judgement = self._guesses.bounded(self.judge_with(source, context))
         return self.last_judgement
@@ -100,14 +106,22 @@ class Performer:
                 return self._asking.ask(request)
             case Open(grant):
                 self.openings.add(grant)
+            case Spend(grants, rows):
+                self.openings.spend(grants, rows)
+            case TakeBack():
+                self.state.take_back()
+            case Look(queries):
+                return self._runner.look(queries)
             case Run():
                 return self._run(effect)
             case Capture():
                 capture(effect, self._database, self._display, self._recorder)
             case Refresh():
                 return self.state.refresh()
-            case Adopt(judgement):
+            case Adopt(judgement, changed):
                 self.state.adopt(judgement.changes)
+                if self._terms.holds_commits:
+                    self.state.keep(judgement, changed)
         return None
 
     def _run(self, run: Run) -> Outcome | Failed | Exceeded:

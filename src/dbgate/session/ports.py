@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from dbgate.catalog import Catalog
+from dbgate.counters import Counters
 from dbgate.model import (
     ApprovalRequest,
     Column,
@@ -86,6 +87,12 @@ class Database(Protocol):
     def count(self, text: str, parameters: Sequence[str | None] = ()) -> int:
         """Run a counting query in a read-only transaction or savepoint and return its single number."""
 
+    def look(self, text: str, parameters: Sequence[str | None] = ()) -> list[tuple[str | None, ...]]:
+        """Run a query of dbgate's own where nothing can be written, like `count`, and return all its rows."""
+
+    def counters(self) -> Counters | None:
+        """What the server has counted of the open transaction's changes; None when it does not count."""
+
     def execute_unrecorded(self, text: str) -> None:
         """Run a statement of dbgate's own (savepoints, settings). Never a person's text."""
 
@@ -120,7 +127,7 @@ class FiledRequest(RequestState, Protocol):
 
     @property
     def kind(self) -> str:
-        """What was asked: `statement` or `unmask`."""
+        """What was asked, as `RequestKind` names it."""
 
     @property
     def binding(self) -> str:
@@ -150,9 +157,15 @@ class Approvals(Protocol):
         """
 
     def open(self, request_id: str, request: ApprovalRequest) -> Grant:
-        """Redeem an approval to unmask for this session, and return the grant after verifying all it is bound to.
+        """Redeem an approval of another kind for this session, and return the grant after verifying all it is bound to.
 
         Raises `UsageError` when there is nothing to redeem.
+        """
+
+    def break_glass(self, request: ApprovalRequest) -> Grant:
+        """Put a run that nobody agreed to on record with its reviewers, and return the grant after verifying it.
+
+        Raises `UsageError` and `NotAllowed` when it may not be.
         """
 
     def withdraw(self, request_id: str) -> RequestState:

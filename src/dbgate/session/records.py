@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
-from dbgate.binding import binding
+from dbgate.binding import binding_of
 from dbgate.gate.policy.model import Limits
 from dbgate.model import (
     Allow,
@@ -20,8 +21,10 @@ from dbgate.model import (
     NeedsMeasure,
     OpenedColumn,
     Outcome,
+    RequestKind,
     Rewrite,
     RuleRef,
+    Sample,
     Target,
 )
 
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What holds for every statement of a session. `reason` is the person's; `session` the transcript's id."""
+    """What holds for every statement of a session. `reason` is the person's; `session` the transcript's id.
+
+    `holds_commits` tells that the policy may hold a COMMIT: then what transactions change is counted.
+    """
 
     identity: Identity
     target: Target
@@ -41,6 +47,7 @@ class Terms(msgspec.Struct, frozen=True):
     reason: str = ""
     reason_required: bool = False
     dry_run: bool = False
+    holds_commits: bool = False
 
 
 def decision_word(judgement: Judgement) -> str:
@@ -85,6 +92,10 @@ def intent_fields(
     if isinstance(run, Rewrite):
         fields["masked"] = masked_names(run)
         fields["lineage_known"] = run.lineage_known
+    if run is not None and run.under:
+        fields["session_grants"] = list(run.under)
+    if run is not None and run.held:
+        fields["held"] = rule_names([held.rule for held in run.held])
     if run is not None and judgement.opened:
         fields["unmasked"] = [column.to_json() for column in judgement.opened]
     if terms.dry_run:
@@ -132,40 +143,47 @@ def outcome_fields(
         fields["message"] = outcome.message
     if outcome.truncated:
         fields["truncated"] = True
+    if outcome.changed:
+        fields["changed"] = dict(outcome.changed)
     return fields
 
 
-def request_for(source: Source, judgement: Judgement, decision: NeedsApproval, terms: Terms) -> ApprovalRequest:
-    """What reviewers are asked: the exact statement and parameters, bound to this identity, target and policy."""
-    return ApprovalRequest(
+def request_for(
+    source: Source, judgement: Judgement, decision: NeedsApproval, terms: Terms, sample: tuple[Sample, ...] = ()
+) -> ApprovalRequest:
+    """What reviewers are asked: the exact statement and parameters (at a COMMIT, the transaction's), bound to this
+    identity, target and policy."""
+    whole = decision.kind is RequestKind.TRANSACTION
+    measured = decision.measured.to_json() if decision.measured else decision.changed
+    request = ApprovalRequest(
         target=terms.target.name,
         environment=terms.target.environment,
-        statement=source.text,
-        parameters=source.parameters,
-        binding=binding(
-            identity=terms.identity.key,
-            target=terms.target.name,
-            statement=source.text,
-            parameters=source.parameters,
-            policy_digest=terms.policy_digest,
-        ),
+        statement=decision.statement if whole else source.text,
+        parameters=decision.parameters if whole else source.parameters,
+        binding="",
         policy_digest=terms.policy_digest,
         verb=judgement.statement.verb,
         relations=tuple(_names([t.relation for t in judgement.statement.touches])),
         clauses=decision.clauses,
-        rules=tuple(rule_names(decision.rules)),
+        rules=tuple(sorted(rule_names(decision.rules))),
         reason=terms.reason,
         message=decision.reason,
-        measured=decision.measured.to_json() if decision.measured else {},  # type: ignore[arg-type]
+        measured=measured,  # type: ignore[arg-type]
         masked=tuple(masked_names(decision.run)),
         session=terms.session,
         expires_s=decision.expires_s,
+        kind=decision.kind,
+        uses=decision.uses,
+        limits=decision.limits,
+        break_glass=decision.break_glass,
+        sample=sample,
     )
+    return replace(request, binding=binding_of(terms.identity.key, request))
 
 
 def request_fields(number: int, request: ApprovalRequest, judgement: Judgement) -> dict[str, Json]:
     """`approval.requested`: what was asked of whom. An intent follows when the answer is known."""
-    return {
+    fields: dict[str, Json] = {
         "id": number,
         "text": judgement.recorded_text,
         "parameters": list(judgement.recorded_parameters),
@@ -178,11 +196,18 @@ def request_fields(number: int, request: ApprovalRequest, judgement: Judgement) 
         "measured": dict(request.measured),
         "expires_s": request.expires_s,
     }
+    if request.kind is not RequestKind.STATEMENT:
+        fields["request_kind"] = str(request.kind)
+    if request.uses > 1:
+        fields["uses"] = request.uses
+    if request.kind is RequestKind.SESSION:
+        fields["limits"] = request.limits.to_json()
+    return fields
 
 
 def grant_fields(number: int, grant: Grant) -> dict[str, Json]:
     """`approval.redeemed`: the grant under which a statement runs. The signed token is not recorded."""
-    return {
+    fields: dict[str, Json] = {
         "id": number,
         "request": grant.request,
         "grant": grant.id,
@@ -192,6 +217,11 @@ def grant_fields(number: int, grant: Grant) -> dict[str, Json]:
         "uses": grant.uses,
         "measured": dict(grant.measured),
     }
+    if grant.kind is not RequestKind.STATEMENT:
+        fields["request_kind"] = str(grant.kind)
+    if grant.kind is RequestKind.SESSION:
+        fields |= {"rules": list(grant.rules), "limits": grant.limits.to_json()}
+    return fields
 
 
 def masked_names(run: Allow | Rewrite | None) -> list[str]:

@@ -14,11 +14,12 @@ from dbgate.session.ports import Rows
 class TouchesMore(DbgateError):
     """The statement touched more rows than its grant allows. Never shown: the driver rolls back."""
 
-    def __init__(self, rows: int, allowed: int, relation: str = "") -> None:
+    def __init__(self, rows: int, allowed: int, relation: str = "", *, beyond: bool = False) -> None:
         super().__init__("more rows than approved")
         self.rows = rows
         self.allowed = allowed
         self.relation = relation
+        self.beyond = beyond
 
 
 class WatchedRows:

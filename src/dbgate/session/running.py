@@ -8,12 +8,15 @@ from contextlib import contextmanager
 import msgspec
 from msgspec.structs import replace
 
+from dbgate.counters import Counters
 from dbgate.errors import ConnectionLost, DbgateError, DefinitionsChanged, Interrupted, StatementError
-from dbgate.model import CountQuery, Measured, Outcome, Relation, TransactionStatus
+from dbgate.model import CountQuery, Measured, Outcome, Relation, Sample, SampleQuery, TransactionStatus
 from dbgate.session.bulk import is_large
+from dbgate.session.changes import changed_rows, check_changed
 from dbgate.session.effects import Exceeded, Failed, Run
 from dbgate.session.ports import Clock, CopiesOut, Database, Display, TakesCopies
 from dbgate.session.rows import TouchesMore, WatchedRows
+from dbgate.session.sampling import sampled
 
 CUT = "cut at the policy's limit"
 """The message of an outcome whose result was cut by a limit, and not because nobody reads on."""
@@ -71,10 +74,11 @@ class Runner(msgspec.Struct, frozen=True):
         started = self.clock.monotonic()
         try:
             with self.cancellation.during("running"):
-                outcome = self._wrapped(run) if run.at_most is not None else self._stream(run)
+                wraps = run.at_most is not None or run.counted
+                outcome = self._wrapped(run) if wraps else self._stream(run)
         except TouchesMore as more:
             duration_ms = self._since(started)
-            return Exceeded(more.rows, more.allowed, more.relation, duration_ms)
+            return Exceeded(more.rows, more.allowed, more.relation, duration_ms, more.beyond)
         except DbgateError as error:
             return self._failed(error, self._since(started))
         return replace(outcome, duration_ms=self._since(started))
@@ -87,6 +91,11 @@ class Runner(msgspec.Struct, frozen=True):
                 rows = self.database.count(query.text, query.parameters)
                 counts[query.relation] = counts.get(query.relation, 0) + rows
         return Measured(tuple(counts.items()))
+
+    def look(self, queries: tuple[SampleQuery, ...]) -> tuple[Sample, ...]:
+        """Take the few rows that each query gives. What cannot be taken leaves a note in its place."""
+        with self.cancellation.during("running"):
+            return tuple(sampled(self.database, query) for query in queries)
 
     def _since(self, started: float) -> float:
         return (self.clock.monotonic() - started) * 1000
@@ -138,8 +147,12 @@ class Runner(msgspec.Struct, frozen=True):
         own = self.database.transaction is TransactionStatus.IDLE
         self.database.execute_unrecorded(_BEGIN if own else f"SAVEPOINT {_SAVEPOINT}")
         try:
+            for table in run.locks:
+                self.database.execute_unrecorded(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             self._recount(run)
+            before = self.database.counters()
             outcome = self._stream(run)
+            outcome = replace(outcome, changed=self._changed(run, before))
         except ConnectionLost:
             raise
         except DbgateError:
@@ -147,6 +160,16 @@ class Runner(msgspec.Struct, frozen=True):
             raise
         self.database.execute_unrecorded("COMMIT" if own else f"RELEASE SAVEPOINT {_SAVEPOINT}")
         return outcome
+
+    def _changed(self, run: Run, before: Counters | None) -> dict[str, int] | None:
+        """The rows changed since `before`, by table. Raises `TouchesMore` when they are more than a grant allows."""
+        after = self.database.counters()
+        if before is None or after is None:
+            return None
+        changed = changed_rows(before, after, run.recount)
+        if run.allowed:
+            check_changed(changed, run.allowed)
+        return changed
 
     def _undo(self, own: bool) -> None:
         if own:

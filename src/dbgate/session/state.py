@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dbgate.catalog import Catalog
-from dbgate.model import TransactionStatus
+from dbgate.gate.approving import Held
+from dbgate.model import Access, Allow, NeedsApproval, Rewrite, TransactionStatus
 from dbgate.session.ports import Clock, Database
 
 if TYPE_CHECKING:
+    from dbgate.gate.decide import Judgement
     from dbgate.gate.tracking import Changes, SessionObjects
 
 CATALOG_AGE_S = 30.0
@@ -36,6 +39,8 @@ class SessionState:
         self._path_stale = False
         self._path_changed_here = False
         self.objects = objects
+        self.held: tuple[Held, ...] = ()
+        """What the open transaction has changed so far, statement by statement."""
 
     @property
     def search_path(self) -> tuple[str, ...]:
@@ -63,6 +68,17 @@ class SessionState:
         self._checked = self._clock.monotonic()
         return before != after
 
+    def keep(self, judgement: Judgement, changed: Mapping[str, int]) -> None:
+        """Remember what the open transaction did: a statement that succeeded, and the rows that it `changed`, by table."""
+        if judgement.changes.end_transaction or self._database.transaction is TransactionStatus.IDLE:
+            self.held = ()
+        elif judgement.statement.access.strength >= Access.WRITE.strength:
+            decision = judgement.decision
+            run = decision.run if isinstance(decision, NeedsApproval) else decision
+            rules = run.held if isinstance(run, Allow | Rewrite) else ()
+            source = judgement.statement
+            self.held = (*self.held, Held(source.text, source.parameters, rules, changed))
+
     def adopt(self, changes: Changes) -> None:
         """Follow a statement that succeeded."""
         self.objects = changes.apply(self.objects)
@@ -76,7 +92,15 @@ class SessionState:
     def failed(self, changes: Changes) -> None:
         """Follow a statement that failed: a COMMIT that does ends the transaction like a ROLLBACK."""
         if changes.end_transaction:
+            self.held = ()
             self._taken_back(ended=True)
+
+    def take_back(self) -> None:
+        """Roll the open transaction back, and forget what it did."""
+        if self._database.transaction is not TransactionStatus.IDLE:
+            self._database.execute_unrecorded("ROLLBACK")
+        self.held = ()
+        self._taken_back(ended=True)
 
     def _taken_back(self, *, ended: bool) -> None:
         """A transaction ended or went back to a savepoint: what was changed in it may be undone."""

@@ -167,7 +167,12 @@ def test_malformed_claims(changes: dict[str, Any]) -> None:
     assert "malformed" in refused(forged(**changes))
 
 
-@pytest.mark.parametrize("changes", [{"uses": 2}, {"uses": 0}, {"iss": "somebody-else"}, {"iss": None}])
+@pytest.mark.parametrize("uses", [2, 0, -1, 1000])
+def test_a_grant_for_another_number_of_runs(uses: int) -> None:
+    assert "another number of runs" in refused(forged(uses=uses))
+
+
+@pytest.mark.parametrize("changes", [{"iss": "somebody-else"}, {"iss": None}])
 def test_claims_that_dbgate_never_gives(changes: dict[str, Any]) -> None:
     assert "not one that dbgate gives" in refused(forged(**changes))
 

@@ -97,7 +97,7 @@ def test_for_something_else(changes: dict[str, Any], reason: str) -> None:
         ({"kind": "statement"}, "another kind"),
         ({"kind": None}, "another kind"),
         ({"kind": "everything"}, "malformed"),
-        ({"uses": 1000}, "not one that dbgate gives"),
+        ({"uses": 1000}, "another number of runs"),
         ({"binding": request_of(ALICE).binding}, "another statement"),
         ({"exp": int((START + timedelta(days=1)).timestamp())}, "lives longer"),
     ],

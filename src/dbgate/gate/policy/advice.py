@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from dbgate.gate.decide import Judgement
 from dbgate.gate.policy.match import is_meant, table_matches
 from dbgate.gate.policy.model import Policy, Rule, When, Window
-from dbgate.model import Deny, Identity, NeedsApproval, NeedsMeasure, ReviewClause, Touch
+from dbgate.model import Deny, Identity, NeedsApproval, NeedsMeasure, RequestKind, ReviewClause, Touch
+from dbgate.text import span
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MOST = 3
@@ -61,19 +62,35 @@ def reviewers(clauses: Iterable[ReviewClause]) -> str:
     return " and ".join(f"{clause.count} of {' or '.join(clause.groups)}" for clause in clauses)
 
 
-def window(span: Window) -> str:
+def terms(held: NeedsApproval) -> str:
+    """Who decides, and what that is good for: `approve, by 1 of dba, for 5 runs`."""
+    by = f"by {reviewers(held.clauses)}"
+    match held.kind:
+        case RequestKind.BREAK_GLASS:
+            return f"break-glass: runs at once with a reason, reviewed afterwards {by}"
+        case RequestKind.SESSION:
+            bounds = [f"{held.limits.statements} statements"] if held.limits.statements is not None else []
+            bounds += [f"{held.limits.rows} rows"] if held.limits.rows is not None else []
+            within = f", at most {' and '.join(bounds)}" if bounds else ""
+            return f"approve, {by}, for one session and {span(held.expires_s)}{within}"
+        case RequestKind.TRANSACTION:
+            return f"approve the whole transaction, {by}"
+    return f"approve, {by}, for {held.uses} runs" if held.uses > 1 else f"approve, {by}"
+
+
+def window(week: Window) -> str:
     """A weekly window in words: `Mon, Tue 08:00-18:00 Europe/Berlin`."""
-    end = "24:00" if span.end.hour == span.end.minute == 0 else f"{span.end:%H:%M}"
-    days = ", ".join(_DAYS[day] for day in sorted(span.days))
-    return f"{days} {span.start:%H:%M}-{end} {span.zone}"
+    end = "24:00" if week.end.hour == week.end.minute == 0 else f"{week.end:%H:%M}"
+    days = ", ".join(_DAYS[day] for day in sorted(week.days))
+    return f"{days} {week.start:%H:%M}-{end} {week.zone}"
 
 
 def _approval(held: NeedsApproval, identity: Identity) -> str:
     mine = sorted({group for clause in held.clauses for group in clause.groups} & set(identity.groups))
     own = f"; you are in {', '.join(mine)}, but nobody approves their own" if mine else ""
-    return (
-        f"approval by {reviewers(held.clauses)}, good for {held.expires_s // 60} min: run it, and they are asked{own}"
-    )
+    if held.kind is RequestKind.BREAK_GLASS:
+        return f"a reason: it runs at once, and {reviewers(held.clauses)} review it afterwards"
+    return f"approval by {reviewers(held.clauses)}, good for {span(held.expires_s)}: run it, and they are asked{own}"
 
 
 def _past(rule: Rule, found: Judgement) -> list[str]:

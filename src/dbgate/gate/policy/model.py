@@ -6,7 +6,7 @@ from datetime import datetime, time
 
 import msgspec
 
-from dbgate.model import Access, Actor, ReviewClause, RuleRef
+from dbgate.model import Access, Actor, ReviewClause, RuleRef, SessionLimits
 
 
 class Classify(msgspec.Struct, frozen=True):
@@ -111,7 +111,12 @@ class When(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A rule. `effect` is `allow`, `approve` or `deny`; `clauses` and `expires_s` belong to `approve`."""
+    """A rule. `effect` is `allow`, `approve` or `deny`; all that follows `message` belongs to `approve`.
+
+    A grant is good for `uses` runs of a statement or, with `session` limits, for all that the rule asks approval for, in one
+    session and for `expires_s` seconds. `break_glass` are the groups that need no approval beforehand. With `at_commit`, a
+    statement in a transaction runs, and its COMMIT waits.
+    """
 
     ref: RuleRef
     when: When
@@ -119,6 +124,10 @@ class Rule(msgspec.Struct, frozen=True):
     message: str = ""
     clauses: tuple[ReviewClause, ...] = ()
     expires_s: int = 3600
+    uses: int = 1
+    session: SessionLimits | None = None
+    break_glass: tuple[str, ...] = ()
+    at_commit: bool = False
 
     @property
     def id(self) -> str:
@@ -149,7 +158,9 @@ class FunctionList(msgspec.Struct, frozen=True):
 
 
 class PolicyTest(msgspec.Struct, frozen=True):
-    """A case of `tests:`. `expect` is `allow`, `mask`, `approve` or `deny`; `at` is the time it runs at, for windows.
+    """A case of `tests:`. `expect` is `allow`, `mask`, `approve`, `break-glass` or `deny`; `at` is the time it runs at.
+
+    `grant` is what an approval would be good for: `statement` or `session`, `uses` for how many runs.
 
     `unmasked` are tags, or globs of them, that reviewers were asked for and agreed to. `rewritten` is the text that has to
     be sent, white space aside. `who` tells cases apart that stand for several identities.
@@ -170,6 +181,8 @@ class PolicyTest(msgspec.Struct, frozen=True):
     at: datetime | None = None
     rewritten: str = ""
     who: str = ""
+    grant: str = ""
+    uses: int | None = None
 
 
 class Policy(msgspec.Struct, frozen=True):

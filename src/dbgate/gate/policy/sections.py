@@ -8,9 +8,10 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from dbgate.document import Reader, Value
+from dbgate.document import Value
 from dbgate.errors import StatementError
-from dbgate.gate.policy.conditions import read_clauses, read_globs, read_tag_globs, read_when
+from dbgate.gate.policy.approving import APPROVAL_KEYS, GRANTS, read_approval, whole_seconds
+from dbgate.gate.policy.conditions import read_globs, read_tag_globs, read_when
 from dbgate.gate.policy.globs import fault_in_glob, is_tag, is_tag_glob
 from dbgate.gate.policy.model import (
     Classify,
@@ -28,7 +29,7 @@ from dbgate.model import Actor, ReviewClause, RuleRef
 
 METHODS = ("partial", "email", "null", "token", "hash", "redact")
 EFFECTS = ("allow", "approve", "deny")
-EXPECTATIONS = ("allow", "mask", "approve", "deny")
+EXPECTATIONS = ("allow", "mask", "approve", "break-glass", "deny")
 MAX_SHOWN = 8
 """How many characters of a value `partial` may show."""
 
@@ -78,14 +79,6 @@ def _unmask_approval(value: Value) -> UnmaskApproval:
         return UnmaskApproval((clause,), whole_seconds(reader.required("for")))
 
 
-def whole_seconds(value: Value) -> int:
-    """A duration of at least a second."""
-    seconds = int(value.duration())
-    if seconds < 1:
-        raise value.wrong("a duration of at least 1s")
-    return seconds
-
-
 def read_row_filter(value: Value) -> RowFilter:
     """`{table: …, where: …, except: {groups: […]}}`."""
     with value.mapping() as reader:
@@ -117,28 +110,22 @@ def check_condition(value: Value) -> None:
 
 
 def read_rule(value: Value) -> Rule:
-    """`{id, when, effect, message}`, for `approve` with `reviewers` and `expires`."""
+    """`{id, when, effect, message}`, for `approve` with reviewers and what their grant is good for."""
     with value.mapping() as reader:
         name = reader.required("id")
         if not _ID.fullmatch(name.text()):
             raise name.error(f"id: {name.text()} cannot be an id", "letters, digits, . _ and -")
         effect = reader.choice("effect", EFFECTS)
-        when = read_when(reader.required("when"))
-        message = reader.text("message", "")
-        ref = _ref(value, name.text())
-        if effect != "approve":
-            _only_for_approve(reader, effect)
-            return Rule(ref, when, effect, message)
-        clauses = read_clauses(reader.required("reviewers"))
-        expires = reader.value("expires")
-        return Rule(ref, when, effect, message, clauses, whole_seconds(expires) if expires else 3600)
-
-
-def _only_for_approve(reader: Reader, effect: str) -> None:
-    for key in ("reviewers", "expires"):
-        stray = reader.value(key)
-        if stray is not None:
-            raise stray.error(f"{key} does not go with effect: {effect}", "it belongs to effect: approve")
+        rule = Rule(
+            _ref(value, name.text()), read_when(reader.required("when")), effect, message=reader.text("message", "")
+        )
+        if effect == "approve":
+            return read_approval(reader, rule)
+        for key in APPROVAL_KEYS:
+            stray = reader.value(key)
+            if stray is not None:
+                raise stray.error(f"{key} does not go with effect: {effect}", "it belongs to effect: approve")
+        return rule
 
 
 def read_limits(value: Value) -> Limits:
@@ -168,7 +155,7 @@ def read_tests(value: Value) -> tuple[PolicyTest, ...]:
         who, rows, at = reader.value("as"), reader.value("rows"), reader.value("at")
         people = [_person(one) for one in _several(who)] or [_Person()]
         parameters = reader.value("parameters")
-        masked, unmasked = reader.value("masked"), reader.value("unmasked")
+        masked, unmasked, uses = reader.value("masked"), reader.value("unmasked"), reader.value("uses")
         case = PolicyTest(
             sql=reader.text("sql"),
             expect=reader.choice("expect", EXPECTATIONS),
@@ -181,6 +168,8 @@ def read_tests(value: Value) -> tuple[PolicyTest, ...]:
             parameters=_parameters(parameters) if parameters else (),
             at=_moment(at) if at else None,
             rewritten=reader.text("rewritten", ""),
+            grant=reader.choice("grant", GRANTS, ""),
+            uses=uses.integer(minimum=1) if uses else None,
         )
         return tuple(
             replace(case, groups=p.groups, email=p.email, actor=p.actor, who=p.label if len(people) > 1 else "")

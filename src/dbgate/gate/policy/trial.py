@@ -25,6 +25,7 @@ from dbgate.model import (
     NeedsApproval,
     NeedsMeasure,
     Relation,
+    RequestKind,
     Rewrite,
     RuleRef,
 )
@@ -86,7 +87,7 @@ def judge_once(
     rows: int | None = None,
     unmasked: Sequence[str] = (),
 ) -> Judgement:
-    """Judge a statement; where a rule asks how many rows it touches, `rows` is the answer, if there is one.
+    """Judge a statement; where rows are asked for, `rows` is the answer, if there is one.
 
     `unmasked` are tags, or globs of them, taken to be opened by a grant. Raises `UsageError` for one that the policy
     does not let the identity ask for.
@@ -94,8 +95,10 @@ def judge_once(
     opened = imagined_grant(policy, identity, unmasked)
     context = Context(identity, policy, catalog, environment, now, unmasked=opened)
     first = judge(source, context)
-    if not isinstance(first.decision, NeedsMeasure) or rows is None:
+    if not isinstance(first.decision, NeedsMeasure):
         return first
+    if rows is None:
+        return replace(first, decision=first.decision.otherwise) if first.decision.otherwise else first
     relation = next((q.relation for q in first.decision.queries), Relation("", ""))
     return judge(source, replace(context, measured=Measured(((relation, rows),))))
 
@@ -112,6 +115,9 @@ def _difference(test: PolicyTest, found: Judgement) -> str:
         return "\n".join([f"expected {test.expect}, got {outcome}{by}{why}", *_more(found)])
     if test.rule and test.rule not in {rule.id for rule in decision.rules}:
         return f"expected the rule {test.rule}, got {listing(decision.rules) or 'none'}"
+    other = _other_grant(test, decision)
+    if other:
+        return other
     masked = masked_of(found)
     if test.masked:
         missing = [glob for glob in test.masked if not any(_holds(glob, name) for name in masked)]
@@ -119,6 +125,19 @@ def _difference(test: PolicyTest, found: Judgement) -> str:
         if missing or extra:
             return f"expected {', '.join(test.masked)} to be masked, got {', '.join(masked) or 'none'}"
     return _other_text(test, found)
+
+
+def _other_grant(test: PolicyTest, decision: object) -> str:
+    """How an approval would be good for something else than a test expects."""
+    if not test.grant and test.uses is None:
+        return ""
+    if not isinstance(decision, NeedsApproval):
+        return "it needs no approval, so there is no grant"
+    if test.grant and test.grant != decision.kind:
+        return f"expected a grant for a {test.grant}, got one for a {decision.kind}"
+    if test.uses is not None and test.uses != decision.uses:
+        return f"expected a grant for {test.uses} runs, got one for {decision.uses}"
+    return ""
 
 
 def _more(found: Judgement) -> list[str]:
@@ -143,12 +162,14 @@ def _other_text(test: PolicyTest, found: Judgement) -> str:
 
 
 def outcome_of(found: Judgement) -> str:
-    """`allow`, `mask`, `approve` or `deny`; `rows` when it hangs on rows that are not known."""
+    """`allow`, `mask`, `approve`, `break-glass` or `deny`; `rows` when it hangs on rows that are not known."""
     match found.decision:
         case Allow():
             return "allow"
         case Rewrite(masked=masked):
             return "mask" if masked else "allow"
+        case NeedsApproval(kind=RequestKind.BREAK_GLASS):
+            return "break-glass"
         case NeedsApproval():
             return "approve"
         case NeedsMeasure():
