@@ -23,8 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.approvals.kit import ALICE, BOB, Running, now, person, request_of, running_service, unmask_request_of
 from tests.conftest import LiveDatabase
 
-from dbgate.approvals import ApprovalsClient, signing
-from dbgate.approvals import filing
+from dbgate.approvals import ApprovalsClient, filing, signing
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.local import mint_local_token
