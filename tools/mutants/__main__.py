@@ -80,9 +80,11 @@ def main() -> int:
     if unknown:
         print(f"error: no rules are looked for in {', '.join(unknown)}\nhint: {', '.join(known)}", file=sys.stderr)
         return 2
-    everything = all_mutants(known)
-    wanted = set(options.files or known)
-    chosen = [m for m in everything if m.path.replace(LISTS, READER) in wanted and options.only in m.key]
+    order = {name: place for place, name in enumerate(options.files or known)}
+    everything = [m for m in all_mutants(list(order)) if m.path.replace(LISTS, READER) in order]
+    chosen = sorted(
+        (m for m in everything if options.only in m.key), key=lambda m: order[m.path.replace(LISTS, READER)]
+    )
     if options.changed:
         lines = changed_lines(ROOT)
         chosen = [m for m in chosen if not m.name and m.line in lines.get(m.path, ())]
@@ -97,13 +99,15 @@ def main() -> int:
     note = report_to(Path(options.report), reasons) if options.report else lambda verdict: None
     campaign = Campaign(ROOT, known, chosen, options.jobs, options.tests or sys.maxsize, ends, _say, note)
     arguments = ["-o", "addopts=", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:terminal"]
-    pytest.main([*arguments, "-s", *TESTS, CORPUS], plugins=[campaign])
+    pytest.main([*arguments, "-s", *TESTS, *CORPUS], plugins=[campaign])
     if campaign.fault or not campaign.verdicts:
         _say(f"error: {campaign.fault or 'pytest could not collect the tests'}")
         return 2
     bad = print_unnoticed(ROOT, campaign.verdicts, reasons)
     print_table(campaign.verdicts, reasons, time.monotonic() - began)
-    for key in stale((m.key for m in everything), reasons):
+    for key in stale(
+        (m.key for m in everything), (k for k in reasons if k.partition(":")[0].replace(LISTS, READER) in order)
+    ):
         _say(f"notice: equivalent.yaml names a mutant that is no more: {key}")
     return 1 if bad else 0
 

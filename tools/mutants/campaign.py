@@ -1,7 +1,8 @@
 """Runs the tests that reach a mutant, in a process forked for it, until one of them fails.
 
 A pytest plugin in place of the loop over tests. The stages differ in what has to stand before a process is forked:
-first the tests that need nothing, then, for what they did not notice, the corpus on its server.
+first the tests that need nothing, then, for what they did not notice, the corpus on its server, one module of it after
+the other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tools.mutants.mutant import Mutant
 from tools.mutants.reaching import Reach
 from tools.mutants.reuse import Answers, reuse
 
-CORPUS = "tests/corpus/test_corpus.py"
+CORPUS = ("tests/corpus/test_corpus.py", "tests/corpus/test_clinic.py", "tests/corpus/test_corpus_grants.py")
 _SLOW_S = 0.3
 _ENOUGH = 20
 _CPU_S = 10.0
@@ -86,13 +87,13 @@ class Campaign:
         self.answers: Answers | None = None
         self.killers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.verdicts = [Verdict(m) for m in self.mutants]
-        heavy = [n for n in self.items if n.startswith(CORPUS)]
-        light = [n for n in self.items if not n.startswith(CORPUS)]
+        stages = {"unit": [n for n in self.items if not n.startswith(CORPUS)]}
+        stages |= {Path(file).stem: [n for n in self.items if n.startswith(file)] for file in CORPUS}
         try:
-            for stage, tests in (("unit", light), ("corpus", heavy)):
-                if tests and not self.fault:
-                    if stage == "corpus":
-                        self.answers = reuse(_module(self.items[heavy[0]]))
+            for stage, tests in stages.items():
+                if tests and not self.fault and time.monotonic() < self.ends:
+                    session._setupstate.teardown_exact(self.items[tests[0]])
+                    self.answers = reuse(_module(self.items[tests[0]])) if stage != "unit" else None
                     self._stage(stage, tests)
         finally:
             session._setupstate.teardown_exact(None)
@@ -116,7 +117,10 @@ class Campaign:
 
     def _stage(self, name: str, tests: Sequence[str]) -> None:
         began = time.monotonic()
-        keep = name == "corpus"
+        left = [v for v in self.verdicts if not v.noticed_by]
+        if not left:
+            return
+        keep = name != "unit"
         failed: list[str] = []
         # What the corpus needs stays: behind its last test comes its first one.
         after = dict(zip(tests, [*tests[1:], tests[0] if keep else ""], strict=True))
@@ -131,10 +135,9 @@ class Campaign:
         self.reach.measure(tests, run)
         failed = [t for t in failed if not self._passes(t, self.items[tests[t == tests[0]]] if keep else None)]
         if failed:  # and not only because measuring is slow
-            self.fault = f"the tests fail as they are: {', '.join(failed[:3])}"
+            self.fault = f"the tests fail as they are: {', '.join(failed[:3])}\n{self.why}"
             return
         known = set(tests)
-        left = [v for v in self.verdicts if not v.noticed_by]
         plain = self._try([(Verdict(Mutant("", "", "none", "", 0, 0, "", 0)), list(tests))])
         if plain[0].noticed_by:
             self.fault = f"without any mutant, a forked process fails: {plain[0].noticed_by}\n{plain[0].why}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from tools.mutants.mutant import Mutant
@@ -27,22 +28,38 @@ def mutants_of(path: Path, name: str) -> list[Mutant]:
     """All mutants of a file, without those that do not compile or compile to the same code."""
     source = path.read_bytes()
     made = _Finder(source, name).found
-    original = ast.dump(ast.parse(source))
+    pieces = _pieces(source)
     seen: Counter[str] = Counter()
     kept = []
-    known = set()
+    known = {(start, ast.dump(ast.parse(source[start:end]))) for start, end in pieces}
     for mutant in made:
+        start, end = next(p for p in pieces if p[0] <= mutant.start <= p[1])
         try:
-            dump = ast.dump(ast.parse(mutant.applied(source)))
+            dump = ast.dump(ast.parse(source[start : mutant.start] + mutant.text.encode() + source[mutant.end : end]))
         except (SyntaxError, ValueError):
             continue
-        if dump == original or dump in known:
+        if (start, dump) in known:
             continue
-        known.add(dump)
+        known.add((start, dump))
         plain = mutant.key
         kept.append(replace(mutant, ordinal=seen[plain] + 1 if seen[plain] else 0))
         seen[plain] += 1
     return kept
+
+
+def _pieces(source: bytes) -> list[tuple[int, int]]:
+    """Where each statement of a module begins and ends, in bytes."""
+    starts = _starts(source)
+    return [
+        (starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset)
+        for node in ast.parse(source).body
+        if node.end_lineno is not None and node.end_col_offset is not None
+    ]
+
+
+def _starts(source: bytes) -> list[int]:
+    """Where each line begins, in bytes."""
+    return [0, *accumulate(len(line) + 1 for line in source.split(b"\n"))]
 
 
 class _Finder:
@@ -52,9 +69,7 @@ class _Finder:
         self.source = source
         self.name = name
         self.found: list[Mutant] = []
-        self.starts = [0]
-        for line in source.split(b"\n"):
-            self.starts.append(self.starts[-1] + len(line) + 1)
+        self.starts = _starts(source)
         self._body(ast.parse(source).body, "")
 
     # -- places ----------------------------------------------------------------------------------------------
