@@ -93,10 +93,10 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
     schema = protection.schema
     for oid, assigned in examined.found.assigned_names.items():
         for part in (oid, *schema.descendants(oid)):
-            relation = schema.by_oid.get(part)
-            hidden = set(protection.hidden_columns(relation)) - assigned if relation is not None else set()
-            for constraint in schema.constraints.get(part, ()) if relation is not None and hidden else ():
-                named = {c.name for c in relation.columns if c.number in constraint.columns} if relation else set()
+            relation = schema.by_oid[part]
+            hidden = set(protection.hidden_columns(relation)) - assigned
+            for constraint in schema.constraints.get(part, ()):
+                named = {c.name for c in relation.columns if c.number in constraint.columns}
                 if constraint.kind == "c" and named & assigned and named & hidden:
                     return Deny(
                         f"the check {constraint.name} compares {', '.join(sorted(named & assigned))} with "

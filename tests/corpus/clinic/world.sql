@@ -41,6 +41,7 @@ CREATE TABLE clinic.bands_high PARTITION OF clinic.bands FOR VALUES FROM (800000
 CREATE TABLE clinic.people (id int, name text, pin text);
 CREATE TABLE clinic.employed (id int, wage int);
 CREATE TABLE clinic.nurses (shift text) INHERITS (clinic.people, clinic.employed);
+ALTER TABLE clinic.nurses ADD CONSTRAINT wage_above CHECK (wage > id);
 CREATE TABLE clinic.chiefs (budget int) INHERITS (clinic.nurses);
 CREATE TABLE clinic.cards (id int PRIMARY KEY, c clinic.contact, cs clinic.contact[], d clinic.contacts, w clinic.wrapped, label text);
 CREATE TABLE clinic.kept (id int PRIMARY KEY, p clinic.patients, ps clinic.patients[], label text);
@@ -53,7 +54,7 @@ CREATE TABLE clinic.guarded (id int PRIMARY KEY, owner text, body text);
 ALTER TABLE clinic.guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY only_public ON clinic.guarded USING (owner = 'all');
 CREATE TABLE clinic.ruled (id int PRIMARY KEY, t text);
-CREATE TABLE clinic.bookings (id int, nhs text, during int4range);
+CREATE TABLE clinic.bookings (id int, nhs text, during int4range, UNIQUE (id, nhs));
 CREATE TABLE clinic.plain (id int PRIMARY KEY, a int, b text, c date DEFAULT '2024-01-01', d jsonb DEFAULT '{}', e text[]);
 CREATE TABLE clinic.archive (year int NOT NULL, id int, what text) PARTITION BY LIST (year);
 CREATE TABLE clinic.archive_2020 PARTITION OF clinic.archive FOR VALUES IN (2020);
@@ -126,6 +127,7 @@ CREATE VIEW clinic.invoker WITH (security_invoker) AS SELECT id, phone FROM clin
 CREATE VIEW clinic.heavies AS SELECT id, full_name FROM clinic.patients WHERE weight > 800000;
 CREATE VIEW clinic.lateral_view AS SELECT w.id, x.phone FROM clinic.wards w, LATERAL (SELECT p.phone FROM clinic.patients p WHERE p.ward = w.id ORDER BY p.weight LIMIT 1) x;
 CREATE VIEW clinic.plain_view AS SELECT id, a, b FROM clinic.plain WHERE a < 2;
+CREATE VIEW clinic.typed_view AS SELECT id, a, b FROM clinic.plain WHERE b <> (SELECT typname FROM pg_type WHERE oid = 16);
 CREATE VIEW clinic.checked_view AS SELECT id, a, b FROM clinic.plain WHERE a < 2 WITH CHECK OPTION;
 CREATE VIEW clinic.ledger_view AS SELECT id, invoice, entry FROM clinic.ledger;
 CREATE VIEW clinic.trigger_view AS SELECT id, name FROM clinic.rooms;

@@ -6,10 +6,11 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, judged, policy, rule
 
-from dbgate.catalog import Catalog, CatalogColumn
+from dbgate.catalog import Catalog, CatalogColumn, Constraint
 from dbgate.model import Access, Allow, Deny
 
 BUILDERS = policy(rule("build", access=(Access.READ, Access.DDL, Access.ADMIN)))
+WRITERS = policy(rule("write", access=(Access.READ, Access.WRITE)))
 _OTHERS = [r for r in CATALOG.relations if r.name != "employees"]
 _EMPLOYEES = next(r for r in CATALOG.relations if r.name == "employees")
 
@@ -56,3 +57,11 @@ def test_a_domain_that_hidden_values_may_have_is_not_checked_against_them(hidden
 )
 def test_other_definitions_are_the_rules_to_allow(sql: str, hidden: CatalogColumn) -> None:
     assert isinstance(judged(sql, BUILDERS, catalog_with(hidden)).decision, Allow)
+
+
+def test_a_check_that_compares_with_a_hidden_column_is_named_with_both_sides() -> None:
+    check = Constraint("pay_fits", 11, "c", (4, 5, 2))
+    catalog = replace(CATALOG, constraints=(check,), fingerprint="with a check")
+    decision = judged("UPDATE payroll.employees SET dept = 3, full_name = 'x' WHERE id = 1", WRITERS, catalog).decision
+    assert isinstance(decision, Deny)
+    assert decision.reason == "the check pay_fits compares dept, full_name with salary, which you see only masked"
