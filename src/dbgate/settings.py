@@ -21,7 +21,8 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     `redirect_uri` is where the browser comes back to: loopback only, any free port unless it names one.
     `prompt` is sent with a browser sign-in: `consent` for issuers that give refresh tokens only then.
     `resource` (RFC 8707) is sent when a service asks for a token; `workload_token_file` holds a service's
-    signed assertion (RFC 7523) instead of a secret.
+    signed assertion (RFC 7523) instead of a secret. `account` names the account that acts, by e-mail or subject,
+    where several are signed in.
     """
 
     provider: str = "local"
@@ -42,6 +43,7 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     prompt: str = ""
     resource: str = ""
     workload_token_file: str = ""
+    account: str = ""
 
 
 class ApprovalsSettings(msgspec.Struct, frozen=True):

@@ -147,6 +147,24 @@ def test_renewing_at_once_does_not_end_the_sign_in(settings: MakeSettings, oidc:
     assert current_identity(chosen).subject == "alice"
 
 
+def test_a_rotated_refresh_token_is_kept_before_anything_else_can_fail(
+    settings: MakeSettings, oidc: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbgate.identity.application import Application
+
+    chosen = settings(client_id="dbgate-short")
+    run_out(as_person(chosen, oidc))
+
+    def fail(*_: object, **__: object) -> None:
+        raise Unreachable("the keys cannot be fetched")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Application, "stored", fail)
+        with pytest.raises(SignInRequired, match="the keys cannot be fetched"):
+            current_identity(chosen)
+    assert current_identity(chosen).subject == "alice"
+
+
 def test_signing_out_ends_the_sign_in_at_the_issuer(settings: MakeSettings, oidc: OidcProvider, tmp_path: Path) -> None:
     chosen = settings(client_id="dbgate-short")
     found = as_person(chosen, oidc)
@@ -154,9 +172,10 @@ def test_signing_out_ends_the_sign_in_at_the_issuer(settings: MakeSettings, oidc
     assert sign_out(chosen).revoked is True
     shutil.copytree(tmp_path / "stolen", chosen.state_dir, dirs_exist_ok=True)
     run_out(found)
-    with pytest.raises(SignInRequired, match="refused the sign-in") as error:
-        current_identity(chosen)
-    assert error.value.hint == "run: dbgate login"
+    for _ in range(2):
+        with pytest.raises(SignInRequired, match="the issuer ended the sign-in: ") as error:
+            current_identity(chosen)
+        assert error.value.hint.startswith("run: dbgate login\n")
 
 
 def test_issuers_on_one_host_do_not_mix(settings: MakeSettings, oidc: OidcProvider) -> None:

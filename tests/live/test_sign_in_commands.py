@@ -6,23 +6,14 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
+from tests.oidc.machine import DBGATE, OIDC, Machine
 from tests.oidc.provider import OidcProvider, oidc_provider
 
-DBGATE = Path(sys.executable).parent / "dbgate"
-OIDC = """
-identity:
-  provider: oidc
-  issuer: {issuer}
-  client_id: dbgate
-  ca_file: {ca_file}
-  token_store: file
-"""
 LOCAL = """
 identity:
   provider: local
@@ -34,33 +25,6 @@ identity:
 def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
     with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
         yield provider
-
-
-class Machine:
-    """An empty home with a configuration, in which commands run."""
-
-    def __init__(self, home: Path, configuration: str) -> None:
-        self.home = home
-        home.mkdir()
-        config = home / "config.yaml"
-        config.write_text(configuration)
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-        self.environment = {**kept, "HOME": str(home), "TMPDIR": str(home), "DBGATE_CONFIG": str(config), "TZ": "UTC"}
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(DBGATE), *arguments],
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def kept(self) -> list[str]:
-        """Names of the files, but for the configuration and what was read of it."""
-        files = [path for path in self.home.rglob("*") if path.is_file() and path.parent.name != "documents"]
-        return [path.name for path in files if path.name != "config.yaml"]
 
 
 @pytest.fixture
@@ -93,6 +57,8 @@ def test_from_login_to_logout(machine: Machine, oidc: OidcProvider) -> None:
         "assurance": "oidc",
         "issuer": oidc.issuers["main"],
         "subject": "alice",
+        "store": f"files in {machine.home / '.local/state/dbgate/identity'}",
+        "targets": "none configured",
     }
     exact = json.loads(machine.run("whoami", "--format", "json").stdout)
     assert exact["groups"] == ["engineering", "dba"]

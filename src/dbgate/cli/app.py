@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("dbgate.cli.exec", "Run statements on a target and print their results."),
     "login": ("dbgate.cli.login", "Sign in with the company's SSO."),
     "logout": ("dbgate.cli.login", "Sign out and remove every trace of the sign-in."),
-    "whoami": ("dbgate.cli.login", "Show who is signed in, with groups and expiry."),
+    "whoami": ("dbgate.cli.whoami", "Show who is signed in, and which targets that opens."),
     "targets": ("dbgate.cli.targets", "List the databases you may reach."),
     "requests": ("dbgate.cli.requests", "List, show and decide approval requests."),
     "sessions": ("dbgate.cli.sessions", "List and show recorded sessions."),

@@ -1,25 +1,34 @@
-"""`dbgate login`, `logout`, `whoami`: signing in and out, and who it is."""
+"""`dbgate login` and `logout`: signing in and out."""
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.errors import UsageError
-from dbgate.model import Actor, Assurance, Identity
-from dbgate.text import printable, suggest
+from dbgate.model import Assurance
+from dbgate.text import printable
+
+if TYPE_CHECKING:
+    from dbgate.identity import SignedOut
 
 login_app = new_app()
 logout_app = new_app()
-whoami_app = new_app()
-APPS: dict[str, typer.Typer] = {"login": login_app, "logout": logout_app, "whoami": whoami_app}
+APPS: dict[str, typer.Typer] = {"login": login_app, "logout": logout_app}
 
-FORMATS = ("text", "json")
+
+AccountOption = Annotated[
+    str,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        envvar="DBGATE_ACCOUNT",
+        help="Whose sign-in, by e-mail or subject; else the active.",
+    ),
+]
 
 
 @login_app.command()
@@ -30,18 +39,27 @@ def login(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", envvar="DBGATE_NO_BROWSER", help="Only show the address to open.")
     ] = False,
+    account: Annotated[
+        str,
+        typer.Option(
+            "--account",
+            metavar="NAME",
+            envvar="DBGATE_ACCOUNT",
+            help="Whom to sign in, by e-mail or subject; one that is signed in already becomes the active one.",
+        ),
+    ] = "",
 ) -> None:
     """Sign in with the company's SSO.
 
     Opens the browser (the one that BROWSER names) and waits for it to come back. Services that have
-    client credentials sign in without a person.
+    client credentials sign in without a person. Other accounts stay signed in; the new one is the active one.
     """
     from dbgate.config import load_settings
     from dbgate.identity import sign_in
 
     progress = TerminalProgress()
     try:
-        identity = sign_in(load_settings(), device=device, browser=not no_browser, progress=progress)
+        identity = sign_in(load_settings(), device=device, browser=not no_browser, progress=progress, account=account)
     finally:
         progress.close()
     if identity.assurance is Assurance.LOCAL:
@@ -51,65 +69,44 @@ def login(
 
 
 @logout_app.command()
-def logout() -> None:
+def logout(
+    account: AccountOption = "",
+    everyone: Annotated[
+        bool, typer.Option("--all", envvar="DBGATE_LOGOUT_ALL", help="Sign out everybody, at every issuer.")
+    ] = False,
+) -> None:
     """Sign out and remove every trace of the sign-in."""
     from dbgate.config import load_settings
-    from dbgate.identity import sign_out
+    from dbgate.identity import sign_out, sign_out_all
 
     settings = load_settings()
-    done = sign_out(settings)
+    if everyone:
+        for done in (everybody := sign_out_all(settings)):
+            tell_signed_out(done, named=True)
+        if not everybody:
+            notice("nobody was signed in")
+        return
+    done = sign_out(settings, account)
     if settings.identity.provider == "local":
         notice("identity.provider is local: there is nothing to sign out of")
     elif not done.found:
         notice("nobody was signed in")
-    elif done.revoked is False:
+    else:
+        tell_signed_out(done, named=bool(done.now or account))
+
+
+def tell_signed_out(done: SignedOut, *, named: bool) -> None:
+    """Say what signing one account out did, and who acts from now on."""
+    who = f"{done.account}: " if named and done.account else ""
+    if done.revoked is False:
         notice(
-            "signed out here, but the issuer did not confirm that it forgot the sign-in",
+            f"{who}signed out here, but the issuer did not confirm that it forgot the sign-in",
             hint="end the session on the issuer's own page if this machine is not trusted",
         )
     else:
-        notice("signed out")
-
-
-@whoami_app.command()
-def whoami(
-    output: Annotated[
-        str, typer.Option("--format", envvar="DBGATE_FORMAT", metavar="FORMAT", help="text or json.")
-    ] = "text",
-) -> None:
-    """Show who is signed in, with groups and expiry."""
-    from dbgate.config import load_settings
-    from dbgate.identity import current_identity
-
-    if output not in FORMATS:
-        raise UsageError(f"no such format: {output}", hint=suggest(output, FORMATS))
-    identity = current_identity(load_settings())
-    print(as_json(identity) if output == "json" else as_text(identity))
-
-
-def as_json(identity: Identity) -> str:
-    """The identity as it stands in records, with the times of the sign-in."""
-    times = {"signed_in_at": identity.signed_in_at, "expires_at": identity.expires_at}
-    fields = {**identity.to_json(), **{name: time.isoformat() if time else None for name, time in times.items()}}
-    return json.dumps(fields, indent=2)
-
-
-def as_text(identity: Identity) -> str:
-    """The identity for people: one line a fact, the most telling first."""
-    proven = identity.assurance is Assurance.OIDC
-    facts = {
-        "who": identity.label,
-        "name": identity.name,
-        "actor": str(identity.actor) if identity.actor is not Actor.HUMAN else "",
-        "on behalf of": identity.on_behalf_of,
-        "groups": listing(identity.groups),
-        "assurance": "oidc" if proven else "unverified (local)",
-        "issuer": identity.issuer,
-        "subject": identity.subject,
-        "since": clock(identity.signed_in_at),
-        "until": clock(identity.expires_at),
-    }
-    return "\n".join(f"{name + ':':<14}{printable(value)}" for name, value in facts.items() if value)
+        notice(f"{who}signed out")
+    if done.now:
+        notice(f"{done.now} is the active account now")
 
 
 def listing(groups: tuple[str, ...]) -> str:
@@ -146,6 +143,7 @@ class TerminalProgress:
         if complete_url:
             notice(f"or visit {complete_url}")
         notice(f"the code is good for {expires_s / 60:.0f} minutes; Ctrl-C gives up")
+        notice("enter only a code that your own terminal shows: whoever sends you one wants to be you")
         sys.stderr.flush()
 
     def waiting(self, left_s: float) -> None:

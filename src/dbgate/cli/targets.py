@@ -63,7 +63,7 @@ def targets(
 
     settings = load_settings()
     identity, unknown = _identity(settings)
-    rows = [_row(target, identity) for target in settings.targets.values()]
+    rows = [access_to(target, identity) for target in settings.targets.values()]
     if output is Formats.JSON:
         print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
     elif rows:
@@ -86,7 +86,8 @@ def _identity(settings: Settings) -> tuple[Identity | None, DbgateError | None]:
         return None, error
 
 
-def _row(target: Target, identity: Identity | None) -> Row:
+def access_to(target: Target, identity: Identity | None) -> Row:
+    """A target, and what its policy opens to an identity in general. Connects to nothing."""
     from dbgate.config import load_policy
     from dbgate.gate.policy.outlook import outlook
 

@@ -20,7 +20,7 @@ def load_settings(file: Path | None = None) -> Settings:
 
     The file is `file`, else `DBGATE_CONFIG`, else the user's own; without one, built-in defaults hold: the local
     user, transcripts in the state directory, no targets. `DBGATE_STATE_DIR`, `DBGATE_BUCKET` and
-    `DBGATE_APPROVALS_URL` are looked at. Raises `DocumentError`, `UsageError`.
+    `DBGATE_APPROVALS_URL` are looked at, and `DBGATE_ACCOUNT`. Raises `DocumentError`, `UsageError`.
     """
     place = config_file(file)
     state = state_dir()
@@ -51,8 +51,10 @@ def _with_environment(settings: Settings) -> Settings:
     url = os.environ.get("DBGATE_APPROVALS_URL", "")
     if url:
         check_service(url, _usage)
+    account = os.environ.get("DBGATE_ACCOUNT", "")
     return replace(
         settings,
+        identity=replace(settings.identity, account=account) if account else settings.identity,
         audit=replace(settings.audit, bucket=bucket),
         approvals=replace(settings.approvals, url=url or settings.approvals.url),
     )

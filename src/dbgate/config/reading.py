@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCAL_ONLY = ("groups", "email", "user", "actor")
 _OIDC_ONLY = (
     "issuer client_id scopes audience client_secret_env groups_claim actor_claim redirect_uri prompt resource "
-    "workload_token_file"
+    "workload_token_file account"
 ).split()
 
 
@@ -69,6 +69,7 @@ def _identity(value: Value, base: Path) -> IdentitySettings:
             prompt=reader.text("prompt", ""),
             resource=reader.text("resource", ""),
             workload_token_file=_optional_path(reader, "workload_token_file", base),
+            account=reader.text("account", ""),
         )
 
 

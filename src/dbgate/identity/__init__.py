@@ -6,12 +6,26 @@ identity may do is the gate's business. Importing it is cheap; what it needs is 
     current_identity(settings)   who acts now; renews silently, never asks a person
     bearer_token(settings)       what to show to the approvals service
     sign_in(settings, …)         browser, device code or service credentials
-    sign_out(settings)           forget everything, and tell the issuer
+    sign_out(settings)           forget a sign-in, and tell the issuer; `sign_out_all` forgets every one
+    sign_ins(settings)           who is signed in, at every issuer
 """
 
 from __future__ import annotations
 
 from dbgate.identity.current import bearer_token, current_identity
-from dbgate.identity.flows import Progress, SignedOut, sign_in, sign_out
+from dbgate.identity.flows import Progress, sign_in
+from dbgate.identity.leaving import SignedOut, sign_out, sign_out_all
+from dbgate.identity.overview import SignIn, sign_ins, store_name
 
-__all__ = ["Progress", "SignedOut", "bearer_token", "current_identity", "sign_in", "sign_out"]
+__all__ = [
+    "Progress",
+    "SignIn",
+    "SignedOut",
+    "bearer_token",
+    "current_identity",
+    "sign_in",
+    "sign_ins",
+    "sign_out",
+    "sign_out_all",
+    "store_name",
+]

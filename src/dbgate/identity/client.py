@@ -41,7 +41,7 @@ class Client:
 
     @property
     def key(self) -> str:
-        """The name of this client's place in the token store: one per full issuer URL, client and kind."""
+        """The name of this client in the token store: one per full issuer URL, client and kind."""
         text = "\n".join((self.issuer, self.client_id, "service" if self.service else "person"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -22,8 +22,9 @@ RENEW_BEFORE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds: a sign-in or None, and its claims, verified just now and empty when it has expired."""
+    """What a place of the store holds: a sign-in or None, and its claims, verified just now and empty when it has expired."""
 
+    place: str
     stored: StoredSignIn | None
     claims: dict[str, Any]
 
@@ -38,8 +39,8 @@ class Held:
         return self.left_s > RENEW_BEFORE_S
 
 
-def current_identity(settings: Settings) -> Identity:
-    """Who acts. Never asks a person anything.
+def current_identity(settings: Settings, account: str = "") -> Identity:
+    """Who acts: `account` (an e-mail or a subject), else `identity.account`, else the active one. Never asks a person.
 
     With `provider: oidc` the stored token is verified again, signature included, and renewed when less
     than `RENEW_BEFORE_S` seconds are left; a service signs in on its own. Raises `SignInRequired` when
@@ -47,11 +48,11 @@ def current_identity(settings: Settings) -> Identity:
     """
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
-    stored, claims = usable(settings, read_client(settings.identity))
+    stored, claims = usable(settings, read_client(settings.identity), account)
     return stored.identity(claims, settings.identity)
 
 
-def bearer_token(settings: Settings) -> str:
+def bearer_token(settings: Settings, account: str = "") -> str:
     """The token to show to the approvals service as `Authorization: Bearer …`, renewed when due.
 
     For a person it is the ID token: its audience is `client_id`, it is always a signed JWT, and it
@@ -62,11 +63,11 @@ def bearer_token(settings: Settings) -> str:
         raise SignInRequired(
             "identity.provider is local: there is no token to show", hint="set identity.provider: oidc to use approvals"
         )
-    stored, _ = usable(settings, read_client(settings.identity))
+    stored, _ = usable(settings, read_client(settings.identity), account)
     return stored.token
 
 
-def usable(settings: Settings, client: Client) -> tuple[StoredSignIn, dict[str, Any]]:
+def usable(settings: Settings, client: Client, account: str = "") -> tuple[StoredSignIn, dict[str, Any]]:
     """The sign-in of `client` and its claims, good for now; renewed when due, by one process at a time.
 
     What another process renewed meanwhile is taken as it is.
@@ -75,19 +76,32 @@ def usable(settings: Settings, client: Client) -> tuple[StoredSignIn, dict[str, 
     from dbgate.identity.token_store import open_store
 
     store = open_store(settings)
-    held = look(store, client)
+    place = place_in(store, client, account or settings.identity.account)
+    held = look(store, client, place)
     if held.stored is None and not client.service:
         raise nobody(client)
     if held.stored is None or not held.fresh:
-        with only_one(settings.state_dir, client):
-            held = look(store, client)
-            held = held if held.fresh else renewed(store, client, held)
+        with only_one(settings.state_dir, place):
+            held = look(store, client, place)
+            held = held if held.fresh else renewed(settings, store, client, held)
     if held.stored is None:
         raise nobody(client)
     return held.stored, held.claims
 
 
-def look(store: TokenStore, client: Client) -> Held:
+def place_in(store: TokenStore, client: Client, account: str) -> str:
+    """Where the sign-in that acts stands in the store. Raises `SignInRequired` when nobody is signed in."""
+    from dbgate.identity.accounts import find
+
+    if client.service:
+        return client.key
+    found = find(store, client, account)
+    if found is None:
+        raise nobody(client)
+    return found.key
+
+
+def look(store: TokenStore, client: Client, place: str) -> Held:
     """What is stored, verified. Raises `SignInRequired` for whatever a renewal would not mend.
 
     A service needs nobody to sign in again, so whatever is wrong with its token is mended by a new one.
@@ -95,23 +109,26 @@ def look(store: TokenStore, client: Client) -> Held:
     from dbgate.identity.stored import load
     from dbgate.tokens import TokenExpired, TokenRefused
 
-    stored = load(store, client)
+    stored = load(store, client, place)
     if stored is None:
-        return Held(None, {})
+        return Held(place, None, {})
     try:
-        return Held(stored, stored.verified(client))
+        return Held(place, stored, stored.verified(client))
     except TokenExpired:
-        return Held(stored, {})
+        return Held(place, stored, {})
     except TokenRefused:
         if not client.service:
             raise
-        return Held(None, {})
+        return Held(place, None, {})
 
 
-def renewed(store: TokenStore, client: Client, held: Held) -> Held:
+def renewed(settings: Settings, store: TokenStore, client: Client, held: Held) -> Held:
     """Get a new token from the issuer and keep it; without one, go on with the old while it lasts."""
     from dbgate.identity.renewal import acquire, renew
     from dbgate.identity.stored import save
+
+    def keep(stored: StoredSignIn) -> None:
+        save(store, held.place, stored)
 
     try:
         if client.service:
@@ -119,13 +136,18 @@ def renewed(store: TokenStore, client: Client, held: Held) -> Held:
         elif held.stored is None:
             raise nobody(client)
         else:
-            fresh = renew(client, held.stored)
+            fresh = renew(client, held.stored, keep)
     except (SignInRequired, Unreachable) as error:
         if held.left_s > 0:
             return held
         raise ended(client, error) from None
-    save(store, client, fresh)
-    return Held(fresh, fresh.verified(client))
+    keep(fresh)
+    found = Held(held.place, fresh, fresh.verified(client))
+    if client.service:
+        from dbgate.identity.accounts import enter
+
+        enter(store, settings.state_dir, client, fresh.identity(found.claims, settings.identity))
+    return found
 
 
 def nobody(client: Client) -> SignInRequired:

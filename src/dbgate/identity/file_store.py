@@ -55,6 +55,7 @@ class FileStore:
                 file.flush()
                 os.fsync(descriptor)
             Path(name).replace(self.path(key))
+            sync(self.folder)
         except OSError as error:
             with contextlib.suppress(OSError):
                 Path(name).unlink()
@@ -70,6 +71,24 @@ class FileStore:
         except OSError as error:
             raise unusable(self.path(key), error.strerror or "cannot be removed") from None
         return found
+
+    def delete_all(self) -> None:
+        """Remove every file that this store, or an interrupted write of it, may have left."""
+        try:
+            for pattern in ("*.json", "*.lock", ".*-*"):
+                for left in self.folder.glob(pattern):
+                    left.unlink(missing_ok=True)
+        except OSError as error:
+            raise unusable(self.folder, error.strerror or "cannot be emptied") from None
+
+
+def sync(folder: Path) -> None:
+    """Make a rename in `folder` durable: after a crash the old file would bring back a refresh token that was used."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def private_folder(folder: Path) -> None:

@@ -1,13 +1,11 @@
-"""Signing in and out: browser, device code, a service's credentials."""
+"""Signing in: browser, device code, a service's credentials."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dbgate.errors import DbgateError, Interrupted, SignInRequired, UsageError
+from dbgate.errors import Interrupted, SignInRequired, UsageError
 from dbgate.identity.client import Client, read_client
 from dbgate.identity.local import local_identity
 from dbgate.model import Identity
@@ -16,7 +14,6 @@ from dbgate.settings import Settings
 if TYPE_CHECKING:
     from dbgate.identity.application import Application
     from dbgate.identity.stored import StoredSignIn
-    from dbgate.identity.token_store import TokenStore
 
 BROWSER_WAIT_S = 300.0
 """How long the browser may take, in seconds."""
@@ -35,23 +32,19 @@ class Progress(Protocol):
         """About once a second while the code is awaited: seconds left."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOut:
-    """What signing out did. `found`: there was a sign-in. `revoked`: the issuer forgot it too; None when it had nothing to forget."""
-
-    found: bool
-    revoked: bool | None = None
-
-
-def sign_in(settings: Settings, *, device: bool, progress: Progress, browser: bool = True) -> Identity:
-    """Sign in, keep the sign-in in place of the one before, and return who it is.
+def sign_in(
+    settings: Settings, *, device: bool, progress: Progress, browser: bool = True, account: str = ""
+) -> Identity:
+    """Sign in, keep the sign-in beside those of other accounts, let it act from now on, and return who it is.
 
     With `device` a person enters a code on any device (RFC 8628); without `browser` the address is only
-    shown. A service needs neither. Raises `SignInRequired` when the issuer or a check refuses,
+    shown. A service needs neither. With `account` (an e-mail or a subject) only that one will do: if it is signed in
+    already, it acts from now on and nobody is asked. Raises `SignInRequired` when the issuer or a check refuses,
     `Unreachable`, `UsageError`, and `Interrupted` on Ctrl-C; nothing is kept then.
     """
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
+    from dbgate.identity.accounts import enter, place_of
     from dbgate.identity.application import open_application
     from dbgate.identity.renewal import acquire
     from dbgate.identity.stored import only_one, save
@@ -59,22 +52,52 @@ def sign_in(settings: Settings, *, device: bool, progress: Progress, browser: bo
 
     client = read_client(settings.identity)
     store = open_store(settings)
+    account = "" if client.service else account
+    if account and (known := signed_in_before(settings, account)):
+        enter(store, settings.state_dir, client, known)
+        return known
+    wanted = account or ("" if client.service else settings.identity.account)
     if client.service:
         fresh = acquire(client)
     else:
         application = open_application(client)
         try:
             flow = by_device if device else by_browser
-            fresh = flow(application, progress, browser=browser)
+            fresh = flow(application, progress, browser=browser, wanted=wanted)
         except KeyboardInterrupt:
             raise Interrupted("the sign-in was interrupted; nothing was kept", hint="run: dbgate login") from None
     identity = fresh.identity(fresh.verified(client), settings.identity)
-    with only_one(settings.state_dir, client):
-        save(store, client, fresh)
+    check_wanted(identity, wanted)
+    place = place_of(client, identity.subject)
+    with only_one(settings.state_dir, place):
+        save(store, place, fresh)
+    enter(store, settings.state_dir, client, identity)
     return identity
 
 
-def by_browser(application: Application, progress: Progress, *, browser: bool) -> StoredSignIn:
+def signed_in_before(settings: Settings, account: str) -> Identity | None:
+    """Who `account` is, if its sign-in is good or can be renewed without asking; else None."""
+    from dbgate.identity.current import current_identity
+
+    try:
+        return current_identity(settings, account)
+    except SignInRequired:
+        return None
+
+
+def check_wanted(identity: Identity, wanted: str) -> None:
+    """The person who signed in is the one that was asked for, where one was."""
+    from dbgate.identity.accounts import Account
+
+    signed_in = Account(key="", issuer="", client_id="", service=False, subject=identity.subject, email=identity.email)
+    if wanted and not signed_in.is_called(wanted):
+        raise SignInRequired(
+            f"{identity.label} signed in, not {wanted}: nothing was kept",
+            hint=f"choose {wanted} on the issuer's page, or run: dbgate login --account {identity.label}",
+        )
+
+
+def by_browser(application: Application, progress: Progress, *, browser: bool, wanted: str) -> StoredSignIn:
     """Authorization code with PKCE, back to loopback (RFC 7636, RFC 8252)."""
     from urllib.parse import parse_qs, urlsplit
 
@@ -82,7 +105,7 @@ def by_browser(application: Application, progress: Progress, *, browser: bool) -
     from dbgate.identity.loopback import RedirectServer
 
     with RedirectServer(application.client.redirect_uri) as server:
-        flow = begin(application, server.uri)
+        flow = begin(application, server.uri, wanted)
         server.listen(flow["state"])
         progress.visit(flow["auth_uri"], opening=browser)
         if browser:
@@ -99,8 +122,11 @@ def by_browser(application: Application, progress: Progress, *, browser: bool) -
     return application.stored(result, nonce=nonce)
 
 
-def begin(application: Application, redirect_uri: str) -> dict[str, Any]:
-    """msal's authorization request. A form keeps the code out of the browser's history (RFC 9700 §4.3.1)."""
+def begin(application: Application, redirect_uri: str, wanted: str) -> dict[str, Any]:
+    """msal's authorization request. A form keeps the code out of the browser's history (RFC 9700 §4.3.1).
+
+    For a `wanted` account the issuer is told whom to expect, and not to take whoever its page knows already.
+    """
     import warnings
 
     mode = "form_post" if application.issuer.posts_answers else "query"
@@ -111,9 +137,18 @@ def begin(application: Application, redirect_uri: str) -> dict[str, Any]:
             list(application.scopes),
             redirect_uri=redirect_uri,
             response_mode=mode,
-            prompt=application.client.prompt or None,
+            prompt=prompt_for(application.client, wanted) or None,
+            login_hint=wanted or None,
         )
     return flow
+
+
+def prompt_for(client: Client, wanted: str) -> str:
+    """The `prompt` to send (OpenID Connect Core §3.1.2.1): what is configured, and `login` for a `wanted` account."""
+    configured = client.prompt.split()
+    if wanted and not {"login", "select_account"} & set(configured):
+        configured.insert(0, "login")
+    return " ".join(configured)
 
 
 def check_source(application: Application, answer: dict[str, str]) -> None:
@@ -135,7 +170,7 @@ def open_browser(url: str) -> None:
     threading.Thread(target=attempt, daemon=True).start()
 
 
-def by_device(application: Application, progress: Progress, *, browser: bool) -> StoredSignIn:
+def by_device(application: Application, progress: Progress, *, browser: bool, wanted: str) -> StoredSignIn:
     """Device code (RFC 8628): a person enters a code elsewhere while we ask the issuer every few seconds."""
     import time
 
@@ -155,9 +190,9 @@ def by_device(application: Application, progress: Progress, *, browser: bool) ->
         if "user_code" not in flow:
             raise refused(flow, application.client)
         progress.enter_code(
-            str(flow.get("verification_uri") or flow.get("verification_url", "")),
+            web_address(flow, "verification_uri", "verification_url"),
             str(flow["user_code"]),
-            complete_url=str(flow.get("verification_uri_complete", "")),
+            complete_url=web_address(flow, "verification_uri_complete"),
             expires_s=float(flow["expires_at"]) - time.time(),
         )
         result = application.app.acquire_token_by_device_flow(flow, exit_condition=given_up)
@@ -166,52 +201,9 @@ def by_device(application: Application, progress: Progress, *, browser: bool) ->
     return application.stored(result)
 
 
-def sign_out(settings: Settings) -> SignedOut:
-    """Forget the sign-in: token, keys, msal's cache, lock. Then ask the issuer to revoke it (RFC 7009).
-
-    Works on a damaged store too. Raises `SignInRequired` when the store cannot be written.
-    """
-    if settings.identity.provider == "local":
-        return SignedOut(found=False)
-    from dbgate.identity.file_store import FileStore
-    from dbgate.identity.stored import lock_path, only_one
-    from dbgate.identity.token_store import open_store
-
-    client = read_client(settings.identity)
-    with only_one(settings.state_dir, client):
-        # The file first: it may be left from before the configuration chose the keyring.
-        found, secret = forget(FileStore(settings.state_dir / "identity"), client)
-        in_store, kept = forget(open_store(settings), client)
-        found, secret = found or in_store, secret or kept
-        lock_path(settings.state_dir, client).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        (settings.state_dir / "identity").rmdir()
-    return SignedOut(found, forget_at_issuer(client, secret) if secret else None)
-
-
-def forget(store: TokenStore, client: Client) -> tuple[bool, str]:
-    """Remove what a store holds, damaged or not; whether there was something, and the refresh token in it."""
-    secret = ""
-    with contextlib.suppress(DbgateError):
-        secret = refresh_token(store.read(client.key))
-    return store.delete(client.key), secret
-
-
-def refresh_token(data: bytes | None) -> str:
-    """The refresh token in a stored sign-in, or empty."""
-    try:
-        entries = json.loads(json.loads(data or b"{}").get("cache") or "{}").get("RefreshToken", {})
-        return next((str(entry["secret"]) for entry in entries.values()), "")
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return ""
-
-
-def forget_at_issuer(client: Client, secret: str) -> bool:
-    """Ask the issuer to revoke a refresh token; whether it did. Never raises: the sign-out is done."""
-    from dbgate.identity.issuer import IssuerSession, discover, revoke
-
-    try:
-        session = IssuerSession(client)
-        return revoke(session, client, discover(session, client), secret)
-    except DbgateError:
-        return False
+def web_address(flow: dict[str, Any], *names: str) -> str:
+    """The https address that the issuer gives under one of `names`, or empty: a person will open it."""
+    address = next((str(flow[name]) for name in names if flow.get(name)), "")
+    if address and not address.startswith("https://"):
+        raise SignInRequired(f"the issuer's address for the code is not https: {address}", hint="run: dbgate login")
+    return address

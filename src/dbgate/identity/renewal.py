@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import msgspec
 
 from dbgate.errors import SignInRequired
-from dbgate.identity.application import Application, open_application
+from dbgate.identity.application import Application, one_line, open_application
 from dbgate.identity.client import Client
 from dbgate.identity.issuer import reaching
 from dbgate.identity.stored import StoredSignIn
 from dbgate.tokens import TokenRefused
 
+FINAL = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
+"""The issuer's errors after which the same refresh token cannot help any more (RFC 6749 §5.2, OpenID Connect Core §3.1.2.6)."""
 
-def renew(client: Client, held: StoredSignIn) -> StoredSignIn:
-    """A fresh sign-in of the same person. Raises `SignInRequired` when a person is needed, `Unreachable`."""
+
+def renew(client: Client, held: StoredSignIn, keep: Callable[[StoredSignIn], None]) -> StoredSignIn:
+    """A fresh sign-in of the same person. Raises `SignInRequired` when a person is needed, `Unreachable`.
+
+    `keep` is called at once with a refresh token that the issuer rotated, before anything else can go wrong: the old
+    one is worth nothing from then on. It is also told when the issuer will not renew the sign-in any more.
+    """
+    if held.ended:
+        raise refused_for_good(held.ended)
     application = open_application(client, cache=held.cache, granted_scopes=held.scopes)
     accounts = application.app.get_accounts()
     if not accounts:
@@ -24,8 +36,27 @@ def renew(client: Client, held: StoredSignIn) -> StoredSignIn:
         )
     if not answer:
         raise not_renewable()
+    if answer.get("error") in FINAL:
+        why = reason(answer)
+        keep(msgspec.structs.replace(held, cache="", ended=why))
+        raise refused_for_good(why)
+    if "error" not in answer and application.cache.has_state_changed:
+        keep(msgspec.structs.replace(held, cache=application.cache.serialize()))
     fresh = application.stored(answer | {"scope": answer.get("scope") or " ".join(held.scopes)}, nonce=held.nonce)
     return same_person(client, held, fresh)
+
+
+def reason(answer: Mapping[str, Any]) -> str:
+    """Why the issuer refused, in its own words."""
+    return one_line(answer.get("error_description") or answer["error"])
+
+
+def refused_for_good(why: str) -> SignInRequired:
+    """The error when the issuer ended the sign-in: it was revoked, is too old, or a rotated refresh token was used twice."""
+    return SignInRequired(
+        f"the issuer ended the sign-in: {why}",
+        hint="run: dbgate login\nif nobody ended it, somebody else may have used its refresh token: tell your security team",
+    )
 
 
 def not_renewable() -> SignInRequired:

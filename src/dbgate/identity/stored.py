@@ -24,7 +24,8 @@ from dbgate.tokens import Expected, Use, identity_from, verify
 class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
     """One sign-in at one issuer. `cache` is msal's token cache (it holds the refresh token), `keys` the issuer's.
 
-    `token` is the ID token of a person or the access token of a service, `scopes` what was granted.
+    `token` is the ID token of a person or the access token of a service, `scopes` what was granted. `ended` is why the
+    issuer will not renew it any more.
     """
 
     version: int = 1
@@ -38,6 +39,7 @@ class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
     renewed: bool = False
     scopes: tuple[str, ...] = ()
     cache: str = ""
+    ended: str = ""
 
     def signed_in(self) -> datetime:
         """When the person or service signed in, UTC."""
@@ -66,9 +68,9 @@ class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def load(store: TokenStore, client: Client) -> StoredSignIn | None:
-    """The sign-in of `client`, or None. Raises `SignInRequired` when it is damaged or another client's."""
-    data = store.read(client.key)
+def load(store: TokenStore, client: Client, place: str) -> StoredSignIn | None:
+    """The sign-in of `client` at a place of the store, or None. Raises `SignInRequired` when it is damaged or another client's."""
+    data = store.read(place)
     if data is None:
         return None
     try:
@@ -85,19 +87,19 @@ def load(store: TokenStore, client: Client) -> StoredSignIn | None:
     return found
 
 
-def save(store: TokenStore, client: Client, sign_in: StoredSignIn) -> None:
-    """Keep the sign-in."""
-    store.write(client.key, msgspec.json.encode(sign_in))
+def save(store: TokenStore, place: str, sign_in: StoredSignIn) -> None:
+    """Keep the sign-in at a place of the store."""
+    store.write(place, msgspec.json.encode(sign_in))
 
 
 @contextlib.contextmanager
-def only_one(state_dir: Path, client: Client) -> Iterator[None]:
-    """Let one process at a time renew or change the sign-in of `client`.
+def only_one(state_dir: Path, place: str) -> Iterator[None]:
+    """Let one process at a time renew or change the sign-in at a place of the store.
 
     Issuers that rotate refresh tokens take the second use of one for theft and end the whole sign-in.
     The lock file is empty and goes away with the sign-out.
     """
-    path = lock_path(state_dir, client)
+    path = lock_path(state_dir, place)
     try:
         private_folder(path.parent)
         descriptor = take(path)
@@ -120,6 +122,6 @@ def take(path: Path) -> int:
         os.close(descriptor)
 
 
-def lock_path(state_dir: Path, client: Client) -> Path:
-    """The lock file of a client's sign-in."""
-    return state_dir / "identity" / f"{client.key}.lock"
+def lock_path(state_dir: Path, place: str) -> Path:
+    """The lock file of a place in the store."""
+    return state_dir / "identity" / f"{place}.lock"

@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from dbgate.errors import SignInRequired, UsageError
-from dbgate.identity import bearer_token, current_identity, sign_out
+from dbgate.identity import bearer_token, current_identity, sign_out, sign_out_all
+from dbgate.identity.accounts import LIST, enter, place_of
 from dbgate.identity.client import read_client
 from dbgate.identity.stored import StoredSignIn, only_one, save
 from dbgate.identity.token_store import open_store
-from dbgate.model import Actor, Assurance
+from dbgate.model import Actor, Assurance, Identity
 from dbgate.settings import IdentitySettings, Settings
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -60,7 +61,10 @@ def keep(settings: Settings, **changes: Any) -> StoredSignIn:
         "signed_in_at": 1_700_000_000.0,
     }
     found = StoredSignIn(**(fields | changes))
-    save(open_store(settings), read_client(settings.identity), found)
+    client, store = read_client(settings.identity), open_store(settings)
+    whose = Identity(issuer=issuer, subject="alice", groups=(), assurance=Assurance.OIDC)
+    save(store, place_of(client, "alice"), found)
+    enter(store, settings.state_dir, client, whose)
     return found
 
 
@@ -168,7 +172,7 @@ def test_a_damaged_store_is_an_error_and_can_be_signed_out_of(tmp_path: Path, da
     settings = settings_for(tmp_path)
     keep(settings)
     client = read_client(settings.identity)
-    open_store(settings).write(client.key, damage)
+    open_store(settings).write(place_of(client, "alice"), damage)
     with pytest.raises(SignInRequired, match="the stored sign-in is damaged"):
         current_identity(settings)
     assert sign_out(settings).found is True
@@ -240,7 +244,7 @@ def test_signing_out_forgets_what_is_there_and_leaves_others(tmp_path: Path) -> 
 def test_signing_out_removes_a_file_that_others_can_read(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     keep(settings)
-    path = tmp_path / "identity" / f"{read_client(settings.identity).key}.json"
+    path = tmp_path / "identity" / f"{place_of(read_client(settings.identity), 'alice')}.json"
     path.chmod(0o644)
     with pytest.raises(SignInRequired, match="can be read by others"):
         current_identity(settings)
@@ -248,17 +252,38 @@ def test_signing_out_removes_a_file_that_others_can_read(tmp_path: Path) -> None
     assert not path.exists()
 
 
-def test_one_process_at_a_time_even_when_the_lock_file_goes_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"[]", b"\xff", b'{"version": 2}', b'{"accounts": [{"key": 1}]}'])
+def test_a_damaged_list_of_accounts_is_an_error_and_can_be_cleared(tmp_path: Path, damage: bytes) -> None:
     settings = settings_for(tmp_path)
+    keep(settings)
+    open_store(settings).write(LIST, damage)
+    for use in (current_identity, sign_out):
+        with pytest.raises(SignInRequired, match="the list of accounts is damaged") as error:
+            use(settings)
+        assert error.value.hint == "run: dbgate logout --all, then dbgate login"
+    sign_out_all(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_signing_everybody_out_leaves_no_file(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    for issuer in ("https://127.0.0.1:1/tenant", "https://127.0.0.1:1/other"):
+        keep(settings_for(tmp_path, issuer))
+    (tmp_path / "identity" / f".{'0' * 32}-left").write_text("from an interrupted write")
+    done = sign_out_all(settings)
+    assert [(one.found, one.account, one.now) for one in done] == [(True, "alice", "")] * 2
+    assert list(tmp_path.iterdir()) == []
+    assert sign_out_all(settings) == ()
+
+
+def test_one_process_at_a_time_even_when_the_lock_file_goes_away(tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from dbgate.identity.client import read_client\nfrom dbgate.identity.stored import lock_path, only_one\n"
-        "from dbgate.settings import IdentitySettings\n"
-        "client = read_client(IdentitySettings(provider='oidc', issuer=sys.argv[2], client_id='dbgate'))\n"
-        "with only_one(Path(sys.argv[1]), client):\n"
-        "    print('in', flush=True); sys.stdin.readline(); lock_path(Path(sys.argv[1]), client).unlink()\n"
+        "from dbgate.identity.stored import lock_path, only_one\n"
+        "with only_one(Path(sys.argv[1]), 'place'):\n"
+        "    print('in', flush=True); sys.stdin.readline(); lock_path(Path(sys.argv[1]), 'place').unlink()\n"
     )
-    arguments = [sys.executable, "-c", code, str(tmp_path), settings.identity.issuer]
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdin is not None
@@ -270,7 +295,7 @@ def test_one_process_at_a_time_even_when_the_lock_file_goes_away(tmp_path: Path)
             assert holder.wait(10) == 0
             assert waiter.communicate("\n", timeout=10)[0] == "in\n"
             assert waiter.returncode == 0
-    with only_one(tmp_path, read_client(settings.identity)):
+    with only_one(tmp_path, "place"):
         pass
 
 
