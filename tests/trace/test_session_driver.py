@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -64,7 +64,7 @@ class Clock:
         self.at = 0.0
 
     def now(self) -> datetime:
-        return datetime(2025, 1, 1, tzinfo=UTC)
+        return datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=self.at)
 
     def monotonic(self) -> float:
         return self.at
@@ -300,7 +300,7 @@ def judge(source: Source, context: Context) -> Judgement:
 class Session:
     """A driver with all its ports faked."""
 
-    def __init__(self, *states: str, limits: Limits | None = None, **options: Any) -> None:
+    def __init__(self, *states: str, limits: Limits | None = None, identity: Identity = ALICE, **options: Any) -> None:
         self.log = Log()
         self.clock = Clock()
         self.transcript = Transcript(self.log)
@@ -313,7 +313,7 @@ class Session:
             judge=self._judge,
             split=split,
             policy=Policy("sha256:p", ("p.yaml",), limits=limits or Limits()),
-            identity=ALICE,
+            identity=identity,
             target=TARGET,
             recorder=self.transcript,
             database=self.database,

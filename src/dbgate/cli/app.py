@@ -36,6 +36,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command → (module, help line). A module offers a `typer.Typer` for it in its dict `APPS`."""
 
 
+# Shared by every command that acts as somebody.
+AccountOption = Annotated[
+    str,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        envvar="DBGATE_ACCOUNT",
+        help="Whose sign-in, by e-mail or subject; else the active.",
+    ),
+]
+
+
 class LazyGroup(PlainHelp, typer.core.TyperGroup):
     """A group that knows its commands by name and imports one only to run it or show its own help."""
 

@@ -31,6 +31,6 @@ def open_approvals(settings: Settings, identity: Identity) -> ApprovalsClient:
             return mint_local_token(settings.state_dir, identity)
         from dbgate.identity import bearer_token
 
-        return bearer_token(settings)
+        return bearer_token(settings, identity.subject)
 
     return ApprovalsClient(settings.approvals, token, identity, settings.state_dir)

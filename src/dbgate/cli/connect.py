@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dbgate import __version__
-from dbgate.cli.app import new_app
+from dbgate.cli.app import AccountOption, new_app
 from dbgate.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def connect(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", envvar="DBGATE_REASON", help="Why, for the record.")
     ] = "",
+    account: AccountOption = "",
     vi: Annotated[bool, typer.Option("--vi", envvar="DBGATE_VI", help="Edit with vi's keys.")] = False,
 ) -> int:
     r"""Open the SQL shell on a target.
@@ -40,6 +42,7 @@ def connect(
     Statements end with a semicolon; \? lists the commands of the shell. Every statement is decided and recorded.
     DBGATE_PAGER names the pager for long results (cat for none), EDITOR the editor of \e; NO_COLOR is respected.
     """
+    from dbgate.cli.sign_in_again import ask_to_sign_in
     from dbgate.cli.signals import Signals
     from dbgate.cli.wiring import open_driver, settings_now
     from dbgate.doors.shell import ShellDisplay, run_script, run_shell
@@ -60,6 +63,8 @@ def connect(
             wait_s=None if on_terminal else 0.0,
             ask_reason=ask_reason if on_terminal else None,
             confirm=ask_whether if on_terminal else None,
+            account=account,
+            sign_in_again=partial(ask_to_sign_in, settings, display) if on_terminal else None,
         ) as driver,
         _about(driver, settings, vi=vi) as about,
     ):

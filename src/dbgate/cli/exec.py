@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from dbgate.cli.app import new_app, quiet_stdout
+from dbgate.cli.app import AccountOption, new_app, quiet_stdout
 from dbgate.cli.durations import parse_duration
 from dbgate.cli.plain import PlainCommand
 from dbgate.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
@@ -102,6 +102,7 @@ def run(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", envvar="DBGATE_OUTPUT", help="Write results to a file.")
     ] = "",
+    account: AccountOption = "",
     keep_going: Annotated[
         bool, typer.Option("--keep-going", envvar="DBGATE_KEEP_GOING", help="Go on after a failure.")
     ] = False,
@@ -137,6 +138,7 @@ def run(
             dry_run=dry_run,
             keep_going=keep_going,
             request=request or None,
+            account=account,
         ) as driver,
     ):
         signals.forward_to(driver)

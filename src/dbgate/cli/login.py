@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.app import new_app
+from dbgate.cli.app import AccountOption, new_app
 from dbgate.model import Assurance
 from dbgate.text import printable
 
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 login_app = new_app()
 logout_app = new_app()
 APPS: dict[str, typer.Typer] = {"login": login_app, "logout": logout_app}
-
-
-AccountOption = Annotated[
-    str,
-    typer.Option(
-        "--account",
-        metavar="NAME",
-        envvar="DBGATE_ACCOUNT",
-        help="Whose sign-in, by e-mail or subject; else the active.",
-    ),
-]
 
 
 @login_app.command()

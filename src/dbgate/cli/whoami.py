@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.app import new_app
-from dbgate.cli.login import AccountOption, clock, listing
+from dbgate.cli.app import AccountOption, new_app
+from dbgate.cli.login import clock, listing
 from dbgate.errors import EXIT_OK, EXIT_SIGN_IN, UsageError
 from dbgate.model import Actor, Assurance, Identity
 from dbgate.text import printable, suggest

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dbgate import __version__
-from dbgate.errors import DbgateError, UsageError
+from dbgate.errors import DbgateError, SignInRequired, UsageError
 
 if TYPE_CHECKING:
     from dbgate.audit import SessionRecorder
@@ -60,11 +60,14 @@ def open_driver(
     ask_reason: Callable[[], str] | None = None,
     may_ask: bool = True,
     confirm: Callable[[str], bool] | None = None,
+    account: str = "",
+    sign_in_again: Callable[[Identity, SignInRequired], Identity] | None = None,
 ) -> Iterator[SessionDriver]:
     """A session on a target; at the end it is sealed, and shipped in the background.
 
     `door` is the command's name, for the record. `ask_reason` asks the person when the policy wants a reason and none
-    was given. With `may_ask` false no approval is ever asked for. For the other arguments see `SessionDriver`. Raises `UsageError`,
+    was given. With `may_ask` false no approval is ever asked for. `account` names the account that acts where several are signed
+    in; `sign_in_again` asks the person when the sign-in ends and cannot be renewed silently. For the other arguments see `SessionDriver`. Raises `UsageError`,
     `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
     """
     from dbgate.audit import Pulse, open_session, ship_in_background
@@ -77,7 +80,7 @@ def open_driver(
     settings = settings or settings_now()
     target = find_target(settings, target_name)
     policy = load_policy(target)
-    identity = current_identity(settings)
+    identity = current_identity(settings, account)
     if policy.reason_required and not reason and ask_reason is not None:
         reason = ask_reason()
     recorder = open_session(
@@ -106,6 +109,7 @@ def open_driver(
                 reason=reason,
                 how_to_unmask=_how_to_unmask(door, target),
                 confirm=confirm,
+                renew=_renewal(settings, identity, sign_in_again),
             )
             _tell_of_backlog(settings, display)
             try:
@@ -116,6 +120,25 @@ def open_driver(
             driver.close()
     finally:
         ship_in_background(settings.state_dir, settings.file)
+
+
+def _renewal(
+    settings: Settings, identity: Identity, sign_in_again: Callable[[Identity, SignInRequired], Identity] | None
+) -> Callable[[], Identity] | None:
+    """How the session's own account is proven anew: silently, or else by asking the person, where there is one to ask."""
+    if settings.identity.provider == "local":
+        return None
+    from dbgate.identity import current_identity
+
+    def renew() -> Identity:
+        try:
+            return current_identity(settings, identity.subject)
+        except SignInRequired as error:
+            if sign_in_again is None:
+                raise
+            return sign_in_again(identity, error)
+
+    return renew
 
 
 BACKLOG_S = 60.0

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dbgate.catalog import Catalog
 from dbgate.errors import (
     EXIT_DENIED,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    AuditUnavailable,
     DbgateError,
     StatementError,
 )
@@ -39,8 +42,9 @@ from dbgate.session.performing import Performer
 from dbgate.session.ports import Approvals, Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
 from dbgate.session.running import Cancellation
+from dbgate.session.standing import Standing
 from dbgate.session.state import SessionState
-from dbgate.session.unmasking import Invitation, unmask_lives
+from dbgate.session.unmasking import Invitation, not_open_life, unmask_lives
 
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
@@ -53,6 +57,7 @@ class SessionDriver:
     `judge` is the gate's, `split` the gate's parser. `wait_s` is how long to wait for an approval (0 not at all, None
     until decided), `request` an approval request to resume, `keep_going` whether to go on after a failure.
     `how_to_unmask` says how this door is asked to open tags, `confirm` asks the person a question before the glass is broken.
+    `renew` proves the identity anew when its sign-in ends (`standing`).
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class SessionDriver:
         reason: str = "",
         how_to_unmask: Callable[[Sequence[str]], str] = " ".join,
         confirm: Callable[[str], bool] | None = None,
+        renew: Callable[[], Identity] | None = None,
     ) -> None:
         self._split = split
         self._policy = policy
@@ -95,11 +101,13 @@ class SessionDriver:
             dry_run,
             holds_commits=any(rule.at_commit for rule in policy.rules),
         )
+        self._standing = Standing(identity, renew, recorder, display, clock)
         self._cancellation = Cancellation(database)
         self._performer = Performer(
             judge=judge,
             policy=policy,
             terms=self._terms,
+            standing=self._standing,
             recorder=recorder,
             database=database,
             display=display,
@@ -111,7 +119,7 @@ class SessionDriver:
             state=SessionState(database, clock, SessionObjects()),
         )
         self._how_to_unmask = how_to_unmask
-        self._invitation = Invitation(policy, identity, how_to_unmask)
+        self._invitation = Invitation(policy, lambda: self.identity, how_to_unmask)
         self._age = Age(policy.limits, clock)
         self._totals = {"statements": 0, "rows": 0, "denied": 0, "failed": 0}
         self._recorder_closed = False
@@ -128,8 +136,8 @@ class SessionDriver:
 
     @property
     def identity(self) -> Identity:
-        """Whose session it is."""
-        return self._terms.identity
+        """Whose session it is, as last proven."""
+        return self._standing.identity
 
     @property
     def policy(self) -> Policy:
@@ -178,9 +186,7 @@ class SessionDriver:
 
         The requests are filed and waited for as the result is iterated.
         """
-        catalog = self._performer.state.catalog
-        lives = unmask_lives(tags, reason, self._terms, self._policy, catalog, self._how_to_unmask)
-        return self._each(partial(self._in_time, life) for life in lives)
+        return self._each(partial(self._in_time, life) for life in self._unmask_lives(tags, reason))
 
     def overdue(self) -> str:
         """Which of the policy's time limits the session has passed; empty when none."""
@@ -221,6 +227,16 @@ class SessionDriver:
             return
         for source in sources:
             yield partial(self._statement, source)
+
+    def _unmask_lives(self, tags: Sequence[str], reason: str) -> Iterator[Life]:
+        try:
+            terms = replace(self._terms, identity=self._standing.now())
+        except AuditUnavailable:
+            raise
+        except DbgateError as error:
+            yield not_open_life(error)
+            return
+        yield from unmask_lives(tags, reason, terms, self._policy, self._performer.state.catalog, self._how_to_unmask)
 
     def _each(self, lives: Iterable[Callable[[], Finished]]) -> Iterator[Finished]:
         """Live one after the other, as the result is iterated, until the session is over or somebody interrupts."""

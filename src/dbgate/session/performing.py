@@ -32,6 +32,7 @@ from dbgate.session.openings import Openings
 from dbgate.session.ports import Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
 from dbgate.session.running import Cancellation, Runner
+from dbgate.session.standing import Standing
 from dbgate.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Performer:
         judge: Callable[[Source, Context], Judgement],
         policy: Policy,
         terms: Terms,
+        standing: Standing,
         recorder: Recorder,
         database: Database,
         display: Display,
@@ -62,6 +64,7 @@ class Performer:
         self.judge_with = judge
         self._policy = policy
         self._terms = terms
+        self._standing = standing
         self._recorder = recorder
         self._database = database
         self._display = display
@@ -75,9 +78,12 @@ class Performer:
         """What the gate said of the latest statement."""
 
     def judge(self, source: Source, measured: Measured | None) -> Judgement:
-        """What the gate says of a statement as things stand now. Raises the errors of the database and of the gate."""
+        """What the gate says of a statement as things stand now. Raises the errors of the database and of the gate.
+
+        Raises `SignInRequired` and `Unreachable` when nobody is known to be signed in any more.
+        """
         context = Context(
-            identity=self._terms.identity,
+            identity=self._standing.now(),
             policy=self._policy,
             catalog=self.state.catalog(),
             environment=self._terms.target.environment,

@@ -59,7 +59,7 @@ MAX_COLUMNS = 1000
 class Invitation:
     """Tells, once a session and tag, that a masked result may be opened, and how. `how` words the hint for a door."""
 
-    def __init__(self, policy: Policy, identity: Identity, how: Callable[[Sequence[str]], str]) -> None:
+    def __init__(self, policy: Policy, identity: Callable[[], Identity], how: Callable[[Sequence[str]], str]) -> None:
         self._policy = policy
         self._identity = identity
         self._how = how
@@ -71,7 +71,7 @@ class Invitation:
         if not isinstance(run, Rewrite) or not run.output:
             return
         new = {masked.tag for masked in run.masked} - self._told
-        for offer in offers_for(self._policy, self._identity, new):
+        for offer in offers_for(self._policy, self._identity(), new):
             self._told.update(offer.tags)
             tags = ", ".join(offer.tags)
             display.message(
