@@ -224,6 +224,7 @@ class Allow(msgspec.Struct, frozen=True):
 
     `under` are the ids of session grants that it needs, `measured` the rows that it may touch then. `held` are approvals
     that the COMMIT of its transaction waits for.
+    `ceiling` are the rows that it may touch, where rules let it through by a number.
     """
 
     text: str
@@ -232,6 +233,7 @@ class Allow(msgspec.Struct, frozen=True):
     under: tuple[str, ...] = ()
     measured: Measured | None = None
     held: tuple[HeldRule, ...] = ()
+    ceiling: int | None = None
 
 
 class Rewrite(msgspec.Struct, frozen=True):
@@ -254,6 +256,7 @@ class Rewrite(msgspec.Struct, frozen=True):
     under: tuple[str, ...] = ()
     measured: Measured | None = None
     held: tuple[HeldRule, ...] = ()
+    ceiling: int | None = None
 
 
 class HeldRule(msgspec.Struct, frozen=True):
@@ -294,7 +297,8 @@ class CountQuery(msgspec.Struct, frozen=True):
     """A read-only query that counts the rows of `relation` that a statement would touch.
 
     `parameters` are the values of its own `$1…`, which differ from the statement's. `oids` are the relation's and those of
-    its partitions and children.
+    its partitions and children. `is_own` tells of the first query that the server's status line says its number, too, when
+    the statement has run.
     """
 
     relation: Relation
@@ -302,6 +306,7 @@ class CountQuery(msgspec.Struct, frozen=True):
     verb: str = ""
     parameters: tuple[str | None, ...] = ()
     oids: tuple[int, ...] = ()
+    is_own: bool = True
 
 
 class SampleQuery(msgspec.Struct, frozen=True):

@@ -235,12 +235,12 @@ def test_errors_of_masks_and_casts_show_no_value(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "expected"), [("table", "--\n(9 rows)\n\n"), ("csv", "\n" * 9), ("ndjson", "{}\n" * 9)]
+    ("form", "expected"), [("table", "--\n(3 rows)\n\n"), ("csv", "\n" * 3), ("ndjson", "{}\n" * 3)]
 )
 def test_rows_without_columns(desk: Desk, form: str, expected: str) -> None:
-    done = desk.exec("--format", form, "-c", "SELECT FROM payroll.employees")
+    done = desk.exec("--format", form, "-c", "SELECT FROM payroll.employees WHERE id < 4")
     assert (done.code, done.out) == (0, expected)
-    assert desk.records("statement.outcome")[0]["rows"] == 9
+    assert desk.records("statement.outcome")[0]["rows"] == 3
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "ndjson", "markdown"])

@@ -19,6 +19,7 @@ from dbgate.errors import StatementError
 from dbgate.gate.approving import Held, Standing, commit_approval
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
+from dbgate.gate.executed import Arguments, arguments_of
 from dbgate.gate.findings import guessed, labels_met
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.names import identifiers
@@ -69,6 +70,7 @@ class Context(msgspec.Struct, frozen=True):
     standing: tuple[Standing, ...] = ()
     held: tuple[Held, ...] = ()
     in_transaction: bool = False
+    executing: Arguments | None = None
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -224,7 +226,9 @@ def _held(examined: Examined, decision: Decision, context: Context) -> Decision:
 def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
     """EXECUTE, also under EXPLAIN, is judged as the statement that was prepared would be now."""
     prepared = context.objects.prepared[examined.executed or ""]
-    inner = _judge(prepared.source, context)
+    body = examined.body.get("query", {}).get("ExecuteStmt", examined.body)
+    arguments = replace(arguments_of(body, source.parameters), explained=examined.kind == "ExplainStmt")
+    inner = _judge(prepared.source, replace(context, executing=arguments))
     decision = inner.decision
     if isinstance(decision, Allow | Rewrite):
         if decision.held:
@@ -235,7 +239,7 @@ def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
                 decision = replace(decision, output=())
         else:
             decision = Deny("what the prepared statement may do has changed", hint="DEALLOCATE it and prepare it again")
-    elif not isinstance(decision, Deny):
+    elif isinstance(decision, NeedsApproval):
         decision = Deny("a prepared statement cannot wait for approval", hint="run the statement itself")
     return replace(
         inner,

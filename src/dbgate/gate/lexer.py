@@ -133,6 +133,17 @@ class Tokens:
         return i
 
 
+def clause(tokens: Tokens, start: int, word: str) -> int | None:
+    """The index of a keyword at the top level behind `start`; `IS DISTINCT FROM` is none."""
+    depth = 0
+    for index in range(start, len(tokens.list)):
+        token = tokens.list[index]
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
+        if depth == 0 and token.word == word and tokens.list[index - 1].word not in {"distinct", "as"}:
+            return index
+    return None
+
+
 class Offsets:
     """Turns the byte offsets of PostgreSQL's parser into character offsets."""
 

@@ -7,13 +7,13 @@ own conditions, node for node; a statement that cannot be counted gives None, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from dbgate.catalog import CatalogRelation, ForeignKey
 from dbgate.errors import StatementError
-from dbgate.gate.lexer import Offsets, Tokens
+from dbgate.gate.lexer import Offsets, Tokens, clause
 from dbgate.gate.lexer import tokens as tokens_of
 from dbgate.gate.names import kind_of, qualified, quote
 from dbgate.gate.relations import Schema
@@ -32,20 +32,27 @@ class _Rows(msgspec.Struct, frozen=True):
 
 
 def count_queries(
-    text: str, parameters: Sequence[str | None], schema: Schema, target: CatalogRelation
+    text: str,
+    parameters: Sequence[str | None] | None,
+    schema: Schema,
+    target: CatalogRelation,
+    types: Mapping[int, str] | None = None,
 ) -> tuple[CountQuery, ...] | None:
     """The queries that count what `text`, a data-changing statement on `target`, would touch; None if unknown.
 
-    `text` is the rewritten statement, with its `parameters`: its names are qualified and its sources masked.
+    `text` is the rewritten statement, with its `parameters` (None when they are not known) and their `types`, as far as
+    they are declared: its names are qualified and its sources masked.
     """
     try:
         queries = _count_queries(text, parse_one(text), schema, target)
+        return None if queries is None else tuple(_with_own_parameters(q, parameters, types or {}) for q in queries)
     except (LookupError, StatementError):
         return None
-    return None if queries is None else tuple(_with_own_parameters(q, parameters) for q in queries)
 
 
-def _with_own_parameters(query: CountQuery, values: Sequence[str | None]) -> CountQuery:
+def _with_own_parameters(
+    query: CountQuery, values: Sequence[str | None] | None, types: Mapping[int, str]
+) -> CountQuery:
     """Number the parameters that the query still has from 1, and take their values along."""
     order: dict[int, int] = {}
     pieces: list[str] = []
@@ -53,11 +60,14 @@ def _with_own_parameters(query: CountQuery, values: Sequence[str | None]) -> Cou
     for token in tokens_of(query.text):
         if token.kind == "param":
             number = int(token.text[1:])
-            pieces += [query.text[position : token.start], f"${order.setdefault(number, len(order) + 1)}"]
+            if values is None:
+                raise LookupError(token.text)
+            own = f"${order.setdefault(number, len(order) + 1)}"
+            pieces += [query.text[position : token.start], f"({own}::{types[number]})" if number in types else own]
             position = token.end
     text = "".join(pieces) + query.text[position:]
-    own = tuple(values[n - 1] for n in order if n <= len(values))
-    return CountQuery(query.relation, text, query.verb, own)
+    given = tuple(values[n - 1] for n in order if n <= len(values)) if values is not None else ()
+    return CountQuery(query.relation, text, query.verb, given)
 
 
 def _count_queries(text: str, tree: Tree, schema: Schema, target: CatalogRelation) -> tuple[CountQuery, ...] | None:
@@ -102,9 +112,9 @@ def _touched_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> 
     prefix = _with_prefix(text, tokens, start, body)
     if prefix is None:
         return None
-    sources = _clause(tokens, start, "from" if kind == "UpdateStmt" else "using")
-    where = _clause(tokens, start, "where")
-    end = _clause(tokens, start, "returning")
+    sources = clause(tokens, start, "from" if kind == "UpdateStmt" else "using")
+    where = clause(tokens, start, "where")
+    end = clause(tokens, start, "returning")
     stop = tokens.list[end].start if end is not None else len(text)
     alias = body["relation"].get("alias", {}).get("aliasname", "")
     name = quote(alias or target.name)
@@ -131,26 +141,15 @@ def _touched_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> 
 
 def _with_prefix(text: str, tokens: Tokens, start: int, body: Tree) -> str | None:
     """The text of the statement's WITH clause; None when it changes data itself."""
-    clause = body.get("withClause")
-    if not clause:
+    with_clause = body.get("withClause")
+    if not with_clause:
         return ""
-    if any("SelectStmt" not in n["CommonTableExpr"]["ctequery"] for n in clause["ctes"]):
+    if any("SelectStmt" not in n["CommonTableExpr"]["ctequery"] for n in with_clause["ctes"]):
         return None
     index = start
-    while index > 0 and tokens.list[index].word not in {"update", "delete", "merge"}:
+    while index > 0 and tokens.list[index].word not in {"update", "delete", "merge", "insert"}:
         index -= 1
     return text[: tokens.list[index].start]
-
-
-def _clause(tokens: Tokens, start: int, word: str) -> int | None:
-    """The index of a keyword at the top level behind `start`; `IS DISTINCT FROM` is none."""
-    depth = 0
-    for index in range(start, len(tokens.list)):
-        token = tokens.list[index]
-        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "mark" else 0
-        if depth == 0 and token.word == word and tokens.list[index - 1].word not in {"distinct", "as"}:
-            return index
-    return None
 
 
 def _count_insert(text: str, body: Tree) -> str | None:
@@ -159,29 +158,40 @@ def _count_insert(text: str, body: Tree) -> str | None:
         return "SELECT 1::bigint"
     if "valuesLists" in select:
         return f"SELECT {len(select['valuesLists'])}::bigint"
-    if body.get("withClause"):
-        return None
     tokens = Tokens(text)
     start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
-    first = next((f for w in ("with", "select", "table") if (f := _clause(tokens, start, w)) is not None), None)
+    prefix = _with_prefix(text, tokens, start, body)
+    if prefix is None:
+        return None
+    first = next((f for w in ("with", "select", "table") if (f := clause(tokens, start, w)) is not None), None)
     if first is None:
         return None
-    end = _clause(tokens, start, "returning")
-    conflict = _clause(tokens, start, "on") if body.get("onConflictClause") else None
+    end = clause(tokens, start, "returning")
+    conflict = _conflict(tokens, start) if body.get("onConflictClause") else None
     stops = [tokens.list[i].start for i in (end, conflict) if i is not None]
     inner = text[tokens.list[first].start : min(stops, default=len(text))]
-    query = f"SELECT count(*) FROM ({inner}\n) AS touched"
-    made = kind_of(parse_one(query))[1]["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
-    return query if normal(made) == normal(select) else None
+    query = f"{prefix}SELECT count(*) FROM ({inner}\n) AS touched"
+    made = kind_of(parse_one(query))[1]
+    counted = made["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
+    same = normal(made.get("withClause")) == normal(body.get("withClause")) and normal(counted) == normal(select)
+    return query if same else None
+
+
+def _conflict(tokens: Tokens, start: int) -> int | None:
+    """The index of ON CONFLICT: the last one before DO. A join may have an ON, too, and a column may be called conflict."""
+    do = clause(tokens, start, "do")
+    pairs = [i for i in range(start, do or 0) if tokens.list[i].word == "on" and tokens.list[i + 1].word == "conflict"]
+    return pairs[-1] if pairs else None
 
 
 def _count_merge(text: str, body: Tree) -> str | None:
     """An upper bound: all pairs that MERGE looks at, matched or not."""
-    if body.get("withClause"):
-        return None
     tokens = Tokens(text)
     start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
-    using, on, when = (_clause(tokens, start, w) for w in ("using", "on", "when"))
+    prefix = _with_prefix(text, tokens, start, body)
+    if prefix is None:
+        return None
+    using, on, when = (clause(tokens, start, w) for w in ("using", "on", "when"))
     if using is None or on is None or when is None:
         return None
     table = text[tokens.list[start].start : tokens.list[using].start]
@@ -191,12 +201,12 @@ def _count_merge(text: str, body: Tree) -> str | None:
         n["MergeWhenClause"].get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" for n in body["mergeWhenClauses"]
     )
     join = "FULL" if by_source else "RIGHT"
-    query = f"SELECT count(*) FROM {table} {join} JOIN {source} ON {condition}"
-    made = kind_of(parse_one(query))[1]["fromClause"][0].get("JoinExpr", {})
-    same = normal(made.get("quals")) == normal(body["joinCondition"]) and normal(made.get("rarg")) == normal(
-        body["sourceRelation"]
-    )
-    return query if same else None
+    query = f"{prefix}SELECT count(*) FROM {table} {join} JOIN {source} ON {condition}"
+    made = kind_of(parse_one(query))[1]
+    joined = made["fromClause"][0].get("JoinExpr", {})
+    found = [joined.get("quals"), joined.get("rarg"), made.get("withClause")]
+    wanted = [body["joinCondition"], body["sourceRelation"], body.get("withClause")]
+    return query if normal(found) == normal(wanted) else None
 
 
 def _cascades(schema: Schema, rows: _Rows, verb: str, assigned: set[str]) -> Iterator[_Rows]:

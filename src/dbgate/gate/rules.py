@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from dbgate.gate.approving import approval
+from dbgate.gate.counting import counting
 from dbgate.gate.findings import labels_met
-from dbgate.gate.measure import count_queries
 from dbgate.gate.policy.match import rule_applies
 from dbgate.gate.policy.model import Rule
 from dbgate.gate.protection import Protection
@@ -38,13 +38,14 @@ _FREE = frozenset({Access.TRANSACTION, Access.SESSION})
 
 
 class _Matches(msgspec.Struct):
-    """The rules that match, by effect, over all touches."""
+    """The rules that match, by effect, over all touches; `open` hang on rows to be counted, `counted` on rows that were."""
 
     deny: list[Rule] = msgspec.field(default_factory=list)
     approve: list[Rule] = msgspec.field(default_factory=list)
     allow: list[Rule] = msgspec.field(default_factory=list)
     open: list[Rule] = msgspec.field(default_factory=list)
     uncovered: list[Touch] = msgspec.field(default_factory=list)
+    counted: list[Rule] = msgspec.field(default_factory=list)
 
 
 def judge_rules(
@@ -61,8 +62,10 @@ def judge_rules(
             return _deny(further.deny, f"it reaches {touch.relation}")
         matches.approve += [rule for rule in further.approve if rule not in matches.approve]
         matches.open += [rule for rule in further.open if rule.effect != "allow" and rule not in matches.open]
+        matches.counted += further.counted
     unknown = matches.open if context.measured is None else []
-    queries = _queries(examined, run, statement, protection) if unknown or matches.approve else None
+    asked = unknown or matches.approve
+    queries = _queries(run.text, examined, statement, protection, context) if asked else None
     if unknown and queries is not None:
         return NeedsMeasure(queries, _refs(unknown))
     # Rows that cannot be counted may be too many: the rule counts as met.
@@ -73,7 +76,7 @@ def judge_rules(
         return _uncovered(matches.uncovered[0], context)
     approve = list(dict.fromkeys([*matches.approve, *(r for r in unknown if r.effect == "approve")]))
     if not approve:
-        return replace(run, rules=_refs(matches.allow))
+        return replace(run, rules=_refs(matches.allow), ceiling=_ceiling(matches.counted, context))
     decision = approval(approve, run, context)
     asks = isinstance(decision, NeedsApproval) or any(rule.session and rule.session.rows for rule in approve)
     if asks and queries and context.measured is None:
@@ -87,16 +90,9 @@ def _match(touches: Iterable[Touch], examined: Examined, tags: frozenset[str], c
     for touch in touches:
         covered = _covered_by_nature(touch)
         for rule in context.policy.rules:
-            applies = rule_applies(
-                rule,
-                touch=touch,
-                identity=context.identity,
-                environment=context.environment,
-                tags=tags,
-                where_missing=examined.blanket,
-                measured=measured,
-                now=context.now,
-            )
+            applies = _applies(rule, touch, examined, tags, context, measured)
+            if measured is not None and _applies(rule, touch, examined, tags, context, None) is None:
+                matches.counted.append(rule)
             if applies is None:
                 if rule not in matches.open:
                     matches.open.append(rule)
@@ -109,6 +105,37 @@ def _match(touches: Iterable[Touch], examined: Examined, tags: frozenset[str], c
         if not covered and not _covered_without_relation(touch, tags, context):
             matches.uncovered.append(touch)
     return matches
+
+
+def _applies(
+    rule: Rule, touch: Touch, examined: Examined, tags: frozenset[str], context: Context, measured: int | None
+) -> bool | None:
+    return rule_applies(
+        rule,
+        touch=touch,
+        identity=context.identity,
+        environment=context.environment,
+        tags=tags,
+        where_missing=examined.blanket,
+        measured=measured,
+        now=context.now,
+    )
+
+
+def _queries(
+    text: str, examined: Examined, statement: Statement, protection: Protection, context: Context
+) -> tuple[CountQuery, ...] | None:
+    try:
+        return counting(text, examined, statement, protection.schema, context.executing)
+    except LookupError:
+        return None
+
+
+def _ceiling(counted: Iterable[Rule], context: Context) -> int | None:
+    """The rows that the statement may touch before any rule that counts them says something else."""
+    total = context.measured.total if context.measured is not None else 0
+    limits = [rule.when.rows.ceiling(total) for rule in counted if rule.when.rows is not None]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _covered_by_nature(touch: Touch) -> bool:
@@ -138,31 +165,6 @@ def _covered_without_relation(touch: Touch, tags: frozenset[str], context: Conte
             ):
                 return True
     return False
-
-
-def _queries(
-    examined: Examined, run: Allow | Rewrite, statement: Statement, protection: Protection
-) -> tuple[CountQuery, ...] | None:
-    """The queries that count the statement's rows; None when they cannot be counted."""
-    targets = examined.found.targets
-    if examined.kind == "TruncateStmt":
-        oids = [t.relation.oid for t in statement.touches if t.relation]
-        counts = [
-            count_queries(run.text, (), protection.schema, protection.schema.by_oid[o])
-            for o in oids
-            if o in protection.schema.by_oid
-        ]
-        return tuple(q for c in counts for q in c or ()) if counts else None
-    if examined.kind == "CallStmt":
-        return None
-    if not targets:
-        # Only writes are counted; a read that a rule on rows meets touches none.
-        return () if not examined.changes_data else None
-    if len(targets) > 1 or examined.kind != examined.inner_kind or targets[0][1].relation is None:
-        return None
-    if examined.inner_kind == "SelectStmt":
-        return None
-    return count_queries(run.text, statement.parameters, protection.schema, targets[0][1].relation)
 
 
 def _refs(rules: list[Rule]) -> tuple[RuleRef, ...]:

@@ -54,6 +54,9 @@ _APART = frozenset({"CopyStmt", "DeclareCursorStmt"})
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt", "TruncateStmt"})
 """Statements that change rows, and run within a transaction like any other."""
 
+UNBOUNDED = 2**63 - 1
+"""More rows than any status line says."""
+
 UNRECORDABLE = "audit unavailable"
 """Why a session is over whose records cannot be written."""
 
@@ -125,8 +128,9 @@ class Attempt(msgspec.Struct, frozen=True):
             at_most=self._at_most(allowed),
             max_bytes=limits.bytes,
             reads=self.judgement.statement.access.strength <= Access.READ.strength,
-            recount=self.recount if allowed else (),
+            recount=self.recount if allowed or self._counts_again else (),
             allowed=allowed,
+            ceiling=None if allowed else self.run.ceiling,
             tables=self._tables(),
             pins=self.judgement.pins,
             apart=not _APART.isdisjoint(self.judgement.statement.tree),
@@ -165,17 +169,29 @@ class Attempt(msgspec.Struct, frozen=True):
         return tuple(relation.oid for relation in statement.reads)
 
     def _at_most(self, allowed: Mapping[str, int]) -> int | None:
-        """The rows that the statement itself may touch; what foreign keys carry along is only in `recount`."""
-        if not allowed:
+        """The rows that the statement's status line may say; what foreign keys carry along is only in `recount`."""
+        own = self.recount[0] if self.recount and self.recount[0].is_own else None
+        if allowed:
+            if not self.recount:
+                return sum(allowed.values())
+            return allowed.get(str(own.relation), 0) if own else UNBOUNDED
+        if self.grant is not None or self.run.ceiling is None:
             return None
-        return allowed.get(str(self.recount[0].relation), 0) if self.recount else sum(allowed.values())
+        return self.run.ceiling if own else UNBOUNDED
+
+    @property
+    def _counts_again(self) -> bool:
+        """Whether the status line does not tell all that rules have counted."""
+        if self.grant is not None or self.run.ceiling is None:
+            return False
+        return len(self.recount) > 1 or any(not query.is_own for query in self.recount)
 
     def _settle(self, ended: Ended) -> Part:
         """Record what was seen and how it ended. Changes are flushed to disk at once, reads with the next intent."""
         hidden = self._hidden()
         opened = self.judgement.opened
         yield Capture(self.number, hidden, tuple(dict.fromkeys(column.column for column in opened)))
-        outcome = _outcome_of(ended)
+        outcome = _outcome_of(ended, "allowed" if self.grant is None else "approved for")
         outcome = replace(outcome, message=hide(outcome.message, hidden))
         changed = self.judgement.statement.access.strength >= Access.WRITE.strength
         fields = outcome_fields(self.number, outcome, self.run, opened)
@@ -218,6 +234,14 @@ class Attempt(msgspec.Struct, frozen=True):
 
     def _exceeded(self, exceeded: Exceeded) -> Generator[Effect, Any, Finished]:
         where = f" of {exceeded.relation}" if exceeded.relation else ""
+        if self.grant is None and not self.run.under:
+            rows = (
+                f"it touches {exceeded.rows} rows{where}, and the policy lets it through for {exceeded.allowed} at most"
+            )
+            yield from tell(
+                self.number, "denied", f"{rows}: rolled back", "choose fewer rows, by conditions that stay the same"
+            )
+            return Finished(self.number, EXIT_DENIED, self._word, {"status": "rolled back"})
         rows = f"approved for {exceeded.allowed} rows{where} but touches {exceeded.rows}"
         if exceeded.beyond:
             said = "triggers or functions may change as many rows of a table as were approved in all"
@@ -237,7 +261,7 @@ def closing(error: DbgateError) -> str:
     return "connection lost" if isinstance(error, ConnectionLost) else ""
 
 
-def _outcome_of(ended: Ended) -> Outcome:
+def _outcome_of(ended: Ended, limit: str) -> Outcome:
     match ended:
         case Outcome():
             return ended
@@ -245,7 +269,7 @@ def _outcome_of(ended: Ended) -> Outcome:
             return ended.outcome
         case Exceeded():
             where = f" of {ended.relation}" if ended.relation else ""
-            message = f"{ended.rows} rows{where}, approved for {ended.allowed}"
+            message = f"{ended.rows} rows{where}, {limit} {ended.allowed}"
             return Outcome("rolled back", duration_ms=ended.duration_ms, message=message)
     assert_never(ended)
 

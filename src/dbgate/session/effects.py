@@ -75,8 +75,9 @@ class Refused(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True):
     """Send one statement and stream its rows to the display. Reply: `Outcome`, `Failed` or `Exceeded`.
 
-    With `at_most` (rows that a grant allows) the run is wrapped so that touching more rolls it back; `recount`
-    is counted again inside the wrap, before the run, and compared with `allowed` (rows by `schema.table`). The server's
+    With `at_most` (rows that a grant or the policy allows) the run is wrapped so that touching more rolls it back; `recount`
+    is counted again inside the wrap, before the run, and compared with what a grant has `allowed` (rows by
+    `schema.table`), or with the `ceiling` that the policy sets for all of them together. The server's
     own count of rows changed, in tables that keys and triggers reach as well, is compared afterwards. `counted` wraps it
     for that count alone; `locks` are tables to lock first, so that nobody adds rows in between.
     `tables` are the OIDs that a plain query without parameters reads; large ones may go out by COPY.
@@ -96,11 +97,17 @@ class Run(msgspec.Struct, frozen=True):
     reads: bool = True
     recount: tuple[CountQuery, ...] = ()
     allowed: Mapping[str, int] = {}
+    ceiling: int | None = None
     tables: tuple[int, ...] = ()
     pins: tuple[int, ...] = ()
     apart: bool = False
     counted: bool = False
     locks: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether the server's own count is asked for. Where the policy alone sets a limit, the status line may do."""
+        return self.ceiling is None or self.counted or bool(self.recount)
 
 
 class Failed(msgspec.Struct, frozen=True):

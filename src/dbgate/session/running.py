@@ -142,17 +142,17 @@ class Runner(msgspec.Struct, frozen=True):
     def _wrapped(self, run: Run) -> Outcome:
         """Run in a transaction, or in a savepoint of the person's own, and roll back what exceeds the grant.
 
-        In a transaction of our own the count and the run see one snapshot; what others commit meanwhile fails the run.
+        What was approved is counted and run in one snapshot, if the transaction is our own; what others commit meanwhile
+        fails the run. What the policy lets through by a number runs as it would without dbgate.
         """
         own = self.database.transaction is TransactionStatus.IDLE
-        self.database.execute_unrecorded(_BEGIN if own else f"SAVEPOINT {_SAVEPOINT}")
+        begin = _BEGIN if run.ceiling is None else "BEGIN"
+        self.database.execute_unrecorded(begin if own else f"SAVEPOINT {_SAVEPOINT}")
         try:
             for table in run.locks:
                 self.database.execute_unrecorded(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             self._recount(run)
-            before = self.database.counters()
-            outcome = self._stream(run)
-            outcome = replace(outcome, changed=self._changed(run, before))
+            outcome = self._counted(run) if run.counts else self._stream(run)
         except ConnectionLost:
             raise
         except DbgateError:
@@ -161,12 +161,21 @@ class Runner(msgspec.Struct, frozen=True):
         self.database.execute_unrecorded("COMMIT" if own else f"RELEASE SAVEPOINT {_SAVEPOINT}")
         return outcome
 
+    def _counted(self, run: Run) -> Outcome:
+        before = self.database.counters()
+        outcome = self._stream(run)
+        return replace(outcome, changed=self._changed(run, before))
+
     def _changed(self, run: Run, before: Counters | None) -> dict[str, int] | None:
         """The rows changed since `before`, by table. Raises `TouchesMore` when they are more than a grant allows."""
         after = self.database.counters()
         if before is None or after is None:
             return None
         changed = changed_rows(before, after, run.recount)
+        measured = {str(query.relation) for query in run.recount}
+        total = sum(rows for name, rows in changed.items() if name in measured)
+        if run.ceiling is not None and total > run.ceiling:
+            raise TouchesMore(total, run.ceiling)
         if run.allowed:
             check_changed(changed, run.allowed)
         return changed
@@ -183,8 +192,11 @@ class Runner(msgspec.Struct, frozen=True):
         for query in run.recount:
             name = str(query.relation)
             counts[name] = counts.get(name, 0) + self.database.count(query.text, query.parameters)
-            if counts[name] > run.allowed.get(name, 0):
+            if run.ceiling is None and counts[name] > run.allowed.get(name, 0):
                 raise TouchesMore(counts[name], run.allowed.get(name, 0), name)
+        total = sum(counts.values())
+        if run.ceiling is not None and total > run.ceiling:
+            raise TouchesMore(total, run.ceiling)
 
     def _failed(self, error: DbgateError, duration_ms: float) -> Failed:
         sqlstate = error.sqlstate if isinstance(error, StatementError) else ""

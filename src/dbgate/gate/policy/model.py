@@ -75,6 +75,13 @@ class Comparison(msgspec.Struct, frozen=True):
                 return number == self.value
         raise ValueError(self.operator)
 
+    def ceiling(self, number: int) -> int | None:
+        """The largest number from `number` on for which the comparison gives the same; None when there is none."""
+        for first in (self.value, self.value + 1):
+            if first > number and self.holds(first) != self.holds(number):
+                return first - 1
+        return None
+
 
 class Window(msgspec.Struct, frozen=True):
     """A weekly time window: `days` (0 Monday … 6 Sunday), from `start` to `end` (exclusive) in `zone` (IANA name).
