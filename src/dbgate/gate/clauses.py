@@ -31,7 +31,7 @@ class Clauses:
         raise NotImplementedError
 
     def _filter_write(self, kind: str, body: Tree, entry: Entry) -> None:
-        """UPDATE and DELETE on a table with a row filter see the visible rows only."""
+        """UPDATE, DELETE and ON CONFLICT DO UPDATE on a table with a row filter change the visible rows only."""
         relation = entry.relation
         if relation is None:
             return
@@ -40,27 +40,42 @@ class Clauses:
         condition = self.protection.condition(relation)
         if not condition:
             return
-        if kind != "where":
-            raise RewriteError(f"{kind} into {relation.schema}.{relation.name}, which has a row filter")
+        if kind == "MERGE":
+            raise RewriteError(f"MERGE into {relation.schema}.{relation.name}, which has a row filter")
+        if "CurrentOfExpr" in body.get("whereClause", {}):
+            raise RewriteError(f"WHERE CURRENT OF on {relation.schema}.{relation.name}, which has a row filter")
         self.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
         row = quote(entry.name)
         visible = f"(SELECT {condition} FROM (SELECT {row}.*) AS {quote(relation.name)})"
         start = self._at(entry.body or {})
+        clause = body if kind == "where" else body["onConflictClause"]
+        if kind != "where":
+            start = self._do(start)
         where = self._clause(start, "where")
         end_index = self._clause(start, "returning")
         end = self.tokens.list[end_index].start if end_index is not None else self._end_of_statement(start)
-        original = body.get("whereClause")
+        original = clause.get("whereClause")
         if original is None or where is None:
             self.splices.edits.append(Edit(end, end, f" WHERE {visible} "))
-            statement = {**body, "whereClause": expression_tree(visible)}
+            changed = {**clause, "whereClause": expression_tree(visible)}
         else:
             after = self.tokens.list[where].end
             self.splices.edits.append(Edit(after, after, f" CASE WHEN {visible} THEN ("))
             self.splices.edits.append(Edit(end, end, ") ELSE false END "))
             node = expression_tree(f"CASE WHEN {visible} THEN true ELSE false END")
             node["CaseExpr"]["args"][0]["CaseWhen"]["result"] = original
-            statement = {**body, "whereClause": node}
-        self.splices.nodes[id(body)] = {"UpdateStmt" if "targetList" in body else "DeleteStmt": statement}
+            changed = {**clause, "whereClause": node}
+        if kind != "where":
+            self.splices.bodies[id(clause)] = changed
+            return
+        self.splices.nodes[id(body)] = {"UpdateStmt" if "targetList" in body else "DeleteStmt": changed}
+
+    def _do(self, start: int) -> int:
+        """The index of DO, behind which the conditions of ON CONFLICT's action stand."""
+        index = self._clause(start, "do")
+        if index is None:
+            raise RewriteError("ON CONFLICT could not be found in the text")
+        return index
 
     def _guard_setting(self, call: Tree) -> None:
         """`current_setting(s.name)`: NULL for those where secrets may stand, as in `pg_settings`."""

@@ -181,7 +181,8 @@ def _deny(rules: list[Rule], why: str = "") -> Deny:
 def _uncovered(touch: Touch, context: Context) -> Deny:
     where = f" on {touch.relation}" if touch.relation else ""
     groups = ", ".join(context.identity.groups) or "none"
+    policy = f"; the policy: {context.policy.files[-1]}" if context.policy.files else ""
     return Deny(
         f"no rule allows {touch.verb}{where}",
-        hint=f"your groups: {groups}; dbgate policy explain shows the rules that were looked at",
+        hint=f"your groups: {groups}{policy}; dbgate policy explain shows the rules that were looked at",
     )

@@ -227,10 +227,20 @@ class Attempt(msgspec.Struct, frozen=True):
                     return None
             if self.run.edits or self.run.text == self.source.text:
                 text = in_statement(error, self.source, self.run.edits)
-        yield Show("error", text, error.hint)
+        yield Show("error", text, error.hint or self._timeout_hint(error))
         detail = {"status": failed.outcome.status, "sqlstate": failed.outcome.sqlstate}
         lost = error.message if failed.outcome.status == "unknown" else ""
         return Finished(self.number, error.exit_code, self._word, detail, closing(error) or lost)
+
+    def _timeout_hint(self, error: DbgateError) -> str:
+        """What the policy allows, where the server's own timeout ended the statement."""
+        limits = self.terms.limits
+        sqlstate = error.sqlstate if isinstance(error, StatementError) else ""
+        if sqlstate == "57014" and "statement timeout" in error.message and limits.statement_timeout_s is not None:
+            return f"the policy allows {limits.statement_timeout_s:g} s a statement: narrow it down"
+        if sqlstate == "55P03" and limits.lock_timeout_s is not None:
+            return f"somebody else holds the lock; the policy allows {limits.lock_timeout_s:g} s of waiting"
+        return ""
 
     def _exceeded(self, exceeded: Exceeded) -> Generator[Effect, Any, Finished]:
         where = f" of {exceeded.relation}" if exceeded.relation else ""

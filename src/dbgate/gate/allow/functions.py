@@ -45,7 +45,12 @@ _SETS = Verdict(
     False, "setting-writer", "it changes a setting that may not be changed, or not so", "use SET", kind="settings"
 )
 _TYPE = Verdict(False, "type-reader", "it takes the name of a type, whose checks may run code", "use a cast")
-_SEQUENCE = Verdict(False, "writes-sequence", "it changes a sequence, which has to be named by a constant")
+_SEQUENCE = Verdict(
+    False,
+    "writes-sequence",
+    "it changes a sequence, which has to be named by a constant",
+    "SELECT pg_get_serial_sequence('table', 'column') tells the name: write it as 'schema.sequence'",
+)
 _TRANSACTION = Verdict(
     False, "assigns-transaction-id", "it assigns a transaction id", "use pg_current_xact_id_if_assigned()", "writes"
 )

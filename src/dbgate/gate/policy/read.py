@@ -52,6 +52,9 @@ class PolicyFile(msgspec.Struct, frozen=True):
     rule_uses: tuple[tuple[str, Value], ...]
 
 
+_KEYS = frozenset("extends reason classify unmask rules rows tests mask limits functions".split())
+
+
 def read_policy(files: Sequence[tuple[str, str]]) -> Policy:
     """The policy of several files, each as (name, text), what is extended first. `extends` is not followed here."""
     return join_files([parse_file(name, text) for name, text in files])
@@ -60,6 +63,7 @@ def read_policy(files: Sequence[tuple[str, str]]) -> Policy:
 def parse_file(name: str, text: str) -> PolicyFile:
     """Parse one policy file. `name` stands in messages. Raises `DocumentError`."""
     with parse_document(text, name).mapping() as top:
+        top.asked |= _KEYS  # `reason` is not a mistake for `version`
         version = top.required("version")
         if version.integer() != VERSION:
             raise version.error(f"there is no version {version.integer()}", f"this dbgate reads version: {VERSION}")

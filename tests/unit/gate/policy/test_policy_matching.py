@@ -254,3 +254,20 @@ def test_two_hundred_thousand_columns_are_labelled_quickly() -> None:
     found = [classifier.tags(f"s{i % 50}", f"t{i // 40}", f"column_{i % 400}") for i in range(200_000)]
     assert not any(found)
     assert clock.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("operator", "number", "ceiling"),
+    [
+        (">", 3, 5), (">", 5, 5), (">", 6, None), (">=", 3, 4), (">=", 5, None), ("<", 3, 4), ("<", 5, None),
+        ("<=", 3, 5), ("<=", 6, None), ("=", 3, 4), ("=", 5, 5), ("=", 6, None),
+    ],
+)  # fmt: skip
+def test_how_far_rows_may_grow_before_a_comparison_says_something_else(
+    operator: str, number: int, ceiling: int | None
+) -> None:
+    comparison = Comparison(operator, 5)
+    assert comparison.ceiling(number) == ceiling
+    until = 20 if ceiling is None else ceiling
+    assert {comparison.holds(n) for n in range(number, until + 1)} == {comparison.holds(number)}
+    assert ceiling is None or comparison.holds(ceiling + 1) != comparison.holds(number)

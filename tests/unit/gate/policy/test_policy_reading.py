@@ -125,6 +125,8 @@ RULE = "version: 1\nrules:\n  - {id: a, effect: allow, when: {access: read}}\n"
     ("text", "line", "message", "hint"),
     [
         ("rules: []\n", 1, "the key version is missing", "add version"),
+        ("reason: required\n", 1, "the key version is missing", "add version"),
+        ("verson: 1\nreason: required\n", 1, "unknown key: verson", "did you mean version?"),
         ("version: 2\n", 1, "there is no version 2", "version: 1"),
         ('version: "1"\n', 1, "version: expected a whole number", ""),
         ("version: 1\nrule: []\n", 2, "unknown key: rule", "did you mean rules?"),
