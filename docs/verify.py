@@ -132,16 +132,16 @@ def check_chain(folder: Path, keys: Found) -> tuple[Found, list[str], tuple[str,
             signed, key, signature = SEALED.fullmatch(line).groups()  # type: ignore[union-attr]
             keys[key.decode()].verify(bytes.fromhex(signature.decode()), b"dbgate session seal v1\n" + signed)
             ended = True
-        elif record["kind"] == "statement.intent" and record["decision"] not in ("deny", "error"):
-            due.add(record["id"])
-        elif record["kind"] == "statement.outcome":
-            due.discard(record["id"])
+        elif record["kind"].endswith(".intent") and record.get("decision") not in ("deny", "error"):
+            due.add((record["kind"][:-7], record["id"]))
+        elif record["kind"].endswith(".outcome"):
+            due.discard((record["kind"][:-8], record["id"]))
         elif record["kind"] == "notice" and "torn" in record:
             torn[record["torn"]["file"] + ".zst"] = record["torn"]["sha256"]
         prev, count = sha256(line), count + 1
         start, first = start or record, first or prev
     need(start, "there are no records")
-    gaps = [f"statement {number} has no outcome" for number in due] if ended else ["no sealed end"]
+    gaps = [f"{what} {number} has no outcome" for what, number in sorted(due)] if ended else ["no sealed end"]
     return start, gaps, (first, prev, count), torn
 
 

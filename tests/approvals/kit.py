@@ -16,6 +16,7 @@ from dbgate.approvals import ApprovalsClient, keys, listen, signing
 from dbgate.approvals.app import create_app
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
+from dbgate.approvals.ledger import Ledger
 from dbgate.approvals.limits import RateLimit
 from dbgate.approvals.local import LocalVerifier, key_file, mint_local_token
 from dbgate.approvals.store import Store
@@ -142,6 +143,7 @@ def running_service(
     database: str = "",
     verifier: TokenVerifier | None = None,
     rate_limit: RateLimit | None = None,
+    ledger: Ledger | None = None,
     tls: listen.Tls | None = None,
 ) -> Iterator[Running]:
     """A real service on a loopback port, in a thread, with keys under `state_dir`, and its store unless `database`
@@ -150,7 +152,7 @@ def running_service(
     signer = GrantSigner(keys.load_or_create(state_dir / "approvals" / "grants.key"))
     checks = verifier or LocalVerifier(keys.load_or_create(key_file(state_dir)), clock=now)
     signing.agree(store, signer, now())
-    app = create_app(store, checks, signer, now, rate_limit=rate_limit)
+    app = create_app(store, checks, signer, now, rate_limit=rate_limit, ledger=ledger)
     ready = threading.Event()
     server = listen.make_server(app, tls=tls, on_ready=ready.set)
     with listen.bind("127.0.0.1", port) as found:

@@ -32,6 +32,7 @@ from dbgate.approvals.http import (
     read_number,
     read_query,
 )
+from dbgate.approvals.ledger import Ledger
 from dbgate.approvals.limits import RateLimit, Streams
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import BadRequest
@@ -54,13 +55,14 @@ def create_app(
     clock: Callable[[], datetime],
     *,
     rate_limit: RateLimit | None = None,
+    ledger: Ledger | None = None,
     beside: Callable[[Api], Sequence[BaseRoute]] = lambda api: (),
 ) -> Starlette:
     """The application. `app.state.feed.stopping = True` ends open streams before a shutdown.
 
-    `beside` gives the routes that stand beside the API's: the console's.
+    `ledger` keeps the record of what is decided; without one nothing is recorded. `beside` gives the routes that stand beside the API's: the console's.
     """
-    api = Api(ApprovalService(store, signer, clock), verifier, signer, clock, rate_limit or RateLimit())
+    api = Api(ApprovalService(store, signer, clock, ledger), verifier, signer, clock, rate_limit or RateLimit())
     app = Starlette(
         routes=[Mount(PREFIX, routes=api.routes()), *beside(api)],
         exception_handlers={

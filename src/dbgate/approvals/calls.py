@@ -21,7 +21,7 @@ from dbgate.approvals.transport import (
     open_session,
     read_bounded,
 )
-from dbgate.errors import DbgateError, SignInRequired, Unreachable, UsageError
+from dbgate.errors import AuditUnavailable, DbgateError, SignInRequired, Unreachable, UsageError
 from dbgate.settings import ApprovalsSettings
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ def to_error(status: int, problem: Mapping[str, Any], retry_after: str = "") -> 
             return Busy(message, retry_after_s=seconds, hint=hint)
         case 400 | 408 | 413 | 415 | 422:
             return BadRequest(message, hint=hint)
+        case 503 if problem.get("type") == "urn:dbgate:problem:audit-unavailable":
+            return AuditUnavailable(f"the approvals service decided nothing: {message}", hint=hint)
     return Unreachable(f"the approvals service answered with {status}: {message}", hint=hint)
 
 

@@ -12,7 +12,7 @@ from dbgate.approvals.refusals import (
     UnknownRequest,
     WrongState,
 )
-from dbgate.errors import DbgateError, SignInRequired, Unreachable
+from dbgate.errors import AuditUnavailable, DbgateError, SignInRequired, Unreachable
 from dbgate.model import Json
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _KINDS: tuple[tuple[type[DbgateError], HTTPStatus, str], ...] = (
     (WrongState, HTTPStatus.CONFLICT, "wrong-state"),
     (BadRequest, HTTPStatus.UNPROCESSABLE_ENTITY, "bad-request"),
     (Busy, HTTPStatus.TOO_MANY_REQUESTS, "busy"),
+    (AuditUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "audit-unavailable"),
     (Unreachable, HTTPStatus.SERVICE_UNAVAILABLE, "unreachable"),
 )
 
@@ -54,7 +55,7 @@ async def on_refusal(request: Request, error: Exception) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="dbgate", error="invalid_token"'
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, Unreachable):
+    if isinstance(error, Unreachable | AuditUnavailable):
         response.headers["Retry-After"] = "1"
     return response
 

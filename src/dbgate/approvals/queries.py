@@ -7,7 +7,7 @@ end turns both into its own dialect and runs them through `Statements`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
@@ -16,9 +16,10 @@ from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.reviewers import fold
 from dbgate.approvals.states import Status
-from dbgate.approvals.store import Answer, Query
+from dbgate.approvals.store import Answer, Appended, Query
 from dbgate.model import ApprovalRequest, Identity
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = Mapping[str, Any]
 
 _LIVE = "r.status IN ('pending', 'approved')"
@@ -39,6 +40,12 @@ class SqlUnit:
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
+        self._appended: list[Appended] = []
+
+    @property
+    def appended(self) -> Sequence[Appended]:
+        """What this transaction added to the history so far."""
+        return self._appended
 
     def get(self, request_id: str) -> StoredRequest | None:
         """The request; the transaction's lock keeps other writers out."""
@@ -127,6 +134,7 @@ class SqlUnit:
             identity=_json(by) if by else None,
             note=note,
         )
+        self._appended.append(Appended(request_id, kind, at, by, note))
 
     def grant_key(self) -> str:
         """The id of the key that signs grants; empty before the first."""
@@ -263,7 +271,7 @@ def _json(value: object) -> str:
 
 
 def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _moment(ms: int) -> datetime:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from dbgate.approvals import signing
 from dbgate.approvals.filing import OTHER, check_binding, covers, new_request, used
 from dbgate.approvals.grants import GrantSigner
+from dbgate.approvals.ledger import Ledger, UnsafeUnrecorded
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import (
     BadRequest,
@@ -57,11 +58,14 @@ class EventBatch(msgspec.Struct, frozen=True):
 class ApprovalService:
     """Requests and decisions on a store. Stateless: any number may share one store."""
 
-    def __init__(self, store: Store, signer: GrantSigner, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, signer: GrantSigner, clock: Callable[[], datetime], ledger: Ledger | None = None
+    ) -> None:
+        """Without a `ledger` nothing is recorded."""
         self._store = store
         self._signer = signer
         self._clock = clock
-        self.transactions = Transactions(store, clock)
+        self.transactions = Transactions(store, clock, ledger or UnsafeUnrecorded())
 
     def file(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, bool]:
         """File a request, or find the live one for the same; the flag tells whether it is new.
@@ -69,6 +73,10 @@ class ApprovalService:
         The binding is computed anew from what was posted, with the caller's own identity, so that
         reviewers see exactly what the grant will be bound to. Raises `BadRequest`, `Busy`.
         """
+        with self.transactions.attempt("file", caller):
+            return self._file(caller, asked)
+
+    def _file(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, bool]:
         if asked.kind is RequestKind.BREAK_GLASS:
             raise BadRequest("what breaks the glass is not asked for", hint="POST it to /break-glass")
         check_binding(caller, asked)
@@ -94,6 +102,10 @@ class ApprovalService:
         Only people in the groups that the rule names, acting for themselves, and with a reason; each grant is given
         once. Raises `NotAllowed`, `BadRequest`, `Busy`.
         """
+        with self.transactions.attempt("break-glass", caller):
+            return self._break_glass(caller, asked)
+
+    def _break_glass(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, str]:
         if asked.kind is not RequestKind.BREAK_GLASS:
             raise BadRequest("this takes what breaks the glass only", hint="POST it to /requests")
         check_binding(caller, asked)
@@ -154,7 +166,7 @@ class ApprovalService:
 
         Raises `NotAllowed`, `WrongState`, `UnknownRequest`.
         """
-        with self._changing(caller, request_id) as (unit, request, now):
+        with self._changing("approve", caller, request_id) as (unit, request, now):
             _check_reviewer(caller, request)
             due = request.status is Status.REVIEW_DUE
             move(request.status, Action.REVIEW if due else Action.APPROVE, request.id)
@@ -178,7 +190,7 @@ class ApprovalService:
         """Refuse, for good, with a note that says why. One reviewer is enough. What ran already gets their objection."""
         if not note.strip():
             raise BadRequest("a denial needs a note that says why", hint="add --note TEXT")
-        with self._changing(caller, request_id) as (unit, request, now):
+        with self._changing("deny", caller, request_id) as (unit, request, now):
             _check_reviewer(caller, request)
             if request.status is Status.REVIEW_DUE:
                 return _finish(unit, request, Action.OBJECT, "objected", now, caller, note)
@@ -186,7 +198,7 @@ class ApprovalService:
 
     def withdraw(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
         """Take a pending request back: its requester, or the person behind an agent."""
-        with self._changing(caller, request_id) as (unit, request, now):
+        with self._changing("withdraw", caller, request_id) as (unit, request, now):
             if not owns(caller, request.requester):
                 raise NotAllowed("only the one who asked can withdraw a request", hint="deny it instead")
             return _finish(unit, request, Action.WITHDRAW, "withdrawn", now, caller, note)
@@ -194,7 +206,7 @@ class ApprovalService:
     def revoke(self, caller: Identity, request_id: str, note: str) -> StoredRequest:
         """Take an approval back: any of its reviewers, or its requester. Of a statement until it is redeemed, else until
         it expires."""
-        with self._changing(caller, request_id) as (unit, request, now):
+        with self._changing("revoke", caller, request_id) as (unit, request, now):
             if not owns(caller, request.requester):
                 _check_reviewer(caller, request)
             return _finish(unit, request, Action.REVOKE, "revoked", now, caller, note)
@@ -208,7 +220,7 @@ class ApprovalService:
         Raises `NotAllowed` for anybody but the requester, `BadRequest` for another binding,
         `WrongState` when there is nothing left to redeem.
         """
-        with self._changing(caller, request_id) as (unit, request, now):
+        with self._changing("redeem", caller, request_id) as (unit, request, now):
             if not is_requester(caller, request.requester):
                 raise NotAllowed("only the one who asked can redeem an approval", hint="sign in as they did")
             if not secrets.compare_digest(wanted, request.asked.binding):
@@ -258,10 +270,12 @@ class ApprovalService:
         return self._store.last_event() >= 0
 
     @contextmanager
-    def _changing(self, caller: Identity, request_id: str) -> Iterator[tuple[Unit, StoredRequest, datetime]]:
-        """A write transaction on a request that the caller may see, as it stands at this moment."""
+    def _changing(
+        self, action: str, caller: Identity, request_id: str
+    ) -> Iterator[tuple[Unit, StoredRequest, datetime]]:
+        """A write transaction on a request that the caller may see, as it stands at this moment. Refusals are recorded."""
         self.expire_due()
-        with self.transactions.begin() as unit:
+        with self.transactions.attempt(action, caller, request_id), self.transactions.begin() as unit:
             request = _visible(unit.get(request_id), caller, request_id)
             now = self._clock()
             if request.is_live and request.deadline <= now:

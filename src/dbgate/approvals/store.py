@@ -34,6 +34,16 @@ class Query(msgspec.Struct, frozen=True):
     limit: int = 50
 
 
+class Appended(msgspec.Struct, frozen=True):
+    """What `Unit.append` was given."""
+
+    request: str
+    kind: str
+    at: datetime
+    by: Identity | None
+    note: str
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What a call with an `Idempotency-Key` was answered: `asked` is the digest of the call, `body` the JSON."""
 
@@ -71,6 +81,10 @@ class Unit(Protocol):
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history, which nothing ever changes."""
+
+    @property
+    def appended(self) -> Sequence[Appended]:
+        """What this transaction added to the history so far."""
 
     def grant_key(self) -> str:
         """The id of the key that signs grants, as the instances on this store agreed; empty before the first."""

@@ -1,16 +1,18 @@
-"""Write transactions of the service: one inside another is the same, and a call that is repeated is done once."""
+"""Write transactions of the service: one inside another is the same, what they decide is recorded before it counts, and a
+call that is repeated is done once."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import msgspec
 
-from dbgate.approvals.refusals import BadRequest
+from dbgate.approvals.ledger import Decision, Ledger, Refusal
+from dbgate.approvals.refusals import BadRequest, Busy, NotAllowed, UnknownRequest, WrongState
 from dbgate.approvals.store import Answer, Store, Unit
 from dbgate.model import Identity, Json
 
@@ -21,8 +23,9 @@ ANSWERS_S = 24 * 3600
 class Transactions:
     """The write transactions on a store. Safe from several threads, each of which has at most one open."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime], ledger: Ledger) -> None:
         self._store = store
+        self._ledger = ledger
         self._clock = clock
         self._here = threading.local()
 
@@ -33,17 +36,35 @@ class Transactions:
 
     @contextmanager
     def begin(self) -> Iterator[Unit]:
-        """A write transaction, or the one that this thread is in already."""
+        """A write transaction, or the one that this thread is in already. What it appends to the history is recorded right
+        before the commit: raises `AuditUnavailable`, and undoes everything, when that cannot be."""
         current: Unit | None = getattr(self._here, "unit", None)
         if current is not None:
             yield current
             return
-        with self._store.begin() as unit:
-            self._here.unit = unit
-            try:
-                yield unit
-            finally:
-                self._here.unit = None
+        numbers: Sequence[int] = ()
+        is_done = False
+        try:
+            with self._store.begin() as unit:
+                self._here.unit = unit
+                try:
+                    yield unit
+                finally:
+                    self._here.unit = None
+                numbers = self._ledger.intend(_decisions(unit)) if unit.appended else ()
+            is_done = True
+        finally:
+            if numbers:
+                self._ledger.settle(numbers, is_done=is_done)
+
+    @contextmanager
+    def attempt(self, action: str, caller: Identity, request_id: str = "") -> Iterator[None]:
+        """Record what is refused within. Raises `AuditUnavailable` instead when that cannot be."""
+        try:
+            yield
+        except (NotAllowed, WrongState, UnknownRequest, BadRequest, Busy) as error:
+            self._ledger.refuse(Refusal(action, request_id, self._clock(), caller, error.message))
+            raise
 
     def once(self, caller: Identity, name: str, asked: str, act: Callable[[], tuple[int, Json]]) -> Answer:
         """Do `act` and keep its answer, in one transaction; or give the answer that the caller's call of that name had.
@@ -64,3 +85,14 @@ class Transactions:
             now = self._clock()
             unit.keep_answer(caller, name, answer, now, forget=now - timedelta(seconds=ANSWERS_S))
             return answer
+
+
+def _decisions(unit: Unit) -> list[Decision]:
+    """What a transaction decided, with the requests as they stand after it."""
+    found = []
+    for added in unit.appended:
+        request = unit.get(added.request)
+        if request is None:
+            raise UnknownRequest(f"no such request: {added.request}")
+        found.append(Decision(request, added.kind, added.at, added.by, added.note))
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbgate.audit.record import END, INTENT, NOTICE, OUTCOME, START
+from dbgate.audit.record import DECIDED, DECISION, END, INTENT, NOTICE, OUTCOME, REFUSED, START
 from dbgate.audit.sessions import DAMAGED, moment
 from dbgate.text import printable
 
@@ -60,6 +60,8 @@ def _shown(record: dict[str, Any], prompt: str) -> Iterator[tuple[str, str]]:
         yield _outcome(record)
     elif kind.startswith("approval."):
         yield "approval", _approval(record, kind.removeprefix("approval."))
+    elif kind in (DECISION, DECIDED, REFUSED):
+        yield from _service(record, kind)
     elif kind == NOTICE:
         yield from _notice(record)
     elif kind == DAMAGED:
@@ -150,6 +152,21 @@ def _approval(record: dict[str, Any], what: str) -> str:
         text += " · measured " + ", ".join(f"{_line(name)}: {_line(count)}" for name, count in measured.items())
     detail = _line(record.get("detail")) or (f"why: {_line(record['reason'])}" if record.get("reason") else "")
     return f"[{text}{f' · {detail}' if detail else ''}]"
+
+
+def _service(record: dict[str, Any], kind: str) -> Iterator[tuple[str, str]]:
+    """What the approvals service decided; that it then counted goes without saying."""
+    if kind == DECIDED:
+        if record.get("status") != "done":
+            yield "error", f"decision {_line(record.get('id'))}: {_line(record.get('status'))}"
+        return
+    found = record.get("by")
+    by: dict[str, Any] = found if isinstance(found, dict) else {}
+    who = _line(by.get("email")) or _line(by.get("subject")) or "the clock"
+    text = f"request {_line(record.get('request')) or 'new'} · {_line(record.get('action'))} by {who}"
+    text += f" · {_line(record['note'])}" if record.get("note") else ""
+    why = f" · refused: {_line(record.get('why'))}" if kind == REFUSED else ""
+    yield ("deny" if kind == REFUSED else "approval"), f"[{text}{why}]"
 
 
 def _notice(record: dict[str, Any]) -> Iterator[tuple[str, str]]:

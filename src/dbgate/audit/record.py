@@ -27,6 +27,8 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 
 START, END = "session.start", "session.end"
 INTENT, OUTCOME = "statement.intent", "statement.outcome"
+DECISION, DECIDED, REFUSED = "decision.intent", "decision.outcome", "decision.refused"
+"""What the approvals service decides: before it counts, whether it then did, and attempts that it refused."""
 NOTICE = "notice"
 NOT_RUN = frozenset({"deny", "error"})
 """Decisions after which nothing was sent: no outcome is due."""
@@ -120,13 +122,31 @@ def broken_link(record: Mapping[str, Any], *, session: str, seq: int, prev: str)
     return ""
 
 
-def awaits_outcome(record: Mapping[str, Any]) -> bool:
-    """Whether a `statement.intent` is to be followed by a `statement.outcome` with its id."""
-    return record.get("decision") not in NOT_RUN and isinstance(record.get("id"), int)
+Due = tuple[str, int]
+"""An outcome that has to follow: its kind, and the id of the intent."""
 
 
-def unknown_outcome(number: int) -> dict[str, Json]:
-    """The fields of the outcome of a statement whose end nobody saw."""
+def opens(kind: str, fields: Mapping[str, Any]) -> Due | None:
+    """The outcome that has to follow a record, if it is an intent with one."""
+    number = fields.get("id")
+    if not isinstance(number, int):
+        return None
+    if kind == INTENT and fields.get("decision") not in NOT_RUN:
+        return OUTCOME, number
+    return (DECIDED, number) if kind == DECISION else None
+
+
+def closes(kind: str, fields: Mapping[str, Any]) -> Due | None:
+    """The due outcome that a record is, if it is one."""
+    number = fields.get("id")
+    return (kind, number) if kind in (OUTCOME, DECIDED) and isinstance(number, int) else None
+
+
+def unknown_outcome(due: Due) -> dict[str, Json]:
+    """The fields of an outcome that nobody saw."""
+    kind, number = due
+    if kind == DECIDED:
+        return {"id": number, "status": "unknown"}
     return {
         "id": number,
         "status": "unknown",

@@ -23,14 +23,14 @@ from dbgate.audit.log import InstallationLog, end_leaf, start_leaf
 from dbgate.audit.record import (
     END,
     FIRST_PREV,
-    INTENT,
-    OUTCOME,
     SEGMENT_BYTES,
     START,
-    awaits_outcome,
+    Due,
+    closes,
     digest,
     encode,
     new_session_id,
+    opens,
     unknown_outcome,
 )
 from dbgate.audit.seal import sealed_end
@@ -46,10 +46,10 @@ class Place(msgspec.Struct, frozen=True):
     seq: int = 0
     prev: str = FIRST_PREV
     size_bytes: int = 0
-    open_intents: frozenset[int] = frozenset()
+    due: frozenset[Due] = frozenset()
 
-    def after(self, line: bytes, due: frozenset[int]) -> Place:
-        """The place behind one more line, with the intents then still open."""
+    def after(self, line: bytes, due: frozenset[Due]) -> Place:
+        """The place behind one more line, with the outcomes then still due."""
         return Place(self.seq + 1, digest(line), self.size_bytes + len(line) + 1, due)
 
 
@@ -140,7 +140,7 @@ class SessionRecorder:
         self._write(line, self._due(kind, fields), durable=durable)
         return line
 
-    def _write(self, line: bytes, due: frozenset[int], *, durable: bool) -> None:
+    def _write(self, line: bytes, due: frozenset[Due], *, durable: bool) -> None:
         try:
             self._open_segment()
             self._check_untouched()
@@ -170,14 +170,10 @@ class SessionRecorder:
         if status.st_size != self._place.size_bytes:
             raise self._failed("the transcript was changed by somebody else while the session was open")
 
-    def _due(self, kind: str, fields: Mapping[str, Json]) -> frozenset[int]:
-        """The statements whose outcome is still due after this record."""
-        number = fields.get("id")
-        if kind == INTENT and isinstance(number, int) and awaits_outcome(fields):
-            return self._place.open_intents | {number}
-        if kind == OUTCOME and isinstance(number, int):
-            return self._place.open_intents - {number}
-        return self._place.open_intents
+    def _due(self, kind: str, fields: Mapping[str, Json]) -> frozenset[Due]:
+        """The outcomes that are still due after this record."""
+        opened, closed = opens(kind, fields), closes(kind, fields)
+        return (self._place.due | ({opened} if opened else set())) - ({closed} if closed else set())
 
     def _open_segment(self) -> None:
         if self._descriptor >= 0 and self._place.size_bytes < SEGMENT_BYTES:
@@ -195,8 +191,8 @@ class SessionRecorder:
     def _seal(self, totals: Mapping[str, Json]) -> None:
         self._settle()
         key = load_key(self._state_dir, self._key_store)
-        for number in sorted(self._place.open_intents):
-            self._append(OUTCOME, unknown_outcome(number), durable=False)
+        for due in sorted(self._place.due):
+            self._append(due[0], unknown_outcome(due), durable=False)
         try:
             line = sealed_end(self._session, self._place.seq, self._place.prev, totals, key)
         except (TypeError, ValueError) as error:

@@ -24,10 +24,12 @@ from dbgate.audit.record import (
     INTENT,
     NOTICE,
     OUTCOME,
-    awaits_outcome,
+    Due,
     broken_link,
+    closes,
     digest,
     encode,
+    opens,
     parse,
     unknown_outcome,
 )
@@ -48,7 +50,7 @@ class Remains:
     seq: int = 0
     prev: str = FIRST_PREV
     ended: bool = False
-    open_intents: dict[int, None] = field(default_factory=dict)
+    due: dict[Due, None] = field(default_factory=dict)
     statements: int = 0
     denied: int = 0
     failed: int = 0
@@ -61,15 +63,17 @@ class Remains:
         """Count one more record that holds."""
         self.first = self.first or line
         self.last, self.prev, self.seq = line, digest(line), self.seq + 1
-        kind, number = record["kind"], record.get("id")
+        kind = record["kind"]
+        opened, closed = opens(kind, record), closes(kind, record)
+        if opened:
+            self.due[opened] = None
+        if closed:
+            self.due.pop(closed, None)
         if kind == INTENT:
             self.statements += 1
             self.denied += record.get("decision") == "deny"
             self.failed += record.get("decision") == "error"
-            if awaits_outcome(record):
-                self.open_intents[record["id"]] = None
-        elif kind == OUTCOME and isinstance(number, int):
-            self.open_intents.pop(number, None)
+        elif kind == OUTCOME:
             self.failed += record.get("status") == "error"
         elif kind == NOTICE and isinstance(record.get("torn"), dict):
             self.named.add(str(record["torn"].get("file")))
@@ -203,9 +207,9 @@ def _write_end(session: str, directory: Path, remains: Remains, key: Any) -> Non
     for file in spool.torn_files(directory):
         if file.name not in remains.named:
             add(NOTICE, _torn_notice(file.name, file.read_bytes()))
-    unknown = list(remains.open_intents)
-    for number in unknown:
-        add(OUTCOME, unknown_outcome(number))
+    unknown = list(remains.due)
+    for due in unknown:
+        add(due[0], unknown_outcome(due))
     totals: dict[str, Json] = {
         "reason": "crashed",
         "statements": remains.statements,

@@ -11,13 +11,13 @@ from dbgate.audit.keys import PublicKey
 from dbgate.audit.record import (
     END,
     FIRST_PREV,
-    INTENT,
     NOTICE,
-    OUTCOME,
     START,
-    awaits_outcome,
+    Due,
     broken_link,
+    closes,
     digest,
+    opens,
     parse,
 )
 from dbgate.audit.seal import broken_seal, sealing_key
@@ -81,7 +81,7 @@ def check_transcript(
     """
     found = Transcript(session)
     last, place = b"", ""
-    due: dict[int, str] = {}
+    due: dict[Due, str] = {}
     for place, line in _lines(segments, found):
         fault = _take(found, line, keys, due, place, unsafe_any_key=unsafe_any_key)
         if fault:
@@ -123,7 +123,7 @@ def _take(
     found: Transcript,
     line: bytes,
     keys: Mapping[str, PublicKey],
-    due: dict[int, str],
+    due: dict[Due, str],
     place: str,
     *,
     unsafe_any_key: bool,
@@ -161,17 +161,17 @@ def _wrong_totals(record: dict[str, Any], found: Transcript) -> str:
     return ""
 
 
-def _note(found: Transcript, record: dict[str, Any], due: dict[int, str], place: str) -> None:
-    number = record.get("id")
-    if record["kind"] == INTENT and awaits_outcome(record):
-        due[record["id"]] = place
-    elif record["kind"] == OUTCOME and isinstance(number, int):
-        due.pop(number, None)
+def _note(found: Transcript, record: dict[str, Any], due: dict[Due, str], place: str) -> None:
+    opened, closed = opens(record["kind"], record), closes(record["kind"], record)
+    if opened:
+        due[opened] = place
+    elif closed:
+        due.pop(closed, None)
     elif record["kind"] == NOTICE and isinstance(record.get("torn"), dict):
         found.torn[str(record["torn"].get("file"))] = str(record["torn"].get("sha256"))
 
 
-def _find_gaps(found: Transcript, due: Mapping[int, str], place: str) -> None:
+def _find_gaps(found: Transcript, due: Mapping[Due, str], place: str) -> None:
     if found.faults:
         found.gaps.append(Verdict(False, "what follows the first fault cannot be relied on", found.faults[0].place))
     elif not found.records:
@@ -179,5 +179,5 @@ def _find_gaps(found: Transcript, due: Mapping[int, str], place: str) -> None:
     elif not found.end:
         found.gaps.append(Verdict(False, "the session has no sealed end: it is open, or its tail was cut off", place))
     elif due:
-        number, where = next(iter(due.items()))
-        found.gaps.append(Verdict(False, f"statement {number} has no outcome", where))
+        (kind, number), where = next(iter(due.items()))
+        found.gaps.append(Verdict(False, f"{kind.partition('.')[0]} {number} has no outcome", where))

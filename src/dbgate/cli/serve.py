@@ -86,6 +86,14 @@ NewGrantKeyOption = Annotated[
     bool,
     typer.Option("--new-grant-key", help="Sign with this key from now on, though the database knows another."),
 ]
+AuditEveryOption = Annotated[
+    str,
+    typer.Option(
+        "--audit-every",
+        envvar="DBGATE_SERVE_AUDIT_EVERY",
+        help="How long one transcript of the service's decisions gets before it is sealed and shipped.",
+    ),
+]
 ReadyFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -109,6 +117,7 @@ def serve(
     private_key: PrivateKeyOption = "",
     grant_key: GrantKeyOption = None,
     new_grant_key: NewGrantKeyOption = False,
+    audit_every: AuditEveryOption = "1h",
     ready_file: ReadyFileOption = None,
 ) -> int:
     """Run the approvals service until it is stopped with Ctrl-C or SIGTERM."""
@@ -131,8 +140,11 @@ def serve(
                 f"--local takes unverified identities, and {host} can be reached from elsewhere",
                 hint="listen on 127.0.0.1, or use --issuer and --audience",
             )
-        with serve_wiring.open_state(settings, database, grant_key, is_new_key=new_grant_key) as (store, signer):
-            application = create_app(store, verifier, signer, _now)
+        with (
+            serve_wiring.open_state(settings, database, grant_key, is_new_key=new_grant_key) as (store, signer),
+            serve_wiring.open_ledger(settings, database, audit_every) as ledger,
+        ):
+            application = create_app(store, verifier, signer, _now, ledger=ledger)
             on_ready = _on_ready(found, tls, ready_file, is_local=local)
             listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
     return EXIT_OK

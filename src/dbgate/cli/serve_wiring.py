@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dbgate.approvals.grants import GrantSigner
     from dbgate.approvals.store import Store
+    from dbgate.cli.serve_ledger import TranscriptLedger
     from dbgate.settings import Settings
 
 
@@ -35,6 +36,18 @@ def open_state(
         yield store, signer
     finally:
         store.close()
+
+
+def open_ledger(settings: Settings, database: str, every: str) -> TranscriptLedger:
+    """The transcript of what the service decides. `every` is a duration as people write it."""
+    from dbgate.cli.durations import parse_duration
+    from dbgate.cli.serve_ledger import TranscriptLedger
+
+    every_s = parse_duration(every)
+    if every_s < 1:
+        raise UsageError("--audit-every is less than a second", hint="an hour does well: 1h")
+    backend = "postgresql" if database.startswith("postgres") else "sqlite"
+    return TranscriptLedger(settings, backend=backend, every_s=every_s)
 
 
 def refuse_shown_password(context: typer.Context, database: str) -> None:
