@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from tests.approvals.kit import ALICE, BOB, EVE, Running, now, request_of, running_service
+from tests.approvals.kit import ALICE, BOB, EVE, Running, request_of, running_service
 
 from dbgate.approvals.ledger import Refusal
 from dbgate.approvals.refusals import BadRequest, NotAllowed, WrongState
@@ -293,5 +293,5 @@ def test_a_service_that_died_is_ended_by_the_next(
 
 
 def test_the_record_of_a_refusal_is_bounded() -> None:
-    refusal = Refusal("approve", "x" * 5000, now(), BOB, "no such request")
+    refusal = Refusal("approve", "x" * 5000, BOB, "no such request")
     assert len(str(refusal.to_json()["request"])) == 64

@@ -63,7 +63,6 @@ class Refusal(msgspec.Struct, frozen=True):
 
     action: str
     request: str
-    at: datetime
     by: Identity
     why: str
 
@@ -72,7 +71,6 @@ class Refusal(msgspec.Struct, frozen=True):
         return {
             "request": self.request[:64],
             "action": self.action,
-            "at": to_text(self.at),
             "by": person_json(self.by) | {"groups": list(self.by.groups)},
             "why": self.why,
         }

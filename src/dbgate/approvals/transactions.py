@@ -63,7 +63,7 @@ class Transactions:
         try:
             yield
         except (NotAllowed, WrongState, UnknownRequest, BadRequest, Busy) as error:
-            self._ledger.refuse(Refusal(action, request_id, self._clock(), caller, error.message))
+            self._ledger.refuse(Refusal(action, request_id, caller, error.message))
             raise
 
     def once(self, caller: Identity, name: str, asked: str, act: Callable[[], tuple[int, Json]]) -> Answer:
