@@ -21,7 +21,8 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     `redirect_uri` is where the browser comes back to: loopback only, any free port unless it names one.
     `prompt` is sent with a browser sign-in: `consent` for issuers that give refresh tokens only then.
     `resource` (RFC 8707) is sent when a service asks for a token; `workload_token_file` holds a service's
-    signed assertion (RFC 7523) instead of a secret. `account` names the account that acts, by e-mail or subject,
+    signed assertion (RFC 7523) instead of a secret, `private_key_file` the key with which it signs one itself: named by
+    `private_key_id` or by the thumbprint of `certificate_file`, for `assertion_audience`. `account` names the account that acts, by e-mail or subject,
     where several are signed in.
     """
 
@@ -44,6 +45,10 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     resource: str = ""
     workload_token_file: str = ""
     account: str = ""
+    private_key_file: str = ""
+    private_key_id: str = ""
+    certificate_file: str = ""
+    assertion_audience: str = ""
 
 
 class ApprovalsSettings(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.oidc.memory_keyring import MemoryKeyring
 from tests.oidc.provider import OidcProvider, oidc_provider
 
@@ -244,7 +246,7 @@ def test_a_service_signs_in_by_itself(
     assert (found.subject, found.actor, found.groups) == ("dbgate-service", Actor.SERVICE, ("batch",))
     shown = jwt.decode(bearer_token(chosen), options={"verify_signature": False})
     assert shown["aud"] == "urn:dbgate:approvals"
-    monkeypatch.delenv("TEST_SECRET")
+    assert "TEST_SECRET" not in os.environ, "no child process may inherit the secret"
     assert current_identity(chosen) == found
     assert not any(oidc.secret in path.read_text() for path in chosen.state_dir.rglob("*.json"))
     assert sign_out(chosen).revoked is None
@@ -302,6 +304,27 @@ def test_a_workload_signs_in_with_its_assertion(settings: MakeSettings, oidc: Oi
     assertion.write_text(jwt.encode(claims, oidc.workload_key, "ES256", headers={"kid": "workload-1"}) + "\n")
     found = current_identity(chosen)
     assert (found.subject, found.actor) == ("dbgate-workload", Actor.SERVICE)
+
+
+def test_a_service_signs_in_with_its_private_key(settings: MakeSettings, oidc: OidcProvider, tmp_path: Path) -> None:
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(oidc.workload_key)
+    key_file.chmod(0o600)
+    named = {"client_id": "dbgate-workload", "private_key_file": str(key_file), "audience": "urn:dbgate:approvals"}
+    for issuer in ("main", "root"):
+        for more in ({}, {"private_key_id": "workload-1"}, {"assertion_audience": oidc.issuers[issuer]}):
+            chosen = settings(issuer, **named, **more)
+            found = current_identity(chosen)
+            assert (found.subject, found.actor, found.groups) == ("dbgate-workload", Actor.SERVICE, ("batch",))
+            assert sign_out(chosen).found is True
+    assert files(settings()) == []
+    with pytest.raises(SignInRequired, match="refused the service") as error:
+        current_identity(settings(**named, assertion_audience="https://elsewhere.example.com"))
+    assert error.value.hint == "check the client id and what it proves itself with"
+    other = rsa.generate_private_key(65537, 2048)
+    key_file.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(SignInRequired, match="refused the service"):
+        current_identity(settings(**named))
 
 
 def test_the_issuer_must_call_itself_what_the_configuration_says(settings: MakeSettings, oidc: OidcProvider) -> None:

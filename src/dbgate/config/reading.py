@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCAL_ONLY = ("groups", "email", "user", "actor")
 _OIDC_ONLY = (
     "issuer client_id scopes audience client_secret_env groups_claim actor_claim redirect_uri prompt resource "
-    "workload_token_file account"
+    "workload_token_file account private_key_file private_key_id certificate_file assertion_audience"
 ).split()
 
 
@@ -70,6 +70,10 @@ def _identity(value: Value, base: Path) -> IdentitySettings:
             resource=reader.text("resource", ""),
             workload_token_file=_optional_path(reader, "workload_token_file", base),
             account=reader.text("account", ""),
+            private_key_file=_optional_path(reader, "private_key_file", base),
+            private_key_id=reader.text("private_key_id", ""),
+            certificate_file=_optional_path(reader, "certificate_file", base),
+            assertion_audience=reader.text("assertion_audience", ""),
         )
 
 

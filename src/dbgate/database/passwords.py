@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 from dbgate.errors import UsageError
 from dbgate.model import Target
+from dbgate.variables import take_secret
 
 COMMAND_S = 60.0
 """How long a password command may take; it may ask a person for a touch or a code."""
@@ -23,7 +23,7 @@ def password_of(target: Target) -> str | None:
         case "libpq":
             return None
         case "env":
-            value = os.environ.get(source.env, "")
+            value = take_secret(source.env)
             if not value:
                 raise UsageError(f"target {target.name}: no password in {source.env}", hint=f"set {source.env}")
             return value

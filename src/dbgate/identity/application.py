@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dbgate.identity.client import Client
 from dbgate.identity.issuer import Issuer, IssuerSession, discover, fetch_keys, reaching
 from dbgate.identity.stored import StoredSignIn
 from dbgate.tokens import UnknownKey
+from dbgate.variables import take_secret
 
 logging.getLogger("msal").addHandler(logging.NullHandler())
 
@@ -71,7 +71,7 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
 
     `granted_scopes` limits a renewal to what was granted: some issuers refuse to renew when asked for more.
     """
-    proof = credential(client) if client.service else None
+    prove = proof(client) if client.service else None
     session = IssuerSession(client)
     issuer = discover(session, client)
     keys = fetch_keys(session, client, issuer)
@@ -90,10 +90,10 @@ def open_application(client: Client, *, cache: str = "", granted_scopes: tuple[s
     }
     try:
         with reaching(client):
-            if client.service:
+            if prove is not None:
                 # azure_region=False: MSAL_FORCE_REGION would send the secret to another host.
                 app = msal.ConfidentialClientApplication(
-                    client.client_id, client_credential=proof, azure_region=False, **options
+                    client.client_id, client_credential=prove(issuer), azure_region=False, **options
                 )
             else:
                 app = msal.PublicClientApplication(client.client_id, **options)
@@ -117,18 +117,23 @@ def asked_scopes(client: Client, offered: frozenset[str] | None) -> tuple[str, .
     return tuple(scope for scope in USUAL_SCOPES if offered is None or scope in offered)
 
 
-def credential(client: Client) -> str | dict[str, Callable[[], str]]:
-    """What a service proves itself with. Raises `SignInRequired` when it is not there."""
+def proof(client: Client) -> Callable[[Issuer], str | dict[str, Callable[[], str]]]:
+    """What a service proves itself with to an issuer, as msal takes it. Raises `SignInRequired` when it is not there."""
     if client.secret_env:
-        secret = os.environ.get(client.secret_env, "")
+        secret = take_secret(client.secret_env)
         if not secret:
             raise SignInRequired(
                 f"the environment variable {client.secret_env} is empty",
                 hint="it must hold the service's client secret",
             )
-        return secret
+        return lambda _: secret
+    if client.key_file:
+        from dbgate.identity.assertion import ClientKey
+
+        key = ClientKey(client)
+        return lambda issuer: {"client_assertion": lambda: key.sign(issuer)}
     assertion = read_assertion(client.assertion_file)
-    return {"client_assertion": lambda: assertion}
+    return lambda _: {"client_assertion": lambda: assertion}
 
 
 def read_assertion(path: str) -> str:
@@ -165,7 +170,7 @@ def refused(answer: Mapping[str, Any], client: Client) -> SignInRequired:
     reason = one_line(answer.get("error_description") or answer.get("error") or "no reason given")
     if client.service:
         return SignInRequired(
-            f"{client.issuer} refused the service: {reason}", hint="check the client id and the secret"
+            f"{client.issuer} refused the service: {reason}", hint="check the client id and what it proves itself with"
         )
     return SignInRequired(f"{client.issuer} refused the sign-in: {reason}", hint="run: dbgate login")
 

@@ -19,8 +19,8 @@ class Client:
     """A client at an issuer. `issuer` is exactly what tokens must name.
 
     `service` tells that no person signs in: the client itself does, with a secret (`secret_env` names
-    the variable) or a signed assertion (`assertion_file`, RFC 7523). `audience` is what a service's
-    access token must name.
+    the variable), a signed assertion (`assertion_file`, RFC 7523), or one that it signs itself with the private key in
+    `key_file`. `audience` is what a service's access token must name.
     """
 
     issuer: str
@@ -29,6 +29,10 @@ class Client:
     scopes: tuple[str, ...] = ()
     secret_env: str = ""
     assertion_file: str = ""
+    key_file: str = ""
+    certificate_file: str = ""
+    key_id: str = ""
+    assertion_audience: str = ""
     resource: str = ""
     redirect_uri: str = "http://127.0.0.1"
     prompt: str = ""
@@ -37,7 +41,7 @@ class Client:
     @property
     def service(self) -> bool:
         """Whether the client signs in for itself."""
-        return bool(self.secret_env or self.assertion_file)
+        return bool(self.secret_env or self.assertion_file or self.key_file)
 
     @property
     def key(self) -> str:
@@ -55,11 +59,7 @@ def read_client(settings: IdentitySettings) -> Client:
             raise UsageError(f"identity.{name} is missing", hint=f"set identity.{name} in the configuration file")
     check_issuer(settings.issuer)
     check_redirect(settings.redirect_uri)
-    if settings.client_secret_env and settings.workload_token_file:
-        raise UsageError(
-            "identity has both client_secret_env and workload_token_file",
-            hint="keep one of them: a service signs in one way",
-        )
+    check_proof(settings)
     return Client(
         issuer=settings.issuer,
         client_id=settings.client_id,
@@ -67,11 +67,29 @@ def read_client(settings: IdentitySettings) -> Client:
         scopes=tuple(scope for scope in settings.scopes if scope not in RESERVED_SCOPES),
         secret_env=settings.client_secret_env,
         assertion_file=settings.workload_token_file,
+        key_file=settings.private_key_file,
+        certificate_file=settings.certificate_file,
+        key_id=settings.private_key_id,
+        assertion_audience=settings.assertion_audience,
         resource=settings.resource,
         redirect_uri=settings.redirect_uri,
         prompt=settings.prompt,
         ca_file=settings.ca_file,
     )
+
+
+def check_proof(settings: IdentitySettings) -> None:
+    """Refuse a service that would sign in two ways, or half of one."""
+    ways = [
+        name for name in ("client_secret_env", "workload_token_file", "private_key_file") if getattr(settings, name)
+    ]
+    if len(ways) > 1:
+        raise UsageError(
+            f"identity has both {ways[0]} and {ways[1]}", hint="keep one of them: a service signs in one way"
+        )
+    for name in ("certificate_file", "private_key_id", "assertion_audience"):
+        if getattr(settings, name) and not settings.private_key_file:
+            raise UsageError(f"identity.{name} goes with identity.private_key_file", hint="set both, or neither")
 
 
 def check_issuer(issuer: str) -> None:

@@ -74,7 +74,10 @@ def usable(settings: Settings, client: Client, account: str = "") -> tuple[Store
     """
     from dbgate.identity.stored import only_one
     from dbgate.identity.token_store import open_store
+    from dbgate.variables import take_secret
 
+    if client.secret_env:
+        take_secret(client.secret_env)
     store = open_store(settings)
     place = place_in(store, client, account or settings.identity.account)
     held = look(store, client, place)

@@ -199,9 +199,11 @@ def test_an_expired_token_is_not_used_when_the_issuer_is_away(tmp_path: Path, cl
 def test_a_service_without_its_secret_says_which_variable(
     tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_for(tmp_path, f"https://127.0.0.1:{closed_port}/tenant", client_secret_env="DBGATE_TEST_SECRET")
-    monkeypatch.delenv("DBGATE_TEST_SECRET", raising=False)
-    with pytest.raises(SignInRequired, match="the environment variable DBGATE_TEST_SECRET is empty"):
+    settings = settings_for(
+        tmp_path, f"https://127.0.0.1:{closed_port}/tenant", client_secret_env="DBGATE_TEST_NO_SECRET"
+    )
+    monkeypatch.delenv("DBGATE_TEST_NO_SECRET", raising=False)
+    with pytest.raises(SignInRequired, match="the environment variable DBGATE_TEST_NO_SECRET is empty"):
         current_identity(settings)
 
 
