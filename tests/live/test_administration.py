@@ -20,6 +20,7 @@ version: 1
 classify:
   - {columns: ["*.*.ssn"], tag: pii.ssn}
 mask: {"*": {method: redact}}
+rows: [{table: s.filtered, where: "region = 'EU'"}]
 rules:
   - {id: all, when: {groups: [dba]}, effect: allow}
 """
@@ -28,6 +29,10 @@ WORLD = """
 CREATE SCHEMA s;
 CREATE TABLE s.t (id int PRIMARY KEY, a text, n int, at date);
 INSERT INTO s.t SELECT g, 'a' || g, g, '2024-01-01' FROM generate_series(1, 9) g;
+CREATE TABLE s.labelled (id int PRIMARY KEY, ssn text, a text, n int DEFAULT 5);
+INSERT INTO s.labelled SELECT g, 'ssn' || g, 'a' || g, g FROM generate_series(1, 9) g;
+CREATE TABLE s.filtered (id int PRIMARY KEY, region text, note text);
+INSERT INTO s.filtered VALUES (1, 'EU', 'a'), (2, 'US', 'b');
 CREATE TABLE s.p (id int, at date) PARTITION BY RANGE (at);
 CREATE TABLE s.u (id int PRIMARY KEY, t int REFERENCES s.t);
 CREATE SEQUENCE s.q;

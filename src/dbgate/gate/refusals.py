@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbgate.catalog import CatalogRelation
+from dbgate.gate.definitions import is_harmless
 from dbgate.gate.kept import stores_kept_masks
 from dbgate.gate.labels import column_named
 from dbgate.gate.names import strings
@@ -127,17 +128,22 @@ def _moves_labels(examined: Examined, protection: Protection) -> Deny | None:
         if relation is None:
             continue
         hidden = protection.hidden_columns(relation)
+        if is_harmless(examined.kind, examined.body, relation, protection):
+            continue
         if protection.filters(relation) or protection.filtered_part(relation):
             return Deny(
                 f"{relation.schema}.{relation.name} has a row filter for you",
-                hint="such a definition could take the filter off, or show what it was built from",
+                hint=f"such a definition could take the filter off, or show what it was built from; {_HARMLESS}",
             )
         if hidden:
             return Deny(
                 f"{relation.schema}.{relation.name} has columns that you see only masked: {', '.join(sorted(hidden))}",
-                hint="such a definition could take the labels off, or show what it was built from",
+                hint=f"such a definition could take the labels off, or show what it was built from; {_HARMLESS}",
             )
     return None
+
+
+_HARMLESS = "adding columns, and keys and indexes on columns that you see, are allowed"
 
 
 def _meant(touch: Touch, protection: Protection) -> CatalogRelation | None:
