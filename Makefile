@@ -66,7 +66,7 @@ completions: $(STAMP) ## Write completions/ anew
 	$(BIN)/python -m dbgate.cli.completions completions
 
 lock: ## Resolve requirements.lock anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra demo --group dev \
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra demo --extra audit --group dev \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 
 clean: ## Remove the virtual environment and caches

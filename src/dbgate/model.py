@@ -136,6 +136,18 @@ class ColumnName(msgspec.Struct, frozen=True, order=True):
         return f"{self.schema}.{self.table}.{self.column}"
 
 
+class LabelledColumn(msgspec.Struct, frozen=True):
+    """A labelled column that a statement met. `hidden` tells that the identity sees only its mask."""
+
+    column: ColumnName
+    tag: str
+    hidden: bool
+
+    def to_json(self) -> dict[str, Json]:
+        """The column as records hold it."""
+        return {"column": str(self.column), "tag": self.tag, "hidden": self.hidden}
+
+
 class Touch(msgspec.Struct, frozen=True):
     """One verb on one relation within a statement. `relation` is None for a statement without one."""
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.audit.samples import Installation
+from tests.audit.samples import START, Installation, intent, outcome
 
 from dbgate.audit import spool
 from dbgate.audit.bucket import Bucket, open_bucket
 from dbgate.audit.keys import own_keys
+from dbgate.audit.recorder import open_session
+from dbgate.audit.search import Engine
 from dbgate.audit.shipping import ship
 from dbgate.audit.verification import verify_bucket
 from dbgate.errors import Unreachable
@@ -153,3 +155,18 @@ def test_a_bucket_that_is_away_loses_nothing(away: str, tmp_path: Path) -> None:
     assert "\n" not in raised.value.message
     assert spool.spooled(here.state_dir) == [session]
     assert here.ship().shipped == [session]
+
+
+def test_a_bucket_is_searched(url: str, tmp_path: Path) -> None:
+    here = Installation(tmp_path / "here")
+    with open_session(state_dir=here.state_dir, bucket=url, start=START, key_store="file") as recorder:
+        recorder.record("statement.intent", intent(1, "SELECT 'here'"))
+        recorder.record("statement.outcome", outcome(1))
+        recorder.close({"reason": "ended"})
+    ship(here.state_dir, url, "file")
+    with Engine(open_bucket(url), lambda date: True) as engine:
+        answer = engine.ask("SELECT person, text, object FROM statements JOIN records USING (session, text)")
+        (batch,) = answer.batches()
+    ((person, text, place),) = batch
+    assert (person, text) == ("mia@example.com", "SELECT 'here'")
+    assert open_bucket(url).get(str(place)) is not None

@@ -33,6 +33,7 @@ from dbgate.model import (
     Deny,
     Grant,
     Identity,
+    LabelledColumn,
     MaskedColumn,
     Measured,
     NeedsApproval,
@@ -85,7 +86,14 @@ def judgement(
     verb = "select" if access is Access.READ else "update"
     statement = Statement(text, source(text).tree, verb, access, touches=(Touch(verb, access, EMPLOYEES),))
     return Judgement(
-        statement, decision, ("pii.ssn",), text, recorded_rewritten="SELECT '***'", changes=Changes(catalog=True)
+        statement,
+        decision,
+        ("pii.ssn",),
+        text,
+        recorded_rewritten="SELECT '***'",
+        changes=Changes(catalog=True),
+        columns=(SSN,),
+        labelled=(LabelledColumn(SSN, "pii.ssn", hidden=True),),
     )
 
 
@@ -172,7 +180,9 @@ def test_an_intent_is_durable_before_the_run_and_the_outcome_follows() -> None:
         "access": "read",
         "relations": ["payroll.employees"],
         "writes": [],
+        "columns": ["payroll.employees.ssn"],
         "tags": ["pii.ssn"],
+        "labelled": [{"column": "payroll.employees.ssn", "tag": "pii.ssn", "hidden": True}],
         "decision": "rewrite",
         "rules": ["staff-read (payroll.yaml:3)"],
         "reason": "month end",

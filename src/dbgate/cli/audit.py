@@ -15,6 +15,7 @@ import typer
 from dbgate.cli.app import new_app
 from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
+from dbgate.cli.audit_search import search_command, usage_command
 from dbgate.cli.durations import parse_duration
 from dbgate.cli.sessions import Formats, load, open_for_reading
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, DbgateError, UsageError
@@ -220,3 +221,5 @@ def _await_shipper(state_dir: Path) -> None:
 # Commands of their own files; this one is the group's.
 app.command("prove")(prove_command)
 app.command("witness")(witness_command)
+app.command("search")(search_command)
+app.command("usage")(usage_command)

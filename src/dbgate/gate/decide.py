@@ -20,8 +20,9 @@ from dbgate.gate.approving import Held, Standing, commit_approval
 from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
 from dbgate.gate.executed import Arguments, arguments_of
-from dbgate.gate.findings import guessed, labels_met
+from dbgate.gate.findings import guessed
 from dbgate.gate.lexer import Offsets
+from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.names import identifiers
 from dbgate.gate.opening import by_grant, only_reads, opened_columns
 from dbgate.gate.policy.model import Policy
@@ -42,6 +43,7 @@ from dbgate.model import (
     Decision,
     Deny,
     Identity,
+    LabelledColumn,
     Measured,
     NeedsApproval,
     OpenedColumn,
@@ -79,7 +81,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A statement, the decision, what to record; what a grant `opened`, what it hangs on (`pins`), hidden columns written;
+    """A statement, the decision, what to record; what a grant `opened`, what it hangs on (`pins`), hidden columns written, columns met;
     queries for a `sample` of what it would change, where reviewers are asked."""
 
     statement: Statement
@@ -93,6 +95,8 @@ class Judgement(msgspec.Struct, frozen=True):
     pins: tuple[int, ...] = ()
     guesses: tuple[str, ...] = ()
     sample: tuple[SampleQuery, ...] = ()
+    columns: tuple[ColumnName, ...] = ()
+    labelled: tuple[LabelledColumn, ...] = ()
 
 
 def judge(source: Source, context: Context) -> Judgement:
@@ -121,6 +125,8 @@ class _Prepared(msgspec.Struct, frozen=True):
     recorded: str
     rewritten: str
     opened: tuple[tuple[ColumnName, str], ...] = ()
+    columns: tuple[ColumnName, ...] = ()
+    labelled: tuple[LabelledColumn, ...] = ()
 
 
 def _prepare(source: Source, context: Context, protection: Protection) -> _Prepared:
@@ -148,16 +154,19 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
+    labelled = labelled_columns_met(examined.found)
     sensitive, sent = examined.found.masked_constants(), run.text if isinstance(run, Allow | Rewrite) else ""
     kept[key] = _Prepared(
         source,
         examined,
         contents,
         run,
-        tags=tuple(sorted({label.tag for label in labels_met(examined.found)})),
+        tags=tuple(sorted({column.tag for column in labelled})),
         recorded=recorded_text(source.text, sensitive),
         rewritten=without_constants(sent) if sensitive and sent else sent,
         opened=opened_columns(examined, protection) if context.unmasked.tags else (),
+        columns=columns_met(examined.found),
+        labelled=labelled,
     )
     return kept[key]
 
@@ -311,6 +320,8 @@ def _judgement(
         opened=by_grant(opened, context.unmasked),
         pins=prepared.examined.pins,
         guesses=guessed(prepared.examined.found),
+        columns=prepared.columns,
+        labelled=prepared.labelled,
     )
 
 

@@ -1,0 +1,106 @@
+"""A bucket's segments as files that DuckDB can read, whatever store is behind: unpacked, and never written."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from dbgate.audit.bucket import Bucket
+from dbgate.audit.layout import SEGMENT_OBJECT, decompress
+from dbgate.errors import DbgateError, Unreachable
+
+PROTOCOL = "transcripts"
+EVERY_SEGMENT = f"{PROTOCOL}://sessions/*/*/*/*.jsonl"
+NOTHING = f"{PROTOCOL}://sessions/date=/target=/none/00000.jsonl"
+"""Stands for no segment at all: DuckDB wants at least one file."""
+_PACKED = ".zst"
+_KEPT = 4
+"""DuckDB opens a file and asks for its size in turn: so many unpacked segments are kept."""
+
+
+class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
+    """Segments under their names in the bucket, without `.zst`. Nothing else is there, and nothing can be written."""
+
+    protocol = PROTOCOL
+    cachable = False
+
+    def __init__(self, bucket: Bucket, wanted_date: Callable[[str], bool], *, skip_damaged: bool = False) -> None:
+        """`wanted_date` (YYYY-MM-DD) leaves out whole days. With `skip_damaged`, what cannot be read is empty and `damaged`."""
+        super().__init__()
+        self._bucket = bucket
+        self._wanted_date = wanted_date
+        self._skip_damaged = skip_damaged
+        self._lock = threading.Lock()
+        self._unpacked: OrderedDict[str, bytes] = OrderedDict()
+        self._names: list[str] | None = None
+        self.damaged: dict[str, str] = {}
+        self.failure: DbgateError | None = None
+
+    def glob(self, path: str, **options: Any) -> list[str]:
+        """Every segment of the wanted days; DuckDB leaves out those that its filters rule out."""
+        if path != EVERY_SEGMENT:
+            raise FileNotFoundError(path)
+        with self._lock:
+            if self._names is None:
+                self._names = self._noting(self._listed)
+            return self._names
+
+    def _listed(self) -> list[str]:
+        found = []
+        for folder in self._bucket.folders("sessions"):
+            if self._wanted_date(folder.rpartition("date=")[2]):
+                names = (name for name in self._bucket.names(folder))
+                found += [n for n in names if SEGMENT_OBJECT.fullmatch(n.rpartition("/")[2]) and n.count("/") == 4]
+        return [f"{PROTOCOL}://{name.removesuffix(_PACKED)}" for name in sorted(found)] or [NOTHING]
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        """Name and size (bytes) of a segment."""
+        return {"name": path, "size": len(self._content(path)), "type": "file"}
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
+        if mode != "rb":
+            raise PermissionError("transcripts are only read")
+        return io.BytesIO(self._content(path))
+
+    def _content(self, path: str) -> bytes:
+        if str(self._strip_protocol(path)) == self._strip_protocol(NOTHING):
+            return b""
+        name = str(self._strip_protocol(path)) + _PACKED
+        with self._lock:
+            if name in self._unpacked:
+                self._unpacked.move_to_end(name)
+                return self._unpacked[name]
+        content: bytes = self._noting(lambda: self._read(name))
+        with self._lock:
+            self._unpacked[name] = content
+            while len(self._unpacked) > _KEPT:
+                self._unpacked.popitem(last=False)
+        return content
+
+    def _read(self, name: str) -> bytes:
+        packed = self._bucket.get(name)
+        if packed is None:
+            raise FileNotFoundError(name)
+        try:
+            return decompress(packed)
+        except ValueError as error:
+            if self._skip_damaged:
+                self.damaged[name] = str(error)
+                return b""
+            raise Unreachable(
+                f"{name} cannot be read: {error}",
+                hint="find out what happened: dbgate audit verify; leave out what cannot be read: --skip-damaged",
+            ) from None
+
+    def _noting(self, read: Callable[[], Any]) -> Any:
+        """Keep what went wrong: DuckDB passes on a text of it only."""
+        try:
+            return read()
+        except DbgateError as error:
+            self.failure = error
+            raise OSError(error.message) from error

@@ -1,0 +1,118 @@
+"""The tables that a query over transcripts can name. What they hold is documented in docs/audit.md, column by column."""
+
+from __future__ import annotations
+
+from dbgate.audit.search.files import EVERY_SEGMENT
+
+_COLUMNS = {
+    "session": "VARCHAR",
+    "seq": "UBIGINT",
+    "time": "TIMESTAMPTZ",
+    "kind": "VARCHAR",
+    "id": "BIGINT",
+    "text": "VARCHAR",
+    "parameters": "VARCHAR[]",
+    "verb": "VARCHAR",
+    "access": "VARCHAR",
+    "relations": "VARCHAR[]",
+    "writes": "VARCHAR[]",
+    "columns": "VARCHAR[]",
+    "tags": "VARCHAR[]",
+    "labelled": 'STRUCT("column" VARCHAR, tag VARCHAR, hidden BOOLEAN)[]',
+    "decision": "VARCHAR",
+    "rules": "VARCHAR[]",
+    "denied": "VARCHAR",
+    "error": "VARCHAR",
+    "grant": "VARCHAR",
+    "rewritten": "VARCHAR",
+    "masked": "VARCHAR[]",
+    "unmasked": "JSON",
+    "dry_run": "BOOLEAN",
+    "status": "VARCHAR",
+    "rows": "BIGINT",
+    "bytes": "BIGINT",
+    "duration_ms": "DOUBLE",
+    "digest": "VARCHAR",
+    "sqlstate": "VARCHAR",
+    "message": "VARCHAR",
+    "guess": "VARCHAR[]",
+    "request": "VARCHAR",
+    "request_kind": "VARCHAR",
+    "approved_by": "VARCHAR[]",
+    "measured": "JSON",
+    "detail": "VARCHAR",
+    "identity": "JSON",
+    "environment": "VARCHAR",
+    "door": "VARCHAR",
+    "client": "VARCHAR",
+    "host": "VARCHAR",
+    "policy_digest": "VARCHAR",
+    "version": "VARCHAR",
+    "reason": "VARCHAR",
+    "level": "VARCHAR",
+    "hint": "VARCHAR",
+    "records": "BIGINT",
+    "silent_s": "DOUBLE",
+}
+
+_RECORDS = """
+CREATE VIEW records AS SELECT * EXCLUDE (filename), regexp_replace(filename, '^[a-z]+://', '') || '.zst' AS object
+FROM read_json('{files}', format = 'newline_delimited', columns = {{{columns}}}, hive_partitioning = true,
+    hive_types_autocast = false, filename = true, maximum_object_size = {record_bytes}, ignore_errors = {ignore_errors})
+"""
+
+_WHO = """
+    coalesce(nullif(identity ->> 'email', ''), identity ->> 'subject') AS person, identity ->> 'subject' AS subject,
+    identity ->> 'issuer' AS issuer, CAST(identity -> 'groups' AS VARCHAR[]) AS groups, identity ->> 'actor' AS actor,
+    identity ->> 'on_behalf_of' AS on_behalf_of, identity ->> 'assurance' AS assurance
+"""
+
+_SESSIONS = f"""
+CREATE VIEW sessions AS
+SELECT begun.*, ended.time AS ended_at, ended.reason AS ended, ended.records
+FROM (
+    SELECT session, date, target, time AS started_at, {_WHO},
+        environment, door, client, host, version, policy_digest, reason
+    FROM records WHERE kind = 'session.start'
+) AS begun LEFT JOIN (
+    SELECT session, date, target, time, reason, records FROM records WHERE kind = 'session.end'
+) AS ended USING (session, date, target)
+"""
+
+_STATEMENTS = f"""
+CREATE VIEW statements AS
+SELECT session, date, target, intent.id, intent.time, person, subject, groups, actor, on_behalf_of, assurance, environment, door,
+    intent.reason, intent.verb, intent.access, intent.text, intent.parameters, intent.decision, intent.rules,
+    coalesce(intent.denied, intent.error) AS refused, intent.relations, intent.writes, intent.columns, intent.tags,
+    intent.labelled, intent.masked, intent.unmasked, intent.rewritten, intent."grant", intent.dry_run, outcome.status,
+    outcome.rows, outcome.bytes, outcome.duration_ms, outcome.sqlstate, outcome.message, outcome.digest, outcome.guess
+FROM (
+    SELECT * EXCLUDE (environment, door) FROM records WHERE kind = 'statement.intent'
+) AS intent
+JOIN (
+    SELECT session, date, target, environment, door, {_WHO} FROM records WHERE kind = 'session.start'
+) AS begun USING (session, date, target)
+LEFT JOIN (
+    SELECT session, date, target, id, status, rows, bytes, duration_ms, sqlstate, message, digest, guess
+    FROM records WHERE kind = 'statement.outcome'
+) AS outcome USING (session, date, target, id)
+"""
+
+_APPROVALS = """
+CREATE VIEW approvals AS
+SELECT session, date, target, id, time, substr(kind, 10) AS what, request, request_kind, "grant", approved_by, measured,
+    reason, detail, tags
+FROM records WHERE kind LIKE 'approval.%'
+"""
+
+NAMES = ("records", "sessions", "statements", "approvals")
+
+
+def definitions(*, record_bytes: int, ignore_errors: bool) -> list[str]:
+    """The statements that make the tables. A record has at most `record_bytes`; with `ignore_errors`, lines that are
+    no records become rows without a session."""
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _COLUMNS.items())
+    records = _RECORDS.format(
+        files=EVERY_SEGMENT, columns=columns, record_bytes=record_bytes, ignore_errors=str(ignore_errors).lower()
+    )
+    return [records, _SESSIONS, _STATEMENTS, _APPROVALS]
