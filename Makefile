@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py tests/live/test_plans.py
 
-.PHONY: demo test test-servers leaks regress mutants fuzz lint format bench completions lock clean help
+.PHONY: demo test test-browser test-servers leaks regress mutants fuzz lint format bench completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -29,6 +29,14 @@ demo: $(STAMP) ## The main job on an embedded PostgreSQL
 test: $(STAMP) ## All tests on PostgreSQL 18, and the corpus on 16 as well
 	$(BIN)/python -m pytest
 	DBGATE_TEST_POSTGRES=16 $(BIN)/python -m pytest tests/corpus
+
+test-browser: $(STAMP) ## The web console in a real Chromium, on the real service and a real OpenID provider
+	@command -v chromium >/dev/null || test -n "$$DBGATE_TEST_CHROMIUM" || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		{ echo "error: there is no chromium" >&2; \
+		echo "hint: apt-get install chromium, or name another one: DBGATE_TEST_CHROMIUM=/path/to/chrome" >&2; exit 2; }
+	$(BIN)/python -m pytest -n 0 tests/browser
 
 test-servers: $(STAMP) ## What depends on the server's version, on PostgreSQL 15, 16, 17 and 18 (15 and 17 come from npm)
 	@set -e; for version in 15 16 17 18; do echo "PostgreSQL $$version"; \

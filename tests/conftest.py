@@ -26,8 +26,15 @@ from tests.servers import versions
 
 from dbgate.model import Target
 
+BROWSER_TESTS = Path(__file__).parent / "browser"
 TEST_DSN = os.environ.get("DBGATE_TEST_DSN", "")
 TEST_VERSION = int(os.environ.get("DBGATE_TEST_POSTGRES", "18"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`tests/browser` needs a Chromium: only `make test-browser`, which names it, collects it."""
+    is_named = any(BROWSER_TESTS.name in Path(argument).parts for argument in config.args)
+    return True if collection_path == BROWSER_TESTS and not is_named else None
 
 
 @dataclass(frozen=True, slots=True)

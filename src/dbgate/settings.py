@@ -60,11 +60,15 @@ class ApprovalsSettings(msgspec.Struct, frozen=True):
 
 
 class AuditSettings(msgspec.Struct, frozen=True):
-    """Where transcripts go. `key_store` is `keyring` or `file`; empty picks the keyring when there is one."""
+    """Where transcripts go. `key_store` is `keyring` or `file`; empty picks the keyring when there is one.
+
+    `auditors` are the groups whose people may watch recordings in the web console.
+    """
 
     bucket: str = ""
     key_store: str = ""
     output_limit_bytes: int = 1024 * 1024
+    auditors: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from starlette.routing import BaseRoute
 
 from dbgate.approvals import ApprovalsClient, keys, listen, signing
-from dbgate.approvals.app import create_app
+from dbgate.approvals.app import Api, create_app
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.ledger import Ledger
@@ -145,18 +146,20 @@ def running_service(
     rate_limit: RateLimit | None = None,
     ledger: Ledger | None = None,
     tls: listen.Tls | None = None,
+    beside: Callable[[Running], Callable[[Api], Sequence[BaseRoute]]] | None = None,
 ) -> Iterator[Running]:
     """A real service on a loopback port, in a thread, with keys under `state_dir`, and its store unless `database`
-    names another."""
+    names another. `beside` adds routes, as `create_app` does."""
     store = open_store(database, state_dir / "approvals" / "approvals.db")
     signer = GrantSigner(keys.load_or_create(state_dir / "approvals" / "grants.key"))
     checks = verifier or LocalVerifier(keys.load_or_create(key_file(state_dir)), clock=now)
     signing.agree(store, signer, now())
-    app = create_app(store, checks, signer, now, rate_limit=rate_limit, ledger=ledger)
     ready = threading.Event()
-    server = listen.make_server(app, tls=tls, on_ready=ready.set)
     with listen.bind("127.0.0.1", port) as found:
         running = Running(listen.url_of(found, tls), state_dir, store)
+        routes = beside(running) if beside else lambda api: ()
+        app = create_app(store, checks, signer, now, rate_limit=rate_limit, ledger=ledger, beside=routes)
+        server = listen.make_server(app, tls=tls, on_ready=ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [found]})
         thread.start()
         try:

@@ -306,10 +306,10 @@ def test_serve_starts_and_stops(laptop: Settings, tmp_path: Path, stop: signal.S
         out, err = child.communicate(timeout=20)
     assert child.returncode == 0
     assert out == ""
-    assert err.splitlines() == [
-        f"notice: approvals service listening on {url}",
-        "notice: identities are local and unverified (--local)",
-    ]
+    first, console, last = err.splitlines()
+    assert first == f"notice: approvals service listening on {url}"
+    assert re.fullmatch(rf"notice: web console: {url}/sign-in/once\?code=[\w-]{{43}} \(works once\)", console)
+    assert last == "notice: identities are local and unverified (--local)"
     assert (laptop.state_dir / "approvals" / "approvals.db").exists()
     assert (laptop.state_dir / "approvals" / "grants.key").stat().st_mode & 0o777 == 0o600
 

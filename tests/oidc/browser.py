@@ -38,14 +38,19 @@ def browse(url: str, login: str, ca_file: str) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
         session.verify = ca_file
-        response = session.get(url, timeout=20)
-        for _ in range(8):
-            form = FirstForm(response.text)
-            if not form.found or urlsplit(response.url).scheme != "https":
-                return response
-            if "login" in form.fields:
-                form.fields["login"] = login
-            response = session.post(urljoin(response.url, form.action), data=form.fields, timeout=20)
+        return browse_with(session, url, login)
+
+
+def browse_with(session: requests.Session, url: str, login: str) -> requests.Response:
+    """The same, with the cookies of a session."""
+    response = session.get(url, timeout=20)
+    for _ in range(8):
+        form = FirstForm(response.text)
+        if not form.found or urlsplit(response.url).scheme != "https":
+            return response
+        if "login" in form.fields:
+            form.fields["login"] = login
+        response = session.post(urljoin(response.url, form.action), data=form.fields, timeout=20)
     raise RuntimeError(f"too many forms, the last at {response.url}")
 
 

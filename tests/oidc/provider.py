@@ -17,7 +17,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ ISSUERS = (
 USERS: dict[str, dict[str, Any]] = {
     "alice": {"email": "alice@example.com", "name": "Alice Adams", "groups": ["engineering", "dba"]},
     "bob": {"email": "bob@example.com", "name": "Bob Brown", "groups": ["data-owners"]},
+    "hana": {"email": "hana@example.com", "name": "Hana Hart", "groups": ["dba", "auditors"]},
     "erin": {"email": "erin@example.com", "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}},
     "frank": {"email": "frank@example.com", "groups": "engineering"},
     "grace": {
@@ -68,8 +69,11 @@ class OidcProvider:
 
 
 @contextmanager
-def oidc_provider(folder: Path, *, id_token_s: int = 2) -> Iterator[OidcProvider]:
-    """Run the provider with its files in `folder`. ID tokens of the client `dbgate-short` live `id_token_s` seconds."""
+def oidc_provider(folder: Path, *, id_token_s: int = 2, redirects: Sequence[str] = ()) -> Iterator[OidcProvider]:
+    """Run the provider with its files in `folder`. ID tokens of the client `dbgate-short` live `id_token_s` seconds.
+
+    `redirects` are those of the client `dbgate-web`, which exists when there are some.
+    """
     import trustme
 
     ca = trustme.CA()
@@ -86,6 +90,7 @@ def oidc_provider(folder: Path, *, id_token_s: int = 2) -> Iterator[OidcProvider
         "secret": secret,
         "workload": workload_jwk,
         "ttl": id_token_s,
+        "redirects": list(redirects),
     }
     node = find_node()
     home = install_packages("oidc", HERE, ("package.json", "package-lock.json", "server.mjs"))

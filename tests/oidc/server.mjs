@@ -1,7 +1,7 @@
 // A certified OpenID provider for the sign-in tests: several issuers in one process, over https on loopback.
 //
 // Reads one JSON object from standard input:
-//   {key, cert, issuers: [{name, path, port}], users: {login: claims}, secret, workload: JWK, ttl}
+//   {key, cert, issuers: [{name, path, port}], users: {login: claims}, secret, workload: JWK, ttl, redirects: [url]}
 // `port` is a name: issuers with the same one share a listening port. Writes one line of JSON to standard
 // output, {name: issuer URL}, and ends when standard input ends.
 
@@ -34,6 +34,17 @@ function publicClient(id) {
   };
 }
 
+// The web console over https: a confidential client with exact redirects.
+function webClient(id) {
+  return {
+    client_id: id,
+    client_secret: setup.secret,
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+    redirect_uris: setup.redirects,
+  };
+}
+
 function service(id, authentication) {
   return { client_id: id, grant_types: ['client_credentials'], response_types: [], redirect_uris: [], ...authentication };
 }
@@ -46,6 +57,8 @@ function configuration(name) {
       publicClient('dbgate-short'),
       service('dbgate-service', { client_secret: setup.secret }),
       service('dbgate-workload', { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [setup.workload] } }),
+      { ...publicClient('dbgate-console'), redirect_uris: ['http://127.0.0.1/sign-in/callback'] },
+      ...(setup.redirects.length ? [webClient('dbgate-web')] : []),
       service('dbgate-opaque', { client_secret: setup.secret }),
     ],
     claims: { openid: ['sub'], email: ['email', 'name'], groups: ['groups', 'act', '_claim_names', '_claim_sources'] },

@@ -60,7 +60,8 @@ def create_app(
 ) -> Starlette:
     """The application. `app.state.feed.stopping = True` ends open streams before a shutdown.
 
-    `ledger` keeps the record of what is decided; without one nothing is recorded. `beside` gives the routes that stand beside the API's: the console's.
+    `ledger` keeps the record of what is decided; without one nothing is recorded. `beside` gives the
+    routes that stand beside the API's: the console's.
     """
     api = Api(ApprovalService(store, signer, clock, ledger), verifier, signer, clock, rate_limit or RateLimit())
     app = Starlette(
@@ -92,6 +93,8 @@ class Api:
         self.rate_limit = rate_limit
         self.streams = Streams()
         self.feed = Feed(service, clock)
+        self.console: Callable[[Identity, str], str] | None = None
+        """Gives somebody the address of a request's page in the console, or of the inbox. Set by the console."""
 
     def routes(self) -> list[Route]:
         """Every path and method."""
@@ -100,6 +103,7 @@ class Api:
             ("GET", "/health", self.health),
             ("GET", "/keys", self.keys),
             ("GET", "/events", self.all_events),
+            ("POST", "/console", self.console_address),
             ("GET", "/requests", self.find),
             ("POST", "/requests", self.file),
             ("POST", "/break-glass", self.break_glass),
@@ -126,6 +130,14 @@ class Api:
     async def keys(self, request: Request) -> Response:
         """The public keys that grants are signed with, as a JWK set."""
         return answer_json(self._signer.jwks())
+
+    async def console_address(self, request: Request) -> Response:
+        """Where the web console is, for the caller: where identities are local, a link that signs them in once."""
+        caller = await self.caller(request)
+        place = await read_body(request, bodies.Place)
+        if self.console is None:
+            raise HTTPException(404, "this service has no web console")
+        return answer_json({"url": await run_in_threadpool(self.console, caller, place.request)})
 
     async def file(self, request: Request) -> Response:
         """File a request: 201, or 200 with the live one for the same."""

@@ -14,7 +14,8 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 _Line = Annotated[str, msgspec.Meta(max_length=4096)]
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
-_Note = Annotated[str, msgspec.Meta(max_length=4096)]
+MAX_NOTE_CHARACTERS = 4096
+_Note = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_CHARACTERS)]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -119,6 +120,12 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A remark that goes into the history."""
 
     note: _Note = ""
+
+
+class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of the console: a request's, or the inbox."""
+
+    request: Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[0-9a-f]*\Z")] = ""
 
 
 class Redemption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

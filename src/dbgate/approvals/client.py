@@ -203,6 +203,10 @@ class ApprovalsClient:
         answer = self._call("GET", "/requests", query=query)
         return [self._state(view) for view in answer.get("requests", [])]
 
+    def console(self, request_id: str = "") -> str:
+        """The address of the web console, or of a request's page in it. Raises `UsageError` when there is none."""
+        return str(self._call("POST", "/console", body={"request": request_id}).get("url", ""))
+
     def history(self, request_id: str) -> Sequence[Mapping[str, Any]]:
         """Everything that happened to a request, oldest first."""
         events = self._call("GET", f"/requests/{_segment(request_id)}/events").get("events", [])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -147,14 +148,18 @@ class OidcVerifier:
         """The identity that verified claims describe. Raises `SignInRequired`."""
         return identity_from(claims, groups_claim=self._groups_claim, actor_claim=self._actor_claim)
 
-    def claims(self, token: str) -> dict[str, Any]:
-        """The claims of a token that counts. Raises `SignInRequired`, `Unreachable`."""
+    def claims(self, token: str, *, nonce: str = "") -> dict[str, Any]:
+        """The claims of a token that counts; with a `nonce`, of the ID token that answers it.
+
+        Raises `SignInRequired`, `Unreachable`.
+        """
+        expected = replace(self._expected, use=Use.ID, nonce=nonce) if nonce else self._expected
         if len(token) <= MAX_TOKEN_BYTES and read_header(token).get("typ") == LOCAL_TYPE:
             refuse("it is of a local identity, which proves nothing", hint=_LOCAL)
         try:
-            return verify(token, self._keys.now(), self._expected, self._clock())
+            return verify(token, self._keys.now(), expected, self._clock())
         except UnknownKey:
-            return verify(token, self._keys.searched(), self._expected, self._clock())
+            return verify(token, self._keys.searched(), expected, self._clock())
 
 
 def _cause(error: Exception) -> str:

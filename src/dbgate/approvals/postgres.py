@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from dbgate.approvals import queries, schema
+from dbgate.approvals import keeping, queries, schema
 from dbgate.approvals.pool import Pool
 from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
@@ -92,6 +92,11 @@ class PostgresStore:
         """A request, or None."""
         with self._transaction(_READ) as statements:
             return queries.get(statements, request_id)
+
+    def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
+        """What is kept under a name, and until when, or None."""
+        with self._transaction(_READ) as statements:
+            return keeping.kept(statements, name, now)
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""

@@ -41,6 +41,11 @@ def answer(status: HTTPStatus, kind: str, detail: str, **more: Json) -> Response
     return JSONResponse(body | more, status_code=status.value, media_type=MEDIA_TYPE)
 
 
+def status_of(error: DbgateError) -> HTTPStatus:
+    """The status of an answer that says what dbgate refuses."""
+    return next((status for kind, status, _ in _KINDS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 async def on_refusal(request: Request, error: Exception) -> Response:
     """The answer for one of dbgate's own errors."""
     if not isinstance(error, DbgateError):

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dbgate.approvals.keeping import SqlKept
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.reviewers import fold
@@ -123,6 +124,11 @@ class SqlUnit:
             " WHERE id = :id AND status = 'approved' AND uses_left > 0 AND deadline > :now"
         )
         return self._statements.change(text, after=after.value, id=request_id, now=_ms(now)) == 1
+
+    @property
+    def kept(self) -> SqlKept:
+        """What is kept for a while."""
+        return SqlKept(self._statements)
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history; triggers refuse to change or delete one."""

@@ -81,6 +81,14 @@ SQLITE: tuple[str, ...] = (
     );
     CREATE INDEX answers_by_age ON answers (at);
     """,
+    """
+    CREATE TABLE kept (
+        name        TEXT PRIMARY KEY,
+        content     TEXT NOT NULL,
+        until       INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX kept_until ON kept (until);
+    """,
 )
 """`PRAGMA user_version` counts them as well, so that a dbgate from before `schema_version` refuses what is newer."""
 
@@ -150,6 +158,14 @@ POSTGRES: tuple[str, ...] = (
         PRIMARY KEY (person, name)
     );
     CREATE INDEX answers_by_age ON answers (at);
+    """,
+    """
+    CREATE TABLE kept (
+        name        text PRIMARY KEY,
+        content     text NOT NULL,
+        until       bigint NOT NULL
+    );
+    CREATE INDEX kept_until ON kept (until);
     """,
 )
 """In the schema `dbgate` of the database that `--database` names."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from dbgate.approvals import queries, schema
+from dbgate.approvals import keeping, queries, schema
 from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.store import Query
@@ -85,6 +85,11 @@ class SqliteStore:
         """A request, or None."""
         with self._transaction("BEGIN") as statements:
             return queries.get(statements, request_id)
+
+    def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
+        """What is kept under a name, and until when, or None."""
+        with self._transaction("BEGIN") as statements:
+            return keeping.kept(statements, name, now)
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""

@@ -52,6 +52,22 @@ class Answer(msgspec.Struct, frozen=True):
     body: str
 
 
+class Kept(Protocol):
+    """Small texts by name, each until a moment: sign-ins of browsers and one-time links of the console."""
+
+    def put(self, name: str, content: str, until: datetime, now: datetime) -> None:
+        """Keep something new, and forget what is over."""
+
+    def take(self, name: str, now: datetime) -> str | None:
+        """What is kept, for whoever asks first, and for nobody after them."""
+
+    def extend(self, name: str, until: datetime) -> None:
+        """Keep it until another moment, if it is still there."""
+
+    def remove(self, name: str) -> None:
+        """Forget it."""
+
+
 class Unit(Protocol):
     """One write transaction. Leaving it with an exception undoes it."""
 
@@ -78,6 +94,10 @@ class Unit(Protocol):
 
     def use(self, request_id: str, *, after: Status, now: datetime) -> bool:
         """Take one use of an approved, unexpired request, and tell whether there was one to take."""
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept for a while, to be changed."""
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history, which nothing ever changes."""
@@ -107,6 +127,9 @@ class Store(Protocol):
 
     def get(self, request_id: str) -> StoredRequest | None:
         """A request, or None."""
+
+    def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
+        """What is kept under a name, and until when, or None."""
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""

@@ -181,6 +181,21 @@ def watch(form: FormatOption = Format.TABLE) -> int:
     return EXIT_OK
 
 
+@app.command()
+def console(
+    request: Annotated[
+        str, typer.Argument(metavar="[ID]", help="A request's id, or the beginning of it: its page.")
+    ] = "",
+) -> int:
+    """Print the address of the web console, or of a request's page in it.
+
+    Where identities are local, the address signs in once, within five minutes.
+    """
+    with client() as approvals:
+        print(printable(approvals.console(resolve(approvals, request) if request else "")))
+    return EXIT_OK
+
+
 def event_line(event: Mapping[str, Any]) -> str:
     """One event: when, which request, what happened, by whom, and where it stands."""
     from dbgate.cli.requests_view import local_moment, requester

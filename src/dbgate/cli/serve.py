@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli import serve_wiring
+from dbgate.cli import console_wiring, serve_wiring
 from dbgate.cli.app import new_app
+from dbgate.cli.console_options import (
+    AuditorsOption,
+    ConsoleClientOption,
+    ConsoleOptions,
+    ConsoleSecretOption,
+    PublicUrlOption,
+)
 from dbgate.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -118,15 +125,20 @@ def serve(
     grant_key: GrantKeyOption = None,
     new_grant_key: NewGrantKeyOption = False,
     audit_every: AuditEveryOption = "1h",
+    public_url: PublicUrlOption = "",
+    console_client: ConsoleClientOption = "",
+    console_secret_file: ConsoleSecretOption = None,
+    auditors: AuditorsOption = None,
     ready_file: ReadyFileOption = None,
 ) -> int:
-    """Run the approvals service until it is stopped with Ctrl-C or SIGTERM."""
+    """Run the approvals service and its web console until it is stopped with Ctrl-C or SIGTERM."""
     _check_installed()
     from dbgate.approvals import listen
     from dbgate.approvals.app import create_app
     from dbgate.config import load_settings
 
     settings = load_settings()
+    options = ConsoleOptions(public_url, console_client, console_secret_file, tuple(auditors or ()), issuer, issuer_ca)
     serve_wiring.refuse_shown_password(context, database)
     if bool(certificate) != bool(private_key):
         raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
@@ -144,8 +156,10 @@ def serve(
             serve_wiring.open_state(settings, database, grant_key, is_new_key=new_grant_key) as (store, signer),
             serve_wiring.open_ledger(settings, database, audit_every) as ledger,
         ):
-            application = create_app(store, verifier, signer, _now, ledger=ledger)
-            on_ready = _on_ready(found, tls, ready_file, is_local=local)
+            url = listen.url_of(found, tls)
+            beside, console_notice = console_wiring.console(settings, options, url, verifier, store, _now)
+            application = create_app(store, verifier, signer, _now, ledger=ledger, beside=beside)
+            on_ready = _on_ready(found, tls, ready_file, console_notice, is_local=local)
             listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
     return EXIT_OK
 
@@ -153,9 +167,9 @@ def serve(
 def _check_installed() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("jinja2", "starlette", "uvicorn") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"dbgate serve needs {' and '.join(missing)}", hint="install dbgate[server]")
+        raise UsageError(f"dbgate serve needs {', '.join(missing)}", hint="install dbgate[server]")
 
 
 def _verifier(
@@ -190,7 +204,9 @@ def _verifier(
     )
 
 
-def _on_ready(found: socket.socket, tls: Tls | None, ready_file: Path | None, *, is_local: bool) -> Callable[[], None]:
+def _on_ready(
+    found: socket.socket, tls: Tls | None, ready_file: Path | None, console_notice: str, *, is_local: bool
+) -> Callable[[], None]:
     """What to say and write once connections are accepted."""
     from dbgate.approvals import listen
 
@@ -198,6 +214,7 @@ def _on_ready(found: socket.socket, tls: Tls | None, ready_file: Path | None, *,
 
     def on_ready() -> None:
         print(f"notice: approvals service listening on {url}", file=sys.stderr, flush=True)
+        print(f"notice: {console_notice}", file=sys.stderr, flush=True)
         if is_local:
             print("notice: identities are local and unverified (--local)", file=sys.stderr, flush=True)
         if tls is None and not listen.stays_here(found):

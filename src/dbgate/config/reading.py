@@ -97,6 +97,7 @@ def _audit(value: Value) -> AuditSettings:
             bucket=bucket.text() if bucket else "",
             key_store=reader.choice("key_store", STORES, ""),
             output_limit_bytes=reader.size("output_limit", AuditSettings().output_limit_bytes),
+            auditors=reader.texts("auditors", ()),
         )
 
 

@@ -1,0 +1,56 @@
+"""The options of `dbgate serve` that are the web console's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+SECRET_VARIABLE = "DBGATE_SERVE_CONSOLE_SECRET"
+"""The variable with the console's client secret. There is no option for it: process lists show options."""
+
+PublicUrlOption = Annotated[
+    str,
+    typer.Option(
+        "--public-url",
+        envvar="DBGATE_SERVE_PUBLIC_URL",
+        help="The console's address as browsers see it, when a proxy stands in front.",
+    ),
+]
+ConsoleClientOption = Annotated[
+    str,
+    typer.Option(
+        "--console-client",
+        envvar="DBGATE_SERVE_CONSOLE_CLIENT",
+        help="The client that the console is at the issuer; by default identity.client_id.",
+    ),
+]
+ConsoleSecretOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--console-secret-file",
+        envvar="DBGATE_SERVE_CONSOLE_SECRET_FILE",
+        help=f"A file with that client's secret, if it has one; or set {SECRET_VARIABLE}.",
+    ),
+]
+AuditorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--auditors",
+        envvar="DBGATE_SERVE_AUDITORS",
+        help="A group that may watch recordings in the console; may be repeated. By default audit.auditors.",
+    ),
+]
+
+
+class ConsoleOptions(msgspec.Struct, frozen=True):
+    """What the options of `serve` say of the console. `issuer` and `issuer_ca` are those of the service itself."""
+
+    public_url: str = ""
+    client_id: str = ""
+    secret_file: Path | None = None
+    auditors: tuple[str, ...] = ()
+    issuer: str = ""
+    issuer_ca: str = ""

@@ -1,0 +1,128 @@
+"""From options and settings to the web console that `dbgate serve` serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbgate.cli.console_options import SECRET_VARIABLE, ConsoleOptions
+from dbgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from dbgate.approvals.app import Api
+    from dbgate.approvals.store import Store
+    from dbgate.approvals.tokens import TokenVerifier
+    from dbgate.audit.sessions import Archive
+    from dbgate.console.app import Setup
+    from dbgate.console.issuer import IssuerSignIn
+    from dbgate.settings import Settings
+
+
+def console(
+    settings: Settings,
+    options: ConsoleOptions,
+    listening: str,
+    verifier: TokenVerifier,
+    store: Store,
+    clock: Callable[[], datetime],
+) -> tuple[Callable[[Api], Sequence[BaseRoute]], str]:
+    """The console's routes for `create_app`, and what to say of it. Without one, the routes are none.
+
+    `listening` is the URL of the socket, where browsers look unless `--public-url` says otherwise. Raises `UsageError`.
+    """
+    from dbgate.approvals.oidc import OidcVerifier
+    from dbgate.console.address import parse_address
+    from dbgate.console.app import Setup, console_routes
+    from dbgate.console.visits import Visits
+
+    is_local = not isinstance(verifier, OidcVerifier)
+    off = _why_off(settings, options, listening, is_local=is_local)
+    if off:
+        return lambda api: (), f"no web console: {off}"
+    address = parse_address(options.public_url or listening)
+    auditors = options.auditors or settings.audit.auditors
+    setup = Setup(
+        address=address,
+        visits=Visits(store, clock),
+        issuer=None if is_local else _issuer(settings, options, address.origin, clock),
+        auditors=auditors,
+        archive=_archive(settings) if auditors else None,
+    )
+    return lambda api: console_routes(api, setup), f"web console: {_url(settings, setup)}"
+
+
+def _why_off(settings: Settings, options: ConsoleOptions, listening: str, *, is_local: bool) -> str:
+    """Why there is no console, or empty."""
+    from dbgate.approvals.transport import check_url
+
+    if not options.public_url:
+        try:
+            check_url(listening, "the address")
+        except UsageError:
+            return "browsers reach it without TLS: name its https address with --public-url"
+    if not is_local and not (options.client_id or settings.identity.client_id):
+        return "it needs a client at the issuer: --console-client"
+    return ""
+
+
+def _url(settings: Settings, setup: Setup) -> str:
+    """The console's address; where identities are local, with a link that signs this user in once."""
+    if setup.issuer is not None or settings.identity.provider != "local":
+        return setup.address.origin
+    from dbgate.console.sign_in import once_url
+    from dbgate.identity import current_identity
+
+    return f"{once_url(setup.address, setup.visits.make_link(current_identity(settings)))} (works once)"
+
+
+def _issuer(settings: Settings, options: ConsoleOptions, origin: str, clock: Callable[[], datetime]) -> IssuerSignIn:
+    from dbgate.approvals.oidc import OidcVerifier
+    from dbgate.console.issuer import IssuerSignIn, Registration
+    from dbgate.console.sign_in import CALLBACK
+
+    identity = settings.identity
+    us = Registration(
+        issuer=options.issuer or identity.issuer,
+        client_id=options.client_id or identity.client_id,
+        redirect_uri=f"{origin}{CALLBACK}",
+        secret=_secret(options.secret_file),
+        scopes=tuple(scope for scope in identity.scopes if scope != "offline_access"),
+        ca_file=options.issuer_ca or identity.ca_file,
+    )
+    verifier = OidcVerifier(
+        us.issuer,
+        [us.client_id],
+        clock=clock,
+        ca_file=us.ca_file,
+        groups_claim=identity.groups_claim,
+        actor_claim=identity.actor_claim,
+        clients=[us.client_id],
+    )
+    return IssuerSignIn(us, verifier)
+
+
+def _secret(file: Path | None) -> str:
+    """The client's secret: from the file, or the variable, or none. Raises `UsageError`."""
+    if file is None:
+        return os.environ.get(SECRET_VARIABLE, "")
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read the console's secret from {file}: {error}") from None
+
+
+def _archive(settings: Settings) -> Callable[[], Archive]:
+    """Opens the audit bucket, for every page anew; the spool of this machine is not looked at."""
+
+    def open_archive() -> Archive:
+        from dbgate.audit.bucket import open_bucket
+        from dbgate.audit.sessions import Archive
+
+        return Archive(None, open_bucket(settings.audit.bucket))
+
+    return open_archive
