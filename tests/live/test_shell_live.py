@@ -126,6 +126,20 @@ def test_transactions_show_and_describing_works_when_they_failed(home: dict[str,
         terminal.see("10.50")
 
 
+@pytest.mark.parametrize("wrong", ["selec 1;", "select 1 from nowhere;"])
+def test_an_error_that_dbgate_itself_finds_fails_the_transaction_too(wrong: str, home: dict[str, str]) -> None:
+    with connect(home) as terminal:
+        terminal.line("begin;")
+        terminal.line("update hr.people set pay = 1 where id = 1;")
+        terminal.see("UPDATE 1")
+        terminal.line(wrong)
+        terminal.see("hr production!=>")
+        terminal.line("commit;")
+        terminal.see("ROLLBACK")
+        terminal.line("select pay from hr.people where id = 1;")
+        terminal.see("10.50")
+
+
 def test_ctrl_c_cancels_the_statement_and_keeps_the_session(home: dict[str, str]) -> None:
     with connect(home) as terminal:
         terminal.line("select count(*) from generate_series(1, 1000000000) a;")

@@ -592,6 +592,19 @@ def test_in_a_failed_transaction_nothing_is_asked_of_the_server() -> None:
     assert "refresh" in session.log.events
 
 
+def test_an_error_that_the_gate_finds_fails_an_open_transaction() -> None:
+    session = Session()
+    session.execute("SELEC 1")
+    assert not [event for event in session.log.events if event.startswith("own ")]
+    session.database.transaction = OPEN
+    session.log.events.clear()
+    session.execute("SELEC 1")
+    assert session.log.events[:2] == [
+        "record statement.intent durable",
+        'own ROLLBACK TO SAVEPOINT "dbgate: the statement is in error"',
+    ]
+
+
 def test_drift_is_repaired_by_reading_the_catalog_again() -> None:
     session = Session()
     session.database.real = msgspec.structs.replace(CATALOG, fingerprint="f2")

@@ -254,7 +254,7 @@ def test_a_text_that_is_no_sql_is_recorded_without_its_literals() -> None:
     script = "SELECT 1;\nSELECT * FORM employees WHERE ssn = '123-45-6789' AND pin = 4711"
     error = StatementError('syntax error at or near "employees"', sqlstate="42601", position=script.index("FORM") + 1)
     trace = Trace(unreadable_life(error, script, 1, TERMS))
-    assert trace.names == ["statement.intent", "Show"]
+    assert trace.names == ["statement.intent", "Abort", "Show"]
     record = trace.record("statement.intent")
     assert record["decision"] == "error"
     assert record["text"] == "SELECT '***'; SELECT * FORM employees WHERE ssn = '***' AND pin = '***'"
@@ -273,7 +273,7 @@ def test_the_gate_refusing_to_read_a_statement_is_an_error_on_record() -> None:
         raise StatementError('relation "employes" does not exist', sqlstate="42P01", hint="did you mean employees?")
 
     trace = live(judge)
-    assert trace.names == ["Refresh", "statement.intent", "notice", "Show"]
+    assert trace.names == ["Refresh", "statement.intent", "notice", "Abort", "Show"]
     assert trace.record("statement.intent")["decision"] == "error"
     assert trace.finished.exit_code == 1
 

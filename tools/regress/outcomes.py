@@ -12,7 +12,8 @@ class Verdict(StrEnum):
 
     `IDENTICAL` in columns, types, rows, status or error. `MASKED` as a twin database that holds the masks answers;
     `COLUMNS` masked, and what is not masked is the same; `PLAN` an EXPLAIN of the masked statement. `UNSTABLE`
-    differs from one direct run to the next. `UNCHECKED` is masked, and nothing vouches for it.
+    differs from one direct run to the next. `BROKEN` reads a view whose printed definition PostgreSQL itself
+    contradicts. `UNCHECKED` is masked, and nothing vouches for it.
     """
 
     IDENTICAL = "identical"
@@ -20,6 +21,7 @@ class Verdict(StrEnum):
     COLUMNS = "masked columns"
     PLAN = "masked plan"
     UNSTABLE = "unstable"
+    BROKEN = "broken view"
     UNCHECKED = "unchecked"
     REFUSED = "refused"
     DIFFERENT = "different"

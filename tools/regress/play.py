@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.regress.checks import Checks
 from tools.regress.outcomes import Outcome, Verdict
 from tools.regress.script import Command, Statement, read_arguments, read_script, replace_variables
-from tools.regress.seen import Seen, difference, same_types
-from tools.regress.sessions import Direct, Gated
-from tools.regress.twin import NotChecked, Twin, behind
+from tools.regress.seen import Seen, difference
+from tools.regress.sessions import Direct, Gated, end_prepared
+from tools.regress.step import Step
+from tools.regress.trees import is_select, tree_of
+from tools.regress.twin import Twin
 
-from dbgate.errors import StatementError
-from dbgate.gate.names import kind_of
-from dbgate.gate.protection import Protection, Unmasked, protection_for
-from dbgate.gate.syntax import parse_one
-from dbgate.model import Deny, Rewrite, Tree
-
-_ABORT = "ABORTED BY THE COMPARISON"
-"""No SQL: brings an open transaction to the failed state that another session is in."""
 _SHOWS_ONLY = frozenset("pset echo qecho warn a t x timing o w p encoding r errverbose".split())
-_DATA_ONLY = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt", "FetchStmt"})
-"""Statements that leave the catalog as it is."""
 _TRUE = frozenset({"true", "on", "1", "yes", "t", "y"})
 
 
@@ -73,12 +66,16 @@ class Play:
                     self._command(item)
         finally:
             self._close()
+        left = [end_prepared(dsn) for dsn in (self._places.direct, self._places.gated, self._places.twin)]
+        self.played.left_out["prepared transactions that the script left behind"] += max(left)
         return self.played
 
     def _connect(self) -> None:
         self._direct = Direct(self._places.direct)
         self._gated = Gated(self._places.gated)
         self._twin = Twin(self._places.twin)
+        self._checks = Checks(self._direct, self._gated, self._twin)
+        self._step = Step(self._direct, self._gated, self._twin)
 
     def _close(self) -> None:
         for session in (self._direct, self._gated, self._twin):
@@ -139,7 +136,8 @@ class Play:
             self.played.left_out[what] += 1
             return
         texts = [replace_variables(statement.text, s.variables) for s in (self._direct, self._gated, self._twin)]
-        direct, gated, twin = self._compare(statement, *texts)
+        for part in _parts(statement, texts):
+            direct, gated, twin = self._compare(statement, *part)
         if statement.send == "gset":
             for session, seen in ((self._direct, direct), (self._gated, gated), (self._twin, twin)):
                 _set_variables(session.variables, seen, statement.argument)
@@ -150,22 +148,11 @@ class Play:
 
     def _compare(self, statement: Statement, text: str, gated_text: str, twin_text: str) -> tuple[Seen, Seen, Seen]:
         """Run one statement on the three sessions, keep them in step, and note the verdict."""
-        tree = _tree(gated_text)
+        tree = tree_of(gated_text)
         data = statement.data
         direct = self._direct.run(text) if data is None else self._direct.copy_in(text, data)
         gated = self._gated.run(gated_text)
-        judgement = self._gated.last_judgement
-        decision = judgement.decision if judgement else None
-        denied = self._gated.shown.denied
-        verdict, reason = Verdict.IDENTICAL, ""
-        if denied:
-            verdict, reason = Verdict.REFUSED, decision.reason if isinstance(decision, Deny) else denied
-        elif found := difference(direct, gated, ordered=is_ordered(tree)):
-            verdict, reason = Verdict.DIFFERENT, found
-            if isinstance(decision, Rewrite) and (decision.masked or decision.output):
-                verdict, reason = self._check_mask(tree, twin_text, direct, gated, decision, found)
-            elif kind_of(tree)[0] == "FetchStmt" and self._gated.rewrote_cursor(kind_of(tree)[1].get("portalname", "")):
-                verdict = Verdict.UNCHECKED
+        verdict, reason = self._checks.verdict(tree, twin_text, direct, gated)
         twin = self._twin.run(twin_text) if data is None else self._twin.copy_in(twin_text, data)
         if verdict is Verdict.DIFFERENT and difference(direct, twin, ordered=True):
             verdict = Verdict.UNSTABLE
@@ -178,92 +165,19 @@ class Play:
         self.played.outcomes.append(
             Outcome(self._name, statement.line, shown[:2000], verdict, is_select(tree), reason, note)
         )
-        gated = self._bring_into_step(gated_text, data, direct, gated, denied=bool(denied))
+        gated = self._step.follow(gated_text, data, direct, gated)
+        if self._step.apart:
+            self.played.left_out["statements that left the databases in different states"] += 1
         return direct, gated, twin
 
-    def _check_mask(
-        self, tree: Tree, text: str, direct: Seen, gated: Seen, decision: Rewrite, found: str
-    ) -> tuple[Verdict, str]:
-        """Whether an answer with masks is the one that masks should give."""
-        kind = kind_of(tree)[0]
-        if kind == "ExplainStmt":
-            return (
-                (Verdict.PLAN, "") if direct.names == gated.names and not gated.failed else (Verdict.DIFFERENT, found)
-            )
-        if kind in {"SelectStmt", "ExecuteStmt", "CopyStmt"}:
-            try:
-                wanted = self._masked_twin(text)
-                wanted.transaction = gated.transaction
-                found = difference(wanted, gated)
-                if not found:
-                    return Verdict.MASKED, ""
-                again = self._masked_twin(text)
-                again.transaction = gated.transaction
-                if difference(wanted, again, ordered=True):
-                    return Verdict.UNSTABLE, found
-                return Verdict.DIFFERENT, f"with masks: {found}"
-            except NotChecked as why:
-                found = f"{found}; no twin: {why}"
-        if _same_beside(direct, gated, decision.output):
-            return Verdict.COLUMNS, ""
-        if not gated.failed and direct.names == gated.names and same_types(direct.types, gated.types):
-            return Verdict.UNCHECKED, found
-        return Verdict.DIFFERENT, found
 
-    def _masked_twin(self, text: str) -> Seen:
-        judgement = self._gated.last_judgement
-        if judgement is None:
-            raise NotChecked("no judgement")
-        protection = self._protection()
-        oids = [touch.relation.oid for touch in judgement.statement.touches if touch.relation]
-        return self._twin.masked(text, behind(oids, protection), protection)
-
-    def _protection(self) -> Protection:
-        gated = self._gated
-        return protection_for(gated.catalog, gated.policy, gated.identity, Unmasked())
-
-    def _bring_into_step(self, text: str, data: str | None, direct: Seen, gated: Seen, *, denied: bool) -> Seen:
-        """Have the databases in the same state again where the gate refused, or an answer was another."""
-        stopped = denied or (gated.failed and (not direct.failed or gated.transaction != direct.transaction))
-        if stopped and gated.transaction != "failed":
-            gated = self._gated.bypass(text, data, defines=kind_of(_tree(text))[0] not in _DATA_ONLY)
-        if gated.transaction == "failed" and direct.transaction == "open":
-            for session in (self._direct, self._twin):
-                session.run(_ABORT)
-        elif direct.transaction == "failed" and gated.transaction == "open":
-            self._gated.bypass(_ABORT)
-        return gated
-
-
-def _same_beside(direct: Seen, gated: Seen, masked: tuple[int, ...]) -> bool:
-    """Whether rows, in order, are the same but for masked columns."""
-    if direct.failed or gated.failed or direct.names != gated.names or not same_types(direct.types, gated.types):
-        return False
-    if len(direct.rows) != len(gated.rows) or not masked or direct.transaction != gated.transaction:
-        return False
-    kept = [i for i in range(len(direct.names)) if i not in masked]
-    return all([a[i] for i in kept] == [b[i] for i in kept] for a, b in zip(direct.rows, gated.rows, strict=True))
-
-
-def _tree(text: str) -> Tree:
-    try:
-        return parse_one(text)
-    except StatementError:
-        return {}
-
-
-def is_select(tree: Tree) -> bool:
-    """Whether the statement is a query: SELECT, VALUES or TABLE, that makes no table."""
-    kind, body = kind_of(tree) if tree else ("", {})
-    while "larg" in body:
-        body = body["larg"]
-    return kind == "SelectStmt" and not body.get("intoClause")
-
-
-def is_ordered(tree: Tree) -> bool:
-    """Whether the query asks for an order."""
-    kind, body = kind_of(tree) if tree else ("", {})
-    return kind == "SelectStmt" and bool(body.get("sortClause"))
+def _parts(statement: Statement, texts: list[str]) -> Iterator[tuple[str, str, str]]:
+    """The texts as they are sent: what stands in a variable may be several statements."""
+    if statement.data is not None or all(text == statement.text for text in texts):
+        yield (texts[0], texts[1], texts[2])
+        return
+    cut = [[item.text for item in read_script(text) if isinstance(item, Statement)] or [text] for text in texts]
+    yield from zip(*cut, strict=False)
 
 
 def _set_variables(variables: dict[str, str], seen: Seen, prefix: str) -> None:
@@ -278,6 +192,3 @@ def _set_variables(variables: dict[str, str], seen: Seen, prefix: str) -> None:
 def _cells(seen: Seen) -> Iterator[str]:
     for row in seen.rows:
         yield from (cell for cell in row if cell is not None)
-
-
-Progress = Callable[[str], None]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 GONE = "…"
+HIDDEN = "<insufficient privilege>"
+"""What stands in a system view instead of the text of a statement."""
 Row = tuple[str | None, ...]
 
 

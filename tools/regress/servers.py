@@ -40,10 +40,16 @@ _SETTINGS = (
     "max_prepared_transactions=2",
     "max_parallel_workers=0",
     "deadlock_timeout=200ms",
+    "lock_timeout=2s",
+    "statement_timeout=60s",
     "timezone=PST8PDT",
     "logging_collector=off",
 )
-"""Without what a server does on its own, so that two of them give the same answers in the same order."""
+"""Without what a server does on its own, so that two of them give the same answers in the same order.
+
+Nobody else works there: a lock that does not come within seconds is held by something that will not end, and no
+statement may hold up the rest.
+"""
 
 _DATABASE = """
 CREATE DATABASE regression TEMPLATE template0;

@@ -22,15 +22,16 @@ from dbgate.database.failures import field
 from dbgate.database.opening import open_connection
 from dbgate.errors import DbgateError, StatementError
 from dbgate.gate.decide import Context, Judgement, judge
+from dbgate.gate.names import literal
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.syntax import Source, split
 from dbgate.gate.tracking import Changes
-from dbgate.model import Identity, Json, Outcome, Target
+from dbgate.model import Identity, Json, Outcome, Target, TransactionStatus
 from dbgate.session.driver import SessionDriver
 from dbgate.session.ports import RequestState, Rows
 
-STATEMENT_S = 60.0
-"""After this many seconds a statement is cancelled."""
+STATEMENT_S = 90.0
+"""After this many seconds a statement is cancelled, if the server's own timeout did not end it."""
 
 
 class Watched(Connection):
@@ -77,6 +78,27 @@ class Direct:
         """Run one statement."""
         return run_directly(self.connection, text)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A block of which nothing stays: no change, and no error in a transaction. Not for a failed one."""
+        idle = self.connection.transaction is TransactionStatus.IDLE
+        self.connection.execute_unrecorded("BEGIN" if idle else "SAVEPOINT regress_aside")
+        try:
+            yield
+        finally:
+            if idle:
+                self.connection.execute_unrecorded("ROLLBACK")
+            else:
+                self.connection.execute_unrecorded("ROLLBACK TO SAVEPOINT regress_aside")
+                self.connection.execute_unrecorded("RELEASE SAVEPOINT regress_aside")
+
+    def probe(self, text: str) -> Seen:
+        """Run one statement of the comparison's own, of which nothing stays."""
+        if self.connection.transaction is TransactionStatus.FAILED:
+            return Seen(sqlstate="25P02", message="the transaction has failed")
+        with self.aside():
+            return self.run(text)
+
     def copy_in(self, text: str, data: str) -> Seen:
         """Run COPY FROM STDIN."""
         return copy_in(self.connection, text, data)
@@ -84,6 +106,28 @@ class Direct:
     def close(self) -> None:
         """Disconnect."""
         self.connection.close()
+
+
+def setting(connection: Connection, name: str) -> str | None:
+    """The value of a setting; None where it cannot be asked: there is none, or the transaction has failed."""
+    if connection.transaction is TransactionStatus.FAILED:
+        return None
+    try:
+        return connection.ask(f"SELECT pg_catalog.current_setting({literal(name)}, true)")[0][0]
+    except DbgateError:
+        return None
+
+
+def end_prepared(dsn: str) -> int:
+    """Roll back what a script left prepared, which would hold its locks for ever; returns how many there were."""
+    connection = _open(dsn)
+    try:
+        left = [gid or "" for (gid,) in connection.ask("SELECT gid FROM pg_catalog.pg_prepared_xacts")]
+        for gid in left:
+            connection.execute_unrecorded(f"ROLLBACK PREPARED {literal(gid)}")
+    finally:
+        connection.close()
+    return len(left)
 
 
 def run_directly(connection: Watched, text: str) -> Seen:
@@ -255,7 +299,7 @@ class Gated(SessionDriver):
 
     def rewrote_cursor(self, name: str) -> bool:
         """Whether the query of a cursor was sent in another form than typed."""
-        cursor = self._performer.state.objects.cursors.get(name)
+        cursor = self._performer.state.objects.cursors.get(name) if name else None
         return cursor is not None and cursor.text != cursor.source.text
 
     def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:

@@ -55,22 +55,13 @@ class Twin(Direct):
         connection = self.connection
         if connection.transaction is TransactionStatus.FAILED:
             raise NotChecked("the transaction has failed")
-        idle = connection.transaction is TransactionStatus.IDLE
-        try:
-            connection.execute_unrecorded("BEGIN" if idle else "SAVEPOINT regress_twin")
+        with self.aside():
             try:
                 for command in self._commands(relations, protection):
                     connection.execute_unrecorded(command)
             except DbgateError as error:
                 raise NotChecked(f"{connection.raw or error.message}") from None
-            seen = self.run(text)
-        finally:
-            if idle:
-                connection.execute_unrecorded("ROLLBACK")
-            else:
-                connection.execute_unrecorded("ROLLBACK TO SAVEPOINT regress_twin")
-                connection.execute_unrecorded("RELEASE SAVEPOINT regress_twin")
-        return seen
+            return self.run(text)
 
     def _commands(self, relations: Iterable[CatalogRelation], protection: Protection) -> Iterator[str]:
         """What overwrites the labelled columns; asks the twin's own catalog, whose numbers may be others."""

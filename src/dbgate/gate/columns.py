@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbgate.errors import StatementError
 from dbgate.gate.allow.functions import safe
 from dbgate.gate.findings import Columns, Ctes, Findings, Reference, Star
+from dbgate.gate.missing import MissingEntry
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import NONE, SYSTEM_COLUMNS, Entry, Labels, Scope, union
@@ -173,11 +174,7 @@ class ColumnNames:
     def _entry(self, names: Sequence[str], scope: Scope, body: Tree) -> Entry:
         entry = scope.entry(names[-1], names[-2] if len(names) > 1 else "")
         if entry is None:
-            raise StatementError(
-                f'missing FROM-clause entry for table "{names[-1]}"',
-                sqlstate="42P01",
-                position=int(body.get("location", -1)) + 1,
-            )
+            raise MissingEntry(names[-1], int(body.get("location", -1)))
         return entry
 
     def _note_target(self, body: Tree, entry: Entry, column: str, parts: int) -> None:

@@ -23,6 +23,7 @@ from dbgate.gate.executed import Arguments, arguments_of
 from dbgate.gate.findings import guessed
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.met import columns_met, labelled_columns_met
+from dbgate.gate.missing import MissingEntry, explain_missing
 from dbgate.gate.names import identifiers
 from dbgate.gate.opening import by_grant, only_reads, opened_columns
 from dbgate.gate.policy.model import Policy
@@ -107,6 +108,8 @@ def judge(source: Source, context: Context) -> Judgement:
     try:
         return deeply(lambda: _judge(source, context))
     except StatementError as error:
+        if isinstance(error, MissingEntry):
+            explain_missing(error, source.tree)
         if error.position:  # the tree counts bytes
             error.position = Offsets(source.text).to_chars(error.position - 1) + 1
         raise

@@ -66,7 +66,9 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         raise RewriteError("the table of COPY could not be found")
     relation = entry.relation
     refuse_chosen(entry, protection)
-    if is_system(relation.schema, relation.name) and not system_verdict(relation.schema, relation.name).safe:
+    temporary = relation.schema == protection.schema.temp_schema
+    system = not temporary and is_system(relation.schema, relation.name)
+    if system and not system_verdict(relation.schema, relation.name).safe:
         raise Refusal(f"{relation.schema}.{relation.name} is not copied: {_WHY}")
     tokens = Tokens(source.text)
     try:

@@ -14,13 +14,13 @@ import pgparse
 
 from dbgate.errors import StatementError
 from dbgate.gate.depth import deeply
+from dbgate.gate.grammar_errors import SYNTAX_ERROR, sqlstate_of
 from dbgate.gate.lexer import Offsets, bind_names, tokens, unbound_names
 from dbgate.gate.newer import newer_syntax
 from dbgate.gate.positions import parameter_edits, typed_position
 from dbgate.model import Edits, Tree
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
-SYNTAX_ERROR = "42601"
 TOO_COMPLEX = "54001"
 
 
@@ -108,10 +108,11 @@ def _syntax_error(error: pgparse.PGQueryError, text: str, edits: Edits) -> State
     if position > 0 and not text.isascii():
         position = min(position, len(text) + 1)
     message, hint = newer_syntax(text, position) or (str(error.message), "")
+    sqlstate = sqlstate_of(message, text, position)
     missing = unbound_names(text)
     if missing:
         hint = f"give a value: -p {missing[0]}=…"
-    return StatementError(message, sqlstate=SYNTAX_ERROR, position=typed_position(position, edits), hint=hint)
+    return StatementError(message, sqlstate=sqlstate, position=typed_position(position, edits), hint=hint)
 
 
 def _cut(script: str, raw: Mapping[str, Any], offsets: Offsets) -> tuple[str, int]:

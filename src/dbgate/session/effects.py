@@ -145,6 +145,10 @@ class Refresh(msgspec.Struct, frozen=True):
     """Read the catalog again if it changed. Reply: whether it had changed."""
 
 
+class Abort(msgspec.Struct, frozen=True):
+    """The text is in error, which the server was not asked to find: an open transaction fails all the same. Reply: None."""
+
+
 class Adopt(msgspec.Struct, frozen=True):
     """The statement succeeded: follow what it changed in the session, and `changed` rows. Reply: None."""
 
@@ -161,7 +165,7 @@ class Show(msgspec.Struct, frozen=True):
 
 
 Effect: TypeAlias = (
-    Record | Measure | Look | AskApproval | Open | Spend | TakeBack | Run | Show | Capture | Refresh | Adopt
+    Record | Measure | Look | AskApproval | Open | Spend | TakeBack | Run | Show | Capture | Refresh | Abort | Adopt
 )
 
 

@@ -22,7 +22,7 @@ from dbgate.errors import EXIT_APPROVAL, EXIT_AUDIT, EXIT_OK, AuditUnavailable, 
 from dbgate.model import Allow, CountQuery, Deny, NeedsApproval, NeedsMeasure, Rewrite, TransactionStatus
 from dbgate.session.approving import Approving
 from dbgate.session.attempt import AUDIT_HINT, DRIFTED, UNRECORDABLE, tell
-from dbgate.session.effects import Finished, Measure, Record, Refresh, Show
+from dbgate.session.effects import Abort, Finished, Measure, Record, Refresh, Show
 from dbgate.session.masking import redact, redact_message
 from dbgate.session.messages import with_place
 from dbgate.session.records import Terms, decision_word, intent_fields, unread_fields
@@ -42,6 +42,7 @@ def unreadable_life(error: StatementError, script: str, number: int, terms: Term
         yield Record("statement.intent", {**fields, "sqlstate": error.sqlstate})
     except AuditUnavailable as failure:
         return (yield from unrecorded(number, failure))
+    yield Abort()
     yield Show("error", with_place(error.message, error.position, script), error.hint)
     return Finished(number, error.exit_code, "error", {"sqlstate": error.sqlstate})
 

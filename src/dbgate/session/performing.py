@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from dbgate.errors import DbgateError
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
 from dbgate.model import Measured, Outcome, TransactionStatus
 from dbgate.session.asking import Asking
 from dbgate.session.capturing import capture
 from dbgate.session.effects import (
+    Abort,
     Adopt,
     AskApproval,
     Capture,
@@ -38,6 +41,9 @@ from dbgate.session.state import SessionState
 if TYPE_CHECKING:
     from dbgate.gate.decide import Judgement
     from dbgate.gate.syntax import Source
+
+_FAILS = 'ROLLBACK TO SAVEPOINT "dbgate: the statement is in error"'
+"""There is no such savepoint."""
 
 
 class Performer:
@@ -124,11 +130,19 @@ class Performer:
                 capture(effect, self._database, self._display, self._recorder)
             case Refresh():
                 return self.state.refresh()
+            case Abort():
+                self._abort()
             case Adopt(judgement, changed):
                 self.state.adopt(judgement.changes)
                 if self._terms.holds_commits:
                     self.state.keep(judgement, changed)
         return None
+
+    def _abort(self) -> None:
+        """Have an open transaction fail by an error of its own: what ran in it must not be committed as if all went well."""
+        if self._database.transaction is TransactionStatus.OPEN:
+            with suppress(DbgateError):
+                self._database.execute_unrecorded(_FAILS)
 
     def _run(self, run: Run) -> Outcome | Failed | Exceeded:
         ended = self._runner.run(run)

@@ -21,7 +21,7 @@ from dbgate.model import (
     TransactionStatus,
 )
 from dbgate.session.attempt import Attempt, closing, tell
-from dbgate.session.effects import Effect, Finished, Record, Show, Spend
+from dbgate.session.effects import Abort, Effect, Finished, Record, Show, Spend
 from dbgate.session.masking import hidden_values, hide, redact
 from dbgate.session.messages import denial, in_statement
 from dbgate.session.records import Terms, intent_fields, outcome_fields, unread_fields
@@ -59,6 +59,7 @@ class Steps(msgspec.Struct, frozen=True):
         fields: dict[str, Json] = {"id": self.number, "level": "error", "text": said, "hint": error.hint}
         yield Record("notice", fields, durable=False)
         if isinstance(error, StatementError):
+            yield Abort()
             yield Show("error", in_statement(error, self.source), error.hint)
             return Finished(self.number, error.exit_code, "error", {"sqlstate": error.sqlstate})
         yield Show("error", error.message, error.hint)

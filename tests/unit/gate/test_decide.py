@@ -202,6 +202,14 @@ def test_literals_that_meet_a_labelled_column_are_recorded_masked() -> None:
     [
         ("SELECT 1 FROM nowhere", 'relation "nowhere" does not exist'),
         ("SELECT x.id FROM payroll.pay p", 'missing FROM-clause entry for table "x"'),
+        ("SELECT pay.id FROM payroll.pay p", 'invalid reference to FROM-clause entry for table "pay"'),
+        ("SELECT 1 FROM (payroll.pay p JOIN payroll.rich r ON true) x WHERE p.id = 1", 'invalid reference .* "p"'),
+        ("SELECT 1 FROM payroll.pay p, (SELECT p.id) s", 'invalid reference .* "p"'),
+        ("SELECT 1 FROM (SELECT p.id) s, payroll.pay p", 'missing FROM-clause entry .* "p"'),
+        ("SELECT (SELECT q.id FROM payroll.rich r) FROM (SELECT 1 FROM payroll.pay q) s", 'missing .* "q"'),
+        ("UPDATE payroll.pay AS t SET id = pay.id + 1", 'invalid reference .* "pay"'),
+        ("SELECT 1 UNION SELECT pay.id FROM payroll.pay p", 'invalid reference .* "pay"'),
+        ("INSERT INTO payroll.pay VALUES (1) ON CONFLICT DO NOTHING RETURNING excluded.id", 'invalid .* "excluded"'),
     ],
 )
 def test_names_that_do_not_exist_are_never_sent(sql: str, message: str) -> None:
