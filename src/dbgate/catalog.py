@@ -14,7 +14,8 @@ class CatalogColumn(msgspec.Struct, frozen=True, array_like=True):
 
     `type` is `format_type(atttypid, atttypmod)`; `category` is `pg_type.typcategory` (`S` string,
     `N` numeric, `D` date, `B` boolean, `A` array, `E` enum, `U` other, `C` composite).
-    `default` holds the expression of a generated column (`generated` set) and is empty otherwise.
+    `default` holds the expression of a generated column (`generated` set) and is empty otherwise. `collation` is the
+    column's, qualified and quoted; empty when it is that of the type.
     """
 
     number: int
@@ -28,6 +29,7 @@ class CatalogColumn(msgspec.Struct, frozen=True, array_like=True):
     generated: str = ""
     default: str = ""
     comment: str = ""
+    collation: str = ""
 
 
 class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):

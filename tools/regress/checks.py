@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from tools.regress.outcomes import Verdict
 from tools.regress.seen import HIDDEN, Seen, difference, same_types
 from tools.regress.sessions import Direct, Gated
-from tools.regress.trees import cursor_of, is_ordered
+from tools.regress.trees import cursor_of, is_ordered, reads_system_column
 from tools.regress.twin import NotChecked, Twin, behind
 
 from dbgate.catalog import CatalogRelation
+from dbgate.gate.allow.system import is_system, system_verdict
 from dbgate.gate.names import kind_of, literal, qualified
 from dbgate.gate.protection import Protection, Unmasked, protection_for
-from dbgate.model import Deny, Rewrite, Tree
+from dbgate.model import Decision, Deny, Rewrite, Tree
 
 Told = tuple[Verdict, str]
 """A verdict, and why."""
@@ -34,10 +35,9 @@ class Checks:
         found = difference(direct, gated, ordered=is_ordered(tree))
         if not found:
             return Verdict.IDENTICAL, ""
-        if isinstance(decision, Rewrite):
-            verdict, found = self._rewritten(tree, text, direct, gated, decision, found)
-            if verdict is not Verdict.DIFFERENT:
-                return verdict, found
+        verdict, found = self._rewritten(tree, text, direct, gated, decision, found)
+        if verdict is not Verdict.DIFFERENT:
+            return verdict, found
         if self._gated.rewrote_cursor(cursor_of(tree)):
             return Verdict.UNCHECKED, f"{found}; the cursor is on masked rows"
         for view in self._views():
@@ -45,42 +45,55 @@ class Checks:
                 return Verdict.BROKEN, f"{found}; {broken}"
         return Verdict.DIFFERENT, found
 
-    def _rewritten(self, tree: Tree, text: str, direct: Seen, gated: Seen, decision: Rewrite, found: str) -> Told:
-        """The verdict where another text was sent, and gave another answer."""
+    def _rewritten(
+        self, tree: Tree, text: str, direct: Seen, gated: Seen, decision: Decision | None, found: str
+    ) -> Told:
+        """The verdict on another answer, by what the gate did to the statement."""
         kind = kind_of(tree)[0]
-        if kind == "ExplainStmt" and direct.names == gated.names and not gated.failed:
+        rewritten = isinstance(decision, Rewrite)
+        if rewritten and kind == "ExplainStmt" and direct.names == gated.names and not gated.failed:
             return Verdict.PLAN, ""
-        if _same_but(direct, gated, lambda _, cell: cell == HIDDEN):
+        if rewritten and direct.sqlstate == "42501" and not gated.failed:
+            return Verdict.UNCHECKED, f"{found}; a mask needs no right to its column"
+        guarded = self._reads_guarded()
+        if _same_but(direct, gated, lambda _, cell: cell == HIDDEN or (guarded and cell is None)):
             return Verdict.COLUMNS, ""
-        if not decision.masked and not decision.output:
+        if not guarded and not isinstance(decision, Rewrite):
             return Verdict.DIFFERENT, found
-        if kind in {"SelectStmt", "ExecuteStmt", "CopyStmt"}:
+        if kind in {"SelectStmt", "ExecuteStmt", "CopyStmt"} and not guarded:
             try:
-                return self._beside_twin(text, gated)
+                if reads_system_column(tree):
+                    raise NotChecked("the place of a row is another in each database")
+                return self._beside_twin(tree, text, gated)
             except NotChecked as why:
                 found = f"{found}; no twin: {why}"
-        if decision.output and _same_but(direct, gated, lambda column, _: column in decision.output):
+        if (
+            isinstance(decision, Rewrite)
+            and decision.output
+            and _same_but(direct, gated, lambda column, _: column in decision.output)
+        ):
             return Verdict.COLUMNS, ""
         if not gated.failed and direct.names == gated.names and same_types(direct.types, gated.types):
             return Verdict.UNCHECKED, found
         return Verdict.DIFFERENT, found
 
-    def _beside_twin(self, text: str, gated: Seen) -> Told:
+    def _beside_twin(self, tree: Tree, text: str, gated: Seen) -> Told:
         """Whether an answer with masks is the one that masks should give. Raises `NotChecked`."""
         wanted = self._masked_twin(text)
         wanted.transaction = gated.transaction
         found = difference(wanted, gated)
         if not found:
             return Verdict.MASKED, ""
-        again = self._masked_twin(text)
-        again.transaction = gated.transaction
-        if difference(wanted, again, ordered=True):
-            return Verdict.UNSTABLE, found
+        for turned in (False, True):
+            again = self._masked_twin(text, turned=turned)
+            again.transaction = gated.transaction
+            if difference(wanted, again, ordered=is_ordered(tree)):
+                return Verdict.UNSTABLE, found
         return Verdict.DIFFERENT, f"with masks: {found}"
 
-    def _masked_twin(self, text: str) -> Seen:
+    def _masked_twin(self, text: str, *, turned: bool = False) -> Seen:
         protection = self._protection()
-        return self._twin.masked(text, behind(self._touched(), protection), protection)
+        return self._twin.masked(text, behind(self._touched(), protection), protection, turned=turned)
 
     def _touched(self) -> list[int]:
         judgement = self._gated.last_judgement
@@ -91,6 +104,16 @@ class Checks:
     def _protection(self) -> Protection:
         gated = self._gated
         return protection_for(gated.catalog, gated.policy, gated.identity, Unmasked())
+
+    def _reads_guarded(self) -> bool:
+        """Whether the latest statement reads a system relation of which dbgate hides columns."""
+        judgement = self._gated.last_judgement
+        names = (
+            [(t.relation.schema, t.relation.name) for t in judgement.statement.touches if t.relation]
+            if judgement
+            else []
+        )
+        return any(is_system(*name) and system_verdict(*name).special == "masked" for name in names)
 
     def _views(self) -> Iterator[CatalogRelation]:
         """The views that the latest statement reads."""
@@ -111,16 +134,17 @@ class Checks:
             return ""
         own = self._direct.probe(f"SELECT * FROM {name}")
         again = self._direct.probe(f"SELECT * FROM ({(printed.rows[0][0] or '').rstrip(';')}) AS v")
-        if own.failed != again.failed:
-            return f"PostgreSQL's own printed definition of {view.name} is not the view: {own.message or again.message}"
-        return ""
+        wrong = next((s for s in (own, again) if s.sqlstate.startswith("42") and s.sqlstate != "42501"), None)
+        return f"PostgreSQL's own printed definition of {view.name} is not the view: {wrong.message}" if wrong else ""
 
 
 def _same_but(direct: Seen, gated: Seen, hidden: Callable[[int, str | None], bool]) -> bool:
-    """Whether the answers are the same, rows in order, but for cells that are hidden: by their column and content."""
+    """Whether the answers differ in nothing but cells, rows in order, that are hidden: by their column and content."""
     if direct.failed or gated.failed or direct.names != gated.names or not same_types(direct.types, gated.types):
         return False
-    if len(direct.rows) != len(gated.rows) or direct.transaction != gated.transaction:
+    if len(direct.rows) != len(gated.rows) or direct.transaction != gated.transaction or direct.rows == gated.rows:
+        return False
+    if direct.status != gated.status:
         return False
     return all(
         a == b or hidden(i, b)

@@ -97,5 +97,5 @@ def says(shown: str, message: str) -> bool:
         return True
     if len(shown) >= 500:
         message = message[: len(message)]
-    pattern = ".*".join(re.escape(piece) for piece in shown.split(GONE))
+    pattern = ".*".join(re.escape(piece) for piece in shown.replace(f'"{GONE}"', GONE).split(GONE))
     return GONE in shown and re.fullmatch(pattern + (".*" if len(shown) >= 500 else ""), message) is not None

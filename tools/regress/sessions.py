@@ -161,24 +161,24 @@ def copy_in(connection: Watched, text: str, data: str) -> Seen:
     """Run COPY FROM STDIN with the lines that follow it in the script."""
     seen = Seen()
     connection.transaction  # noqa: B018 - notes where it stands
-    wire = connection.wire
+    pgconn = connection.wire.pgconn
     try:
         with _in_time(connection):
             connection._free()
-            wire.send(text)
-            result = wire.result()
-            if result is not None and result.status == ExecStatus.COPY_IN:
-                wire.pgconn.nonblocking = 0
-                wire.pgconn.put_copy_data(data.encode())
-                wire.pgconn.put_copy_end()
-                wire.pgconn.nonblocking = 1
-                result = wire.result()
-            if result is not None and result.status == ExecStatus.FATAL_ERROR:
+            pgconn.nonblocking = 0
+            result = pgconn.exec_(text.encode())  # the simple protocol: errors within the data leave nothing behind
+            if result.status == ExecStatus.COPY_IN:
+                pgconn.put_copy_data(data.encode())
+                pgconn.put_copy_end()
+                result = pgconn.get_result() or result
+            if result.status == ExecStatus.FATAL_ERROR:
                 error = connection._failure(result, text)
                 seen.sqlstate, seen.message = getattr(error, "sqlstate", ""), connection.raw
-            elif result is not None:
+            else:
                 seen.status = (result.command_status or b"").decode()
-            wire.drain()
+            while pgconn.get_result() is not None:
+                pass
+            pgconn.nonblocking = 1
     except DbgateError as error:
         seen.sqlstate, seen.message = "lost", error.message
     seen.transaction = str(connection.transaction)
@@ -192,6 +192,7 @@ class _Shown:
     def __init__(self) -> None:
         self.seen = Seen()
         self.denied = ""
+        self.error = ""
 
     def result(self, rows: Rows, *, statement_id: int, masked: Sequence[int]) -> Outcome:
         """Keep the rows."""
@@ -203,9 +204,11 @@ class _Shown:
         return Outcome(rows.status, rows=len(self.seen.rows))
 
     def message(self, level: str, text: str, hint: str = "") -> None:
-        """Keep what was denied."""
+        """Keep what was denied, and the first line of an error."""
         if level == "denied":
             self.denied = text
+        elif level == "error":
+            self.error = text.partition("\n")[0]
 
     def waiting(self, state: RequestState, *, left_s: float | None) -> None:
         """Nobody is asked here."""
@@ -281,6 +284,9 @@ class Gated(SessionDriver):
         error = self.error or self.connection.latest
         if error is not None and finished and finished[-1].exit_code:
             _note(seen, error, self.connection)
+            told = str(finished[-1].detail.get("sqlstate", seen.sqlstate))
+            if told != seen.sqlstate:  # the session told something else than the gate
+                seen.sqlstate, seen.message = told, self.shown.error
         elif finished and finished[-1].exit_code and not self.shown.denied:
             seen.sqlstate, seen.message = "lost", self.closed or "unknown"
         seen.transaction = str(self.connection.transaction)

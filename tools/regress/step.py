@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tools.regress.seen import Seen
 from tools.regress.sessions import Direct, Gated, setting
-from tools.regress.trees import changed_setting, defines, filled_table, tree_of
+from tools.regress.trees import changed_setting, defines, filled_table, from_prepared, tree_of
 
 from dbgate.gate.names import literal, qualified, quote
 from dbgate.model import Rewrite, Tree
@@ -34,8 +34,9 @@ class Step:
         if denied and name:
             self._set_back(name, local=local)
         elif denied or (gated.failed and (not direct.failed or gated.transaction != direct.transaction)):
-            if gated.transaction != "failed":
-                gated = self._gated.bypass(text, data, defines=defines(tree))
+            gated = self._gated.bypass(text, data, defines=defines(tree))
+            if from_prepared(tree) and not gated.failed and (table := filled_table(tree)):
+                self._copy_over(_name(table))
         elif not gated.failed and self._rewritten() and (table := filled_table(tree)):
             gated = self._fill_again(table, text, gated)
         if gated.transaction == "failed" and direct.transaction == "open":
@@ -43,6 +44,8 @@ class Step:
                 session.run(_ABORT)
         elif direct.transaction == "failed" and gated.transaction == "open":
             gated = self._gated.bypass(_ABORT)
+        elif direct.transaction == "idle" and gated.transaction != "idle":
+            self._gated.bypass("ROLLBACK")
         self.apart = gated.failed != direct.failed and not (denied and name)
         return gated
 
@@ -61,10 +64,19 @@ class Step:
                 session.run(f"SELECT pg_catalog.set_config({literal(name)}, {literal(value)}, {scope})")
 
     def _fill_again(self, table: Tree, text: str, gated: Seen) -> Seen:
-        name = quote(table["relname"])
-        if table.get("schemaname"):
-            name = qualified(table["schemaname"], table["relname"])
         if not gated.status.startswith("SELECT"):
             return gated  # it was there already
-        self._gated.bypass(f"DROP TABLE {name}", defines=False)
+        self._gated.bypass(f"DROP TABLE {_name(table)}", defines=False)
         return self._gated.bypass(text)
+
+    def _copy_over(self, name: str) -> None:
+        """Give a table of the gated database the rows that it has in the direct one."""
+        lines = b"".join(self._direct.connection.copy_out(f"COPY {name} TO STDOUT"))
+        self._gated.bypass(f"TRUNCATE {name}", defines=False)
+        self._gated.bypass(f"COPY {name} FROM STDIN", lines.decode(), defines=False)
+
+
+def _name(table: Tree) -> str:
+    """The name of a table as the statement has it."""
+    schema = table.get("schemaname", "")
+    return qualified(schema, table["relname"]) if schema else quote(table["relname"])

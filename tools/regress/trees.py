@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dbgate.errors import StatementError
-from dbgate.gate.names import kind_of
+from dbgate.gate.names import kind_of, strings
+from dbgate.gate.scope import SYSTEM_COLUMNS
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Tree
 
@@ -55,6 +58,24 @@ def filled_table(tree: Tree) -> Tree | None:
     else:
         return None
     return into["rel"] if into else None
+
+
+def reads_system_column(tree: Any) -> bool:
+    """Whether the statement asks where a row lies or what wrote it."""
+    if isinstance(tree, list):
+        return any(reads_system_column(part) for part in tree)
+    if not isinstance(tree, dict):
+        return False
+    kind, body = kind_of(tree)
+    if kind == "ColumnRef":
+        return strings(body["fields"])[-1:] in [[name] for name in SYSTEM_COLUMNS - {"tableoid"}]
+    return any(reads_system_column(part) for part in tree.values())
+
+
+def from_prepared(tree: Tree) -> bool:
+    """Whether the statement makes a table from a prepared statement, which may be a rewritten one."""
+    kind, body = _kind(tree)
+    return kind == "CreateTableAsStmt" and kind_of(body.get("query"))[0] == "ExecuteStmt"
 
 
 def changed_setting(tree: Tree) -> tuple[str, bool]:

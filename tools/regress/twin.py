@@ -32,6 +32,9 @@ UNION ALL
 SELECT pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP EXPRESSION', attrelid::regclass, attname)
 FROM pg_catalog.pg_attribute WHERE attrelid = {oid} AND attgenerated <> '' AND attinhcount = 0
 UNION ALL
+SELECT pg_catalog.format('ALTER TABLE %s DISABLE RULE %I', ev_class::regclass, rulename)
+FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} AND ev_type <> '1'
+UNION ALL
 SELECT pg_catalog.format('DROP INDEX IF EXISTS %s CASCADE', indexrelid::regclass)
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = indexrelid
 WHERE indrelid = {oid} AND NOT c.relispartition AND NOT EXISTS (
@@ -47,23 +50,25 @@ class NotChecked(Exception):
 class Twin(Direct):
     """A direct session that can also answer as if labelled columns held their masks."""
 
-    def masked(self, text: str, relations: Iterable[CatalogRelation], protection: Protection) -> Seen:
+    def masked(
+        self, text: str, relations: Iterable[CatalogRelation], protection: Protection, *, turned: bool = False
+    ) -> Seen:
         """What the typed statement gives where the labelled columns of `relations` hold their masks.
 
-        Raises `NotChecked`.
+        `turned` has the rows in the tables in the opposite order: what an answer owes to that, nobody asked for. Raises `NotChecked`.
         """
         connection = self.connection
         if connection.transaction is TransactionStatus.FAILED:
             raise NotChecked("the transaction has failed")
         with self.aside():
             try:
-                for command in self._commands(relations, protection):
+                for command in self._commands(relations, protection, turned=turned):
                     connection.execute_unrecorded(command)
             except DbgateError as error:
                 raise NotChecked(f"{connection.raw or error.message}") from None
             return self.run(text)
 
-    def _commands(self, relations: Iterable[CatalogRelation], protection: Protection) -> Iterator[str]:
+    def _commands(self, relations: Iterable[CatalogRelation], protection: Protection, *, turned: bool) -> Iterator[str]:
         """What overwrites the labelled columns; asks the twin's own catalog, whose numbers may be others."""
         yield "SET LOCAL session_replication_role = replica"
         for number, relation in enumerate(relations):
@@ -90,6 +95,7 @@ class Twin(Direct):
             yield (
                 f"INSERT INTO {name} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE"
                 f" SELECT {', '.join(f'c{i}' for i in range(len(values)))} FROM {kept}"
+                f"{' ORDER BY ctid DESC' if turned else ''}"
             )
         yield "SET LOCAL session_replication_role = origin"
 

@@ -109,6 +109,11 @@ UNION ALL
 SELECT objoid, objsubid, 'comment', description FROM pg_description
 WHERE classoid = 'pg_class'::regclass AND objsubid > 0 AND objoid >= 16384
 UNION ALL
+SELECT a.attrelid, a.attnum, 'collation', format('%I.%I', n.nspname, c.collname)
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype
+JOIN pg_collation c ON c.oid = a.attcollation JOIN pg_namespace n ON n.oid = c.collnamespace
+WHERE a.attcollation <> COALESCE(b.typcollation, t.typcollation) AND a.attnum > 0 AND a.attrelid >= 16384
+UNION ALL
 SELECT atttypid, atttypmod, 'type', format_type(atttypid, atttypmod) FROM (
   SELECT DISTINCT atttypid, atttypmod FROM pg_attribute WHERE attnum > 0 AND atttypmod >= 0 AND NOT attisdropped
 ) AS used

@@ -30,9 +30,11 @@ def columns(rows: list[Row], types: dict[int, TypeRow], texts: list[Row]) -> dic
     """The columns of each relation, by its OID as text; `rows` are in order of relation and number."""
     expressions: dict[tuple[str | None, str | None], str] = {}
     comments: dict[tuple[str | None, str | None], str] = {}
+    collations: dict[tuple[str | None, str | None], str] = {}
     written: dict[tuple[str | None, str | None], str] = {}
+    by_kind = {"default": expressions, "comment": comments, "collation": collations}
     for relation, number, kind, text in texts:
-        {"default": expressions, "comment": comments}.get(kind or "", written)[relation, number] = text or ""
+        by_kind.get(kind or "", written)[relation, number] = text or ""
     described: dict[tuple[str | None, str | None], tuple[str, int, int, str, str]] = {}
     found: dict[str, list[CatalogColumn]] = {}
     for relation, number, name, oid, modifier, not_null, generated in rows:
@@ -47,6 +49,7 @@ def columns(rows: list[Row], types: dict[int, TypeRow], texts: list[Row]) -> dic
             generated or "",
             expressions.get((relation, number), "") if generated else "",
             comments.get((relation, number), "") if comments else "",
+            collations.get((relation, number), "") if collations else "",
         )
         found.setdefault(relation or "", []).append(column)
     return {relation: tuple(columns) for relation, columns in found.items()}

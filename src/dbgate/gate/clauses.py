@@ -117,7 +117,7 @@ class Clauses:
     def _extend_group(self, body: Tree, scope: Scope) -> None:
         """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""
         missing: list[str] = []
-        keys = [name for node in body["groupClause"] if (name := _group_key(node, body))]
+        keys = [name for node in body["groupClause"] for name in _group_keys(node, body)]
         named = {name for node in body["groupClause"] for name in _names_in(node)}
         for entry in scope.entries():
             relation = entry.relation
@@ -158,6 +158,20 @@ def _names_in(node: Any) -> Iterator[str]:
                 yield from strings(body["fields"])[-1:]
             else:
                 todo += list(current.values())
+
+
+def _group_keys(node: Tree, body: Tree) -> list[list[str]]:
+    """The columns that one item of GROUP BY groups by in every row: of several grouping sets, those in all of them."""
+    kind, inner = kind_of(node)
+    if kind == "RowExpr":
+        return [name for part in inner.get("args", ()) for name in _group_keys(part, body)]
+    if kind != "GroupingSet":
+        name = _group_key(node, body)
+        return [name] if name else []
+    if inner.get("kind") != "GROUPING_SET_SETS":  # ROLLUP and CUBE have a set of none
+        return []
+    sets = [_group_keys(part, body) for part in inner.get("content", ())]
+    return [name for name in sets[0] if all(name in other for other in sets)] if sets else []
 
 
 def _group_key(node: Tree, body: Tree) -> list[str]:

@@ -85,6 +85,8 @@ class ColumnNames:
             columns = self._star(body, scope, listed=False)
             for entry in self.found.stars[-1].entries():
                 entry.rows.add(self._row_kind(body))
+                if names and self._row_kind(body) == "needed":  # elsewhere `*` may be written out
+                    self.found.rows.append(Reference(body, entry, "", len(names) + 1))
             return union(c.labels for c in columns or ())
         if len(names) == 1:
             return self._bare_column(body, names[0], scope)
@@ -141,6 +143,8 @@ class ColumnNames:
                 entry.open = True
             else:
                 entry.rows.add(self._row_kind(body))
+                if self._row_kind(body) != "any" or _renames_columns(entry):
+                    self.found.rows.append(Reference(body, entry, "", 1))
         self._derived += 1
         if row is not None:
             self._note_target(body, row, "", 1)
@@ -196,6 +200,11 @@ def _is_column(arguments: Sequence[Tree]) -> bool:
     """Whether the first argument of a call is a plain column."""
     kind, body = kind_of(arguments[0]) if arguments else ("", {})
     return kind == "ColumnRef" and "A_Star" not in body["fields"][-1]
+
+
+def _renames_columns(entry: Entry) -> bool:
+    """Whether the statement gives the columns of a relation other names: those of its row type stay as they are."""
+    return bool((entry.body or {}).get("alias", {}).get("colnames"))
 
 
 def _no_column(name: str, body: Tree) -> StatementError:

@@ -143,7 +143,8 @@ class FromItems:
         using = body.get("joinUsingAlias") or body.get("join_using_alias")
         if using:
             entries.append(Entry(using["aliasname"], tuple(merged)))
-        if body.get("alias") or body.get("isNatural"):
+        _mark_nullable(body.get("jointype", ""), left, right)
+        if body.get("alias") or (body.get("isNatural") and columns is None):
             for entry in entries:
                 entry.whole = True
         if body.get("alias"):
@@ -220,6 +221,13 @@ def _column_names(nodes: Sequence[Tree]) -> list[str]:
 
 def _column(name: str, labels: Labels) -> Out:
     return Out(name, labels, bool(labels) and all(label.exact for label in labels))
+
+
+def _mark_nullable(kind: str, left: Item, right: Item) -> None:
+    """Mark the sides of an outer join whose rows may be missing."""
+    for side, kinds in ((left, {"JOIN_RIGHT", "JOIN_FULL"}), (right, {"JOIN_LEFT", "JOIN_FULL"})):
+        for entry in side.entries if kind in kinds else ():
+            entry.nullable = True
 
 
 def _single(entry: Entry) -> Item:

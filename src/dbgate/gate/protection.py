@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dbgate.catalog import Catalog, CatalogRelation
+from dbgate.catalog import Catalog, CatalogColumn, CatalogRelation
 from dbgate.gate.labels import REDACT, Tagged, TagMap, column_named, inlinable, key_tags, tag_columns
 from dbgate.gate.masks import mask
 from dbgate.gate.names import qualified, quote
@@ -176,17 +176,21 @@ class Protection:
         exact = self.tags.columns[relation.oid][name].exact
         return mask(label.method, column, reference, exact=exact)
 
+    def masked_item(self, relation: CatalogRelation, column: CatalogColumn) -> str:
+        """A column as an item of the sub-select that stands for a relation, with its name and its collation."""
+        reference = quote(column.name)
+        masked = self.column_expression(relation, column.name, reference)
+        if not masked:
+            return reference
+        collation = f" COLLATE {column.collation}" if column.collation else ""
+        return f"{masked}{collation} AS {reference}"
+
     def projection(
         self, relation: CatalogRelation, system: Sequence[str] = (), columns: Collection[str] | None = None
     ) -> str:
         """The target list of the sub-select that stands for a relation; `columns` None asks for all of them."""
-        items = list(system)
-        for column in relation.columns:
-            if columns is not None and column.name not in columns:
-                continue
-            reference = quote(column.name)
-            masked = self.column_expression(relation, column.name, reference)
-            items.append(f"{masked} AS {reference}" if masked else reference)
+        columns = {c.name for c in relation.columns} if columns is None else columns
+        items = [*system, *(self.masked_item(relation, c) for c in relation.columns if c.name in columns)]
         return ", ".join(items)
 
     def condition(self, relation: CatalogRelation) -> str:

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from dbgate.gate.allow.system import is_system
 from dbgate.gate.findings import Findings, Reference, Star
 from dbgate.gate.lexer import Tokens
-from dbgate.gate.names import UNNAMED, output_name, quote, strings
+from dbgate.gate.names import UNNAMED, kind_of, output_name, qualified, quote, strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.scope import Entry, Item
 from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree, targets_tree
 from dbgate.model import Tree
+
+
+def compared(tree: Any) -> frozenset[int]:
+    """The columns that are operands themselves, by `id`: a row that is cast would be compared by its columns there."""
+    found: set[int] = set()
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+            continue
+        if not isinstance(node, dict):
+            continue
+        kind, body = kind_of(node)
+        if kind == "A_Expr":
+            sides = [body.get("lexpr"), body.get("rexpr")]
+            items = [x for side in sides for x in kind_of(side)[1].get("items", [side])]
+            found.update(id(kind_of(item)[1]) for item in items)
+        todo += node.values()
+    return frozenset(found)
 
 
 class ColumnSplices:
@@ -40,6 +62,28 @@ class ColumnSplices:
         else:
             self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
         self.splices.nodes[id(reference.body)] = {"ColumnRef": {"fields": fields}}
+
+    def _cast_row(self, reference: Reference) -> None:
+        """A row of a sub-select has no type of its own: give a value the type that the relation's rows have.
+
+        Not where an outer join may put NULL in its place, which a row made of columns could not be, nor where a mask may
+        be no value of its domain.
+        """
+        entry, relation = reference.entry, reference.entry.relation
+        if relation is None or id(entry) not in self._shielded or entry.nullable or not relation.oid:
+            return
+        hidden = self.protection.hidden_columns(relation)
+        domains = any(c.name in hidden and c.type_oid != c.base_oid for c in relation.columns)
+        temporary = relation.schema == self.protection.schema.temp_schema
+        system = not temporary and is_system(relation.schema, relation.name)
+        if domains or system or id(reference.body) in self.splices.nodes:
+            return
+        cast = f"::{qualified('pg_temp' if temporary else relation.schema, relation.name)}"
+        first = self._at(reference.body)
+        end = self.tokens.list[self.tokens.name_end(first) - 1].end
+        self.splices.edits.append(Edit(end, end, cast))
+        made = expression_tree(f"x{cast}")["TypeCast"]
+        self.splices.nodes[id(reference.body)] = {"TypeCast": {**made, "arg": {"ColumnRef": dict(reference.body)}}}
 
     def _expand_star(self, star: Star) -> None:
         """Write a `*` out where it would show system columns or the hidden columns of a changed table."""

@@ -51,6 +51,7 @@ class Entry(msgspec.Struct):
     changes, `implicit` its `old` and `new` rows in RETURNING. `twin` tells that a relation of another schema stands
     beside it under the same name. `open` tells that the server would also look at columns that the catalog does not know
     (yet), `rows` how its rows are values: of `any` type, of its `own` type, which is seen, or `needed` by a function.
+    `nullable` tells that an outer join may put NULL in the place of its rows.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Entry(msgspec.Struct):
     whole: bool = False
     open: bool = False
     rows: set[str] = msgspec.field(default_factory=set)
+    nullable: bool = False
 
     @property
     def shows_unknown(self) -> bool:

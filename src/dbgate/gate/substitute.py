@@ -20,7 +20,7 @@ from dbgate.gate.lexer import Offsets, Tokens
 from dbgate.gate.names import qualified, quote
 from dbgate.gate.outputs import masked_outputs
 from dbgate.gate.protection import Protection
-from dbgate.gate.returning import ColumnSplices
+from dbgate.gate.returning import ColumnSplices, compared
 from dbgate.gate.scope import Entry
 from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices, query_tree
 from dbgate.gate.syntax import parse_one
@@ -65,6 +65,10 @@ class Substitution(ColumnSplices, Clauses):
             self._filter_write(kind, body, entry)
         for reference in self.found.long_names:
             self._shorten(reference)
+        operands = compared(self.tree) if self.found.rows else frozenset()
+        for row in {id(r.body): r for r in self.found.rows}.values():
+            if id(row.body) not in operands:
+                self._cast_row(row)
         for star in {id(s.body): s for s in self.found.stars}.values():
             self._expand_star(star)
         for call in self.found.setting_calls.values() if self.depth == 0 else ():
@@ -170,10 +174,8 @@ class Substitution(ColumnSplices, Clauses):
         """A view's definition with masks on some of its columns."""
         if not hidden:
             return text
-        names = [quote(c.name) for c in relation.columns]
         items = [
-            f"{self.protection.column_expression(relation, c.name, n)} AS {n}" if c.name in hidden else n
-            for c, n in zip(relation.columns, names, strict=True)
+            self.protection.masked_item(relation, c) if c.name in hidden else quote(c.name) for c in relation.columns
         ]
         return f"SELECT {', '.join(items)} FROM ({text}) AS {quote(relation.name)}"
 

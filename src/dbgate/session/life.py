@@ -103,7 +103,9 @@ class _Statement(Approving, frozen=True):
 
     def _again_or_fail(self, error: DbgateError) -> Life:
         """A second look with a fresh catalog, where the first one failed because it had drifted."""
-        if isinstance(error, StatementError) and error.sqlstate in DRIFTED and not self.again and (yield Refresh()):
+        if isinstance(error, StatementError) and self.transaction is TransactionStatus.FAILED:
+            error = StatementError(_ABORTED, sqlstate="25P02", hint="end the transaction with ROLLBACK")
+        elif isinstance(error, StatementError) and error.sqlstate in DRIFTED and not self.again and (yield Refresh()):
             return (yield from replace(self, again=True).live())
         return (yield from self.fail(error))
 
