@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from tools.regress.outcomes import Verdict
 from tools.regress.seen import HIDDEN, Seen, difference, same_types
 from tools.regress.sessions import Direct, Gated
-from tools.regress.trees import cursor_of, is_ordered, reads_system_column
+from tools.regress.trees import cursor_of, is_ordered, reads_system_column, writes
 from tools.regress.twin import NotChecked, Twin, behind
 
 from dbgate.catalog import CatalogRelation
@@ -40,6 +40,8 @@ class Checks:
             return verdict, found
         if self._gated.rewrote_cursor(cursor_of(tree)):
             return Verdict.UNCHECKED, f"{found}; the cursor is on masked rows"
+        if self._gated.rewrote_prepared(text):
+            return Verdict.UNCHECKED, f"{found}; a function runs a prepared statement with masks"
         for view in self._views():
             if broken := self._contradiction(view):
                 return Verdict.BROKEN, f"{found}; {broken}"
@@ -62,6 +64,8 @@ class Checks:
             return Verdict.DIFFERENT, found
         if kind in {"SelectStmt", "ExecuteStmt", "CopyStmt"} and not guarded:
             try:
+                if writes(tree):
+                    raise NotChecked("it returns what it writes")
                 if reads_system_column(tree):
                     raise NotChecked("the place of a row is another in each database")
                 return self._beside_twin(tree, text, gated)

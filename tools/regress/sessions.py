@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import traceback
@@ -307,6 +308,12 @@ class Gated(SessionDriver):
         """Whether the query of a cursor was sent in another form than typed."""
         cursor = self._performer.state.objects.cursors.get(name) if name else None
         return cursor is not None and cursor.text != cursor.source.text
+
+    def rewrote_prepared(self, text: str) -> bool:
+        """Whether a function that is given EXECUTE as a string finds a prepared statement in another form than typed."""
+        prepared = self._performer.state.objects.prepared
+        words = re.findall(r"'[^']*\bexecute\s+(\w+)", text, re.IGNORECASE)
+        return any(name in prepared and prepared[name].text != prepared[name].source.text for name in words)
 
     def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
         try:

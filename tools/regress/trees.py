@@ -12,6 +12,7 @@ from dbgate.model import Tree
 
 _DATA_ONLY = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt", "FetchStmt"})
 """Statements that leave the catalog as it is."""
+_CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _WHO = frozenset({"role", "session_authorization"})
 
 
@@ -58,6 +59,13 @@ def filled_table(tree: Tree) -> Tree | None:
     else:
         return None
     return into["rel"] if into else None
+
+
+def writes(tree: Any) -> bool:
+    """Whether anything in the statement changes a table."""
+    if isinstance(tree, list):
+        return any(writes(part) for part in tree)
+    return isinstance(tree, dict) and (kind_of(tree)[0] in _CHANGES or any(writes(part) for part in tree.values()))
 
 
 def reads_system_column(tree: Any) -> bool:

@@ -201,7 +201,8 @@ class Analysis(FromItems, ColumnNames, Writes):
                 rounds = 1
                 if cte.ctes.find(cte.name) is cte and body.get("op", "SETOP_NONE") != "SETOP_NONE":
                     rounds = 2  # the second round carries labels around the recursion
-                    cte.columns = self._named(cte, self.query(_bare(body["larg"]), cte.parent, cte.ctes))
+                    inner = self._with(body.get("withClause"), cte.parent, cte.ctes)
+                    cte.columns = self._named(cte, self.query(_bare(body["larg"]), cte.parent, inner))
                 for _ in range(rounds):
                     cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes))
             finally:

@@ -42,6 +42,7 @@ class ColumnSplices:
     protection: Protection
     tokens: Tokens
     splices: Splices
+    text: str
     _shielded: set[int]
 
     def _at(self, body: Tree) -> int:
@@ -66,11 +67,11 @@ class ColumnSplices:
     def _cast_row(self, reference: Reference) -> None:
         """A row of a sub-select has no type of its own: give a value the type that the relation's rows have.
 
-        Not where an outer join may put NULL in its place, which a row made of columns could not be, nor where a mask may
-        be no value of its domain.
+        Not where a mask may be no value of its domain. Where an outer join may put NULL in its place that stays NULL,
+        which a row made of columns is not.
         """
         entry, relation = reference.entry, reference.entry.relation
-        if relation is None or id(entry) not in self._shielded or entry.nullable or not relation.oid:
+        if relation is None or id(entry) not in self._shielded or not relation.oid:
             return
         hidden = self.protection.hidden_columns(relation)
         domains = any(c.name in hidden and c.type_oid != c.base_oid for c in relation.columns)
@@ -80,10 +81,13 @@ class ColumnSplices:
             return
         cast = f"::{qualified('pg_temp' if temporary else relation.schema, relation.name)}"
         first = self._at(reference.body)
-        end = self.tokens.list[self.tokens.name_end(first) - 1].end
-        self.splices.edits.append(Edit(end, end, cast))
-        made = expression_tree(f"x{cast}")["TypeCast"]
-        self.splices.nodes[id(reference.body)] = {"TypeCast": {**made, "arg": {"ColumnRef": dict(reference.body)}}}
+        start, end = self.tokens.list[first].start, self.tokens.list[self.tokens.name_end(first) - 1].end
+        row = self.text[start:end]
+        # The last part of CASE gives the column its name.
+        null = f"CASE WHEN {row} IS NOT DISTINCT FROM NULL THEN NULL ELSE {row}{cast} END"
+        made = null if entry.nullable else f"{row}{cast}"
+        self.splices.edits.append(Edit(start, end, made))
+        self.splices.nodes[id(reference.body)] = expression_tree(made)
 
     def _expand_star(self, star: Star) -> None:
         """Write a `*` out where it would show system columns or the hidden columns of a changed table."""
