@@ -278,6 +278,16 @@ def test_the_gate_refusing_to_read_a_statement_is_an_error_on_record() -> None:
     assert trace.finished.exit_code == 1
 
 
+def test_in_a_failed_transaction_every_error_is_the_servers() -> None:
+    def judge(source: Source, measured: Measured | None) -> Judgement:
+        raise StatementError('relation "employes" does not exist', sqlstate="42P01", hint="did you mean employees?")
+
+    trace = live(judge, transaction=TransactionStatus.FAILED)
+    assert trace.names == ["statement.intent", "notice", "Abort", "Show"]
+    assert trace.shown[0][1].startswith("current transaction is aborted, commands ignored")
+    assert trace.finished.detail["sqlstate"] == "25P02"
+
+
 def test_a_relation_that_was_made_since_the_catalog_was_read_is_found_at_the_second_look() -> None:
     looks: list[Source] = []
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Judge", "Life", "statement_life", "unreadable_life", "unrecorded"]
 
 
+_ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
+"""What the server says of any statement then, whatever it names."""
+
+
 def unreadable_life(error: StatementError, script: str, number: int, terms: Terms) -> Life:
     """The life of a text that does not parse: it is recorded and shown, and nothing is sent."""
     try:
