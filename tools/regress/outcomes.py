@@ -12,7 +12,7 @@ class Verdict(StrEnum):
 
     `IDENTICAL` in columns, types, rows, status or error. `MASKED` as a twin database that holds the masks answers;
     `COLUMNS` masked, and what is not masked is the same; `PLAN` an EXPLAIN of the masked statement. `UNSTABLE`
-    differs from one direct run to the next. `BROKEN` reads a view whose printed definition PostgreSQL itself
+    differs from one direct run to the next, or with the order of rows in the tables. `BROKEN` reads a view whose printed definition PostgreSQL itself
     contradicts. `UNCHECKED` is masked, and nothing vouches for it.
     """
 
