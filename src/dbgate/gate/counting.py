@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from dbgate.catalog import CatalogRelation
 from dbgate.gate.executed import Arguments, declared_types
 from dbgate.gate.lexer import tokens
-from dbgate.gate.measure import count_queries
+from dbgate.gate.measure import count_queries, truncate_queries
 from dbgate.gate.names import kind_of
 from dbgate.gate.parts import CHANGES, changing_parts
 from dbgate.gate.relations import Schema
@@ -32,7 +32,7 @@ def counting(
     `arguments` are those of the EXECUTE that runs a prepared statement; preparing one touches nothing.
     """
     if examined.kind == "TruncateStmt":
-        return _truncated(text, statement, schema)
+        return _truncated(examined, statement, schema)
     if examined.kind == "CallStmt":
         return None
     if not examined.found.targets:
@@ -92,7 +92,8 @@ def _sent_name(relation: CatalogRelation, schema: Schema) -> tuple[str, str]:
     return name, relation.name
 
 
-def _truncated(text: str, statement: Statement, schema: Schema) -> tuple[CountQuery, ...] | None:
+def _truncated(examined: Examined, statement: Statement, schema: Schema) -> tuple[CountQuery, ...] | None:
     oids = [t.relation.oid for t in statement.touches if t.relation]
-    counts = [count_queries(text, (), schema, schema.by_oid[o]) for o in oids if o in schema.by_oid]
-    return tuple(replace(q, is_own=False) for c in counts for q in c or ()) if counts else None
+    cascades = examined.body.get("behavior") == "DROP_CASCADE"
+    found = truncate_queries(schema, oids, cascades=cascades)
+    return tuple(replace(query, is_own=False) for query in found) or None

@@ -1,19 +1,22 @@
 """Count the rows that a statement would touch, without running it.
 
-Builds read-only queries from the text of the (rewritten) statement: its own FROM and WHERE around `count(*)`, and
-one more query per foreign key that would carry the change on. Each query is parsed and has to hold the statement's
-own conditions, node for node; a statement that cannot be counted gives None, and rules on rows count as met.
+Builds read-only queries from the text of the (rewritten) statement: its own FROM and WHERE around `count(*)`, MERGE's
+branches one by one, and queries for what foreign keys would carry on. Each is parsed and has to hold the
+statement's own conditions, node for node; a statement that cannot be counted gives None, and rules on rows count as met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
-from dbgate.catalog import CatalogRelation, ForeignKey
+from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
-from dbgate.gate.lexer import Offsets, Tokens, clause
+from dbgate.gate.cascades import ROW, TABLE, Node, Rows, counting
+from dbgate.gate.clause_text import Branch, ClauseText, branches
 from dbgate.gate.lexer import tokens as tokens_of
 from dbgate.gate.names import kind_of, qualified, quote
 from dbgate.gate.relations import Schema
@@ -21,14 +24,15 @@ from dbgate.gate.splice import normal
 from dbgate.gate.syntax import parse_one
 from dbgate.model import CountQuery, Relation, Tree
 
-_MAX_CASCADE = 8
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-class _Rows(msgspec.Struct, frozen=True):
-    """A query that gives the whole rows of a relation that are touched."""
+class Touched(msgspec.Struct, frozen=True):
+    """What a statement touches itself: rows that it changes, and queries that count those that it inserts."""
 
-    relation: CatalogRelation
-    text: str
+    rows: tuple[Rows, ...]
+    inserts: tuple[str, ...] = ()
 
 
 def count_queries(
@@ -44,91 +48,109 @@ def count_queries(
     they are declared: its names are qualified and its sources masked.
     """
     try:
-        queries = _count_queries(text, parse_one(text), schema, target)
-        return None if queries is None else tuple(_with_own_parameters(q, parameters, types or {}) for q in queries)
+        found = touched(text, parse_one(text), target)
+        if found is None:
+            return None
+        counted = counting(schema, found.rows) if found.rows else []
+        if counted is None or (found.inserts and _keys_on_conflict(text, schema, target)):
+            return None
+        queries = [_query(schema, target, "insert", text) for text in found.inserts]
+        queries += [_query(schema, schema.by_oid[node.relation], node.action, text) for node, text in counted]
+        return tuple(_with_own_parameters(query, parameters, types or {}) for query in queries)
     except (LookupError, StatementError):
         return None
+
+
+def truncate_queries(schema: Schema, oids: Iterable[int], *, cascades: bool) -> tuple[CountQuery, ...]:
+    """The queries that count what TRUNCATE would take; with CASCADE, of every table that refers to one of them."""
+    seen = dict.fromkeys(oid for oid in oids if oid in schema.by_oid)
+    todo = [*seen]
+    while todo and cascades:
+        oid = todo.pop()
+        for part in (oid, *schema.descendants(oid)):
+            for key in schema.keys_to.get(part, ()):
+                if key.relation in schema.by_oid and key.relation not in seen:
+                    seen[key.relation] = None
+                    todo.append(key.relation)
+    whole = [oid for oid in seen if seen.keys().isdisjoint(schema.ancestors(oid))]
+    return tuple(
+        _query(schema, r, "truncate", f"SELECT count(*) FROM {_named(r)}") for r in map(schema.by_oid.get, whole) if r
+    )
+
+
+def _query(schema: Schema, relation: CatalogRelation, verb: str, text: str) -> CountQuery:
+    named = Relation(relation.schema, relation.name, relation.oid, relation.kind)
+    return CountQuery(named, text, verb, oids=(relation.oid, *schema.descendants(relation.oid)))
+
+
+def _named(relation: CatalogRelation) -> str:
+    return qualified(relation.schema, relation.name)
 
 
 def _with_own_parameters(
     query: CountQuery, values: Sequence[str | None] | None, types: Mapping[int, str]
 ) -> CountQuery:
-    """Number the parameters that the query still has from 1, and take their values along."""
+    text, own = own_parameters(query.text, values, types)
+    return replace(query, text=text, parameters=own)
+
+
+def own_parameters(
+    text: str, values: Sequence[str | None] | None, types: Mapping[int, str]
+) -> tuple[str, tuple[str | None, ...]]:
+    """A part of a statement with the parameters that it still has numbered from 1, and their values.
+
+    Raises `LookupError` when it has some, and their values are not known.
+    """
     order: dict[int, int] = {}
     pieces: list[str] = []
     position = 0
-    for token in tokens_of(query.text):
+    for token in tokens_of(text):
         if token.kind == "param":
             number = int(token.text[1:])
             if values is None:
                 raise LookupError(token.text)
             own = f"${order.setdefault(number, len(order) + 1)}"
-            pieces += [query.text[position : token.start], f"({own}::{types[number]})" if number in types else own]
+            pieces += [text[position : token.start], f"({own}::{types[number]})" if number in types else own]
             position = token.end
-    text = "".join(pieces) + query.text[position:]
     given = tuple(values[n - 1] for n in order if n <= len(values)) if values is not None else ()
-    return CountQuery(query.relation, text, query.verb, given)
+    return "".join(pieces) + text[position:], given
 
 
-def _count_queries(text: str, tree: Tree, schema: Schema, target: CatalogRelation) -> tuple[CountQuery, ...] | None:
+def touched(text: str, tree: Tree, target: CatalogRelation) -> Touched | None:
+    """What a statement touches itself; None when its parts cannot be told apart."""
     kind, body = kind_of(tree)
-    verb = kind.removesuffix("Stmt").lower()
-    relation = _relation(target)
     match kind:
         case "InsertStmt":
             query = _count_insert(text, body)
-            return (CountQuery(relation, query, verb),) if query else None
+            return Touched((), (query,)) if query else None
         case "UpdateStmt" | "DeleteStmt":
-            rows = _touched_rows(text, kind, body, target)
-            if rows is None:
-                return None
-            carried = _cascades(schema, rows, verb, _assigned(body))
-            return tuple(_count(r, verb) for r in (rows, *carried))
-        case "TruncateStmt":
-            return (_count(_Rows(target, f"SELECT * FROM {qualified(target.schema, target.name)}"), verb),)
+            rows = _changed_rows(text, kind, body, target)
+            return Touched((rows,)) if rows else None
         case "MergeStmt":
-            query = _count_merge(text, body)
-            return (CountQuery(relation, query, verb),) if query else None
-        case _:
-            return None
+            return _merged(text, body, target)
+    return None
 
 
-def _relation(relation: CatalogRelation) -> Relation:
-    return Relation(relation.schema, relation.name, relation.oid, relation.kind)
+def _names(body: Tree) -> frozenset[str] | None:
+    return frozenset(n["ResTarget"]["name"] for n in body.get("targetList", ())) or None
 
 
-def _count(rows: _Rows, verb: str) -> CountQuery:
-    return CountQuery(_relation(rows.relation), f"SELECT count(*) FROM ({rows.text}) AS touched", verb)
-
-
-def _assigned(body: Tree) -> set[str]:
-    return {n["ResTarget"]["name"] for n in body.get("targetList", ())}
-
-
-def _touched_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> _Rows | None:
+def _changed_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> Rows | None:
     """`SELECT target.* FROM target, others WHERE condition`, each row once."""
-    tokens = Tokens(text)
-    start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
-    prefix = _with_prefix(text, tokens, start, body)
+    clauses = ClauseText(text, body)
+    prefix = clauses.prefix(body)
     if prefix is None:
         return None
-    sources = clause(tokens, start, "from" if kind == "UpdateStmt" else "using")
-    where = clause(tokens, start, "where")
-    end = clause(tokens, start, "returning")
-    stop = tokens.list[end].start if end is not None else len(text)
-    alias = body["relation"].get("alias", {}).get("aliasname", "")
-    name = quote(alias or target.name)
-    only = "" if body["relation"].get("inh") else "ONLY "
-    table = f"{only}{qualified(target.schema, target.name)}" + (f" AS {quote(alias)}" if alias else "")
+    sources = clauses.find("from" if kind == "UpdateStmt" else "using")
+    where, end = clauses.find("where"), clauses.find("returning")
+    stop = clauses.begin(end) if end is not None else len(text)
+    name, table = _called(body, target)
     others = ""
     if sources is not None:
-        until = tokens.list[where].start if where is not None else stop
-        others = ", " + text[tokens.list[sources].end : until]
-    condition = " WHERE " + text[tokens.list[where].end : stop] if where is not None else ""
-    inner = f"SELECT DISTINCT ON ({name}.tableoid, {name}.ctid) {name}.* FROM {table}{others}{condition}"
-    if not others:
-        inner = f"SELECT {name}.* FROM {table}{condition}"
-    query = f"{prefix}{inner}\n"
+        others = ", " + text[clauses.end(sources) : clauses.begin(where) if where is not None else stop]
+    condition = " WHERE " + text[clauses.end(where) : stop] if where is not None else ""
+    once = f"DISTINCT ON ({name}.tableoid, {name}.ctid) " if others else ""
+    query = f"{prefix}SELECT {once}{_items(name, target)} FROM {table}{others}{condition}\n"
     made = kind_of(parse_one(query))[1]
     if normal(made.get("whereClause")) != normal(body.get("whereClause")):
         return None
@@ -136,20 +158,20 @@ def _touched_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> 
         return None
     if normal(made.get("withClause")) != normal(body.get("withClause")):
         return None
-    return _Rows(target, query)
+    deletes = kind == "DeleteStmt"
+    return Rows(Node(target.oid, "delete") if deletes else Node(target.oid, "update", _names(body)), query)
 
 
-def _with_prefix(text: str, tokens: Tokens, start: int, body: Tree) -> str | None:
-    """The text of the statement's WITH clause; None when it changes data itself."""
-    with_clause = body.get("withClause")
-    if not with_clause:
-        return ""
-    if any("SelectStmt" not in n["CommonTableExpr"]["ctequery"] for n in with_clause["ctes"]):
-        return None
-    index = start
-    while index > 0 and tokens.list[index].word not in {"update", "delete", "merge", "insert"}:
-        index -= 1
-    return text[: tokens.list[index].start]
+def _called(body: Tree, target: CatalogRelation) -> tuple[str, str]:
+    """The target's name in its own statement, and how FROM names it."""
+    alias = body["relation"].get("alias", {}).get("aliasname", "")
+    only = "" if body["relation"].get("inh") else "ONLY "
+    return quote(alias or target.name), f"{only}{_named(target)}" + (f" AS {quote(alias)}" if alias else "")
+
+
+def _items(name: str, target: CatalogRelation) -> str:
+    """What is selected of the target: its rows' places, too, unless it is a view, which has none."""
+    return f"{name}.*" if target.kind == "v" else f"{name}.tableoid AS {TABLE}, {name}.ctid AS {ROW}, {name}.*"
 
 
 def _count_insert(text: str, body: Tree) -> str | None:
@@ -158,91 +180,86 @@ def _count_insert(text: str, body: Tree) -> str | None:
         return "SELECT 1::bigint"
     if "valuesLists" in select:
         return f"SELECT {len(select['valuesLists'])}::bigint"
-    tokens = Tokens(text)
-    start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
-    prefix = _with_prefix(text, tokens, start, body)
-    if prefix is None:
+    source = inserted_query(text, body)
+    return f"{source[0]}SELECT count(*) FROM ({source[1]}\n) AS touched" if source else None
+
+
+def inserted_query(text: str, body: Tree) -> tuple[str, str] | None:
+    """The WITH clause and the query of an INSERT … SELECT; None when its text cannot be told apart."""
+    clauses = ClauseText(text, body)
+    prefix = clauses.prefix(body)
+    first = next((f for w in ("with", "select", "table") if (f := clauses.find(w)) is not None), None)
+    if first is None or prefix is None:
         return None
-    first = next((f for w in ("with", "select", "table") if (f := clause(tokens, start, w)) is not None), None)
-    if first is None:
+    end = clauses.find("returning")
+    conflict = clauses.conflict() if body.get("onConflictClause") else None
+    stops = [clauses.begin(i) for i in (end, conflict) if i is not None]
+    inner = text[clauses.begin(first) : min(stops, default=len(text))]
+    made = kind_of(parse_one(f"{prefix}SELECT count(*) FROM ({inner}\n) AS touched"))[1]
+    query = made["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
+    same = normal(query) == normal(body["selectStmt"]["SelectStmt"])
+    return (prefix, inner) if same and normal(made.get("withClause")) == normal(body.get("withClause")) else None
+
+
+def _keys_on_conflict(text: str, schema: Schema, target: CatalogRelation) -> bool:
+    """Whether ON CONFLICT DO UPDATE changes a column that keys carry on: which rows it meets cannot be told."""
+    conflict = kind_of(parse_one(text))[1].get("onConflictClause", {})
+    names = _names(conflict)
+    return names is not None and len(counting(schema, [Rows(Node(target.oid, "update", names), "")]) or ()) > 1
+
+
+def _merged(text: str, body: Tree, target: CatalogRelation) -> Touched | None:
+    """What every branch of a MERGE touches."""
+    clauses = ClauseText(text, body)
+    using, on, when = (clauses.find(word) for word in ("using", "on", "when"))
+    prefix = clauses.prefix(body)
+    if using is None or on is None or when is None or prefix is None or target.kind == "v":
         return None
-    end = clause(tokens, start, "returning")
-    conflict = _conflict(tokens, start) if body.get("onConflictClause") else None
-    stops = [tokens.list[i].start for i in (end, conflict) if i is not None]
-    inner = text[tokens.list[first].start : min(stops, default=len(text))]
-    query = f"{prefix}SELECT count(*) FROM ({inner}\n) AS touched"
-    made = kind_of(parse_one(query))[1]
-    counted = made["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
-    same = normal(made.get("withClause")) == normal(body.get("withClause")) and normal(counted) == normal(select)
-    return query if same else None
-
-
-def _conflict(tokens: Tokens, start: int) -> int | None:
-    """The index of ON CONFLICT: the last one before DO. A join may have an ON, too, and a column may be called conflict."""
-    do = clause(tokens, start, "do")
-    pairs = [i for i in range(start, do or 0) if tokens.list[i].word == "on" and tokens.list[i + 1].word == "conflict"]
-    return pairs[-1] if pairs else None
-
-
-def _count_merge(text: str, body: Tree) -> str | None:
-    """An upper bound: all pairs that MERGE looks at, matched or not."""
-    tokens = Tokens(text)
-    start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
-    prefix = _with_prefix(text, tokens, start, body)
-    if prefix is None:
+    source, condition = clauses.between(using, on), clauses.between(on, when)
+    name, table = _called(body, target)
+    made = kind_of(parse_one(f"{prefix}SELECT FROM {table} RIGHT JOIN {source} ON {condition}"))[1]
+    join = made["fromClause"][0].get("JoinExpr", {})
+    found = branches(clauses, body)
+    if (
+        found is None
+        or normal(join.get("quals")) != normal(body["joinCondition"])
+        or normal(join.get("rarg")) != normal(body["sourceRelation"])
+        or normal(made.get("withClause")) != normal(body.get("withClause"))
+    ):
         return None
-    using, on, when = (clause(tokens, start, w) for w in ("using", "on", "when"))
-    if using is None or on is None or when is None:
-        return None
-    table = text[tokens.list[start].start : tokens.list[using].start]
-    source = text[tokens.list[using].end : tokens.list[on].start]
-    condition = text[tokens.list[on].end : tokens.list[when].start]
-    by_source = any(
-        n["MergeWhenClause"].get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" for n in body["mergeWhenClauses"]
-    )
-    join = "FULL" if by_source else "RIGHT"
-    query = f"{prefix}SELECT count(*) FROM {table} {join} JOIN {source} ON {condition}"
-    made = kind_of(parse_one(query))[1]
-    joined = made["fromClause"][0].get("JoinExpr", {})
-    found = [joined.get("quals"), joined.get("rarg"), made.get("withClause")]
-    wanted = [body["joinCondition"], body["sourceRelation"], body.get("withClause")]
-    return query if normal(found) == normal(wanted) else None
+    pairs = {
+        "matched": f"{table} JOIN {source} ON {condition} WHERE",
+        "by target": f"{source} LEFT JOIN {table} ON {condition} WHERE {name}.ctid IS NULL AND",
+        "by source": f"{table} WHERE NOT EXISTS (SELECT FROM {source} WHERE {condition}) AND",
+    }
+    rows: list[Rows] = []
+    inserts: list[str] = []
+    for kind, sources in pairs.items():
+        of_kind = [branch for branch in found if branch.matched == kind]
+        for does, chosen in _chosen(of_kind).items():
+            picked = f"{sources} {_first_of(of_kind, chosen)}\n"
+            if does == "insert":
+                inserts.append(f"{prefix}SELECT count(*) FROM {picked}")
+                continue
+            names = frozenset(n for b in chosen for n in b.assigned) if does == "update" else None
+            once = f"DISTINCT ON ({name}.tableoid, {name}.ctid) "
+            rows.append(
+                Rows(Node(target.oid, does, names), f"{prefix}SELECT {once}{_items(name, target)} FROM {picked}")
+            )
+    return Touched(tuple(rows), tuple(inserts))
 
 
-def _cascades(schema: Schema, rows: _Rows, verb: str, assigned: set[str]) -> Iterator[_Rows]:
-    """The rows of other tables that foreign keys would change along, level by level."""
-    todo: list[tuple[_Rows, str, set[str] | None, int]] = [(rows, verb, assigned or None, 0)]
-    while todo:
-        current, action, names, depth = todo.pop(0)
-        if depth >= _MAX_CASCADE:
-            continue
-        for oid in (current.relation.oid, *schema.descendants(current.relation.oid)):
-            for key in schema.keys_to.get(oid, ()):
-                step = _step(schema, current, key, action, names)
-                if step is not None:
-                    carried, next_action, next_names = step
-                    yield carried
-                    todo.append((carried, next_action, next_names, depth + 1))
+def _chosen(of_kind: Sequence[Branch]) -> dict[str, list[Branch]]:
+    """The branches by what they do; those that do nothing are left out."""
+    found: dict[str, list[Branch]] = {}
+    for branch in of_kind:
+        if branch.does:
+            found.setdefault(branch.does, []).append(branch)
+    return found
 
 
-def _step(
-    schema: Schema, current: _Rows, key: ForeignKey, action: str, names: set[str] | None
-) -> tuple[_Rows, str, set[str] | None] | None:
-    rule = key.on_delete if action == "delete" else key.on_update
-    if rule not in "cnd" or key.relation not in schema.by_oid:
-        return None
-    there = {c.number: c.name for c in schema.by_oid[key.referenced].columns}
-    child = schema.by_oid[key.relation]
-    here = {c.number: c.name for c in child.columns}
-    referenced = [there[n] for n in key.referenced_columns]
-    if action == "update" and names is not None and not names & set(referenced):
-        return None
-    left = ", ".join(f"child.{quote(here[n])}" for n in key.columns)
-    right = ", ".join(f"parent.{quote(n)}" for n in referenced)
-    text = (
-        f"SELECT child.* FROM {qualified(child.schema, child.name)} AS child "
-        f"WHERE ({left}) IN (SELECT {right} FROM ({current.text}) AS parent)"
-    )
-    deletes = action == "delete" and rule == "c"
-    changed: set[str] | None = None if deletes else {here[n] for n in key.columns}
-    return _Rows(child, text), "delete" if deletes else "update", changed
+def _first_of(of_kind: Sequence[Branch], chosen: Sequence[Branch]) -> str:
+    """A condition: the first branch whose own condition holds is one of `chosen`."""
+    cases = " ".join(f"WHEN {f'({b.condition})' if b.condition else 'true'} THEN {n}" for n, b in enumerate(of_kind))
+    numbers = ", ".join(str(n) for n, branch in enumerate(of_kind) if branch in chosen)
+    return f"CASE {cases} ELSE -1 END IN ({numbers})"
