@@ -32,6 +32,7 @@ from dbgate.gate.recorded import recorded_parameters, recorded_text, without_con
 from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
+from dbgate.gate.sample import for_reviewers
 from dbgate.gate.splice import Refusal, RewriteError
 from dbgate.gate.statement import Examined, defined_relations, examine, relation_value
 from dbgate.gate.syntax import Source
@@ -48,6 +49,7 @@ from dbgate.model import (
     Measured,
     NeedsApproval,
     OpenedColumn,
+    RequestKind,
     Rewrite,
     SampleQuery,
     Statement,
@@ -325,7 +327,14 @@ def _judgement(
         guesses=guessed(prepared.examined.found),
         columns=prepared.columns,
         labelled=prepared.labelled,
+        sample=_sample(decision, prepared.examined, statement, context),
     )
+
+
+def _sample(decision: Decision, examined: Examined, statement: Statement, context: Context) -> tuple[SampleQuery, ...]:
+    if not isinstance(decision, NeedsApproval) or decision.kind not in {RequestKind.STATEMENT, RequestKind.SESSION}:
+        return ()
+    return for_reviewers(decision, examined, statement, context)
 
 
 def _opened(prepared: _Prepared, context: Context) -> tuple[tuple[ColumnName, str], ...]:

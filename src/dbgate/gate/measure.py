@@ -124,7 +124,7 @@ def touched(text: str, tree: Tree, target: CatalogRelation) -> Touched | None:
             query = _count_insert(text, body)
             return Touched((), (query,)) if query else None
         case "UpdateStmt" | "DeleteStmt":
-            rows = _changed_rows(text, kind, body, target)
+            rows = changed_rows(text, kind, body, target)
             return Touched((rows,)) if rows else None
         case "MergeStmt":
             return _merged(text, body, target)
@@ -135,8 +135,10 @@ def _names(body: Tree) -> frozenset[str] | None:
     return frozenset(n["ResTarget"]["name"] for n in body.get("targetList", ())) or None
 
 
-def _changed_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> Rows | None:
-    """`SELECT target.* FROM target, others WHERE condition`, each row once."""
+def changed_rows(
+    text: str, kind: str, body: Tree, target: CatalogRelation, selected: Sequence[str] = ()
+) -> Rows | None:
+    """`SELECT target.* FROM target, others WHERE condition`, each row once; with `selected` these expressions instead."""
     clauses = ClauseText(text, body)
     prefix = clauses.prefix(body)
     if prefix is None:
@@ -144,13 +146,13 @@ def _changed_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> 
     sources = clauses.find("from" if kind == "UpdateStmt" else "using")
     where, end = clauses.find("where"), clauses.find("returning")
     stop = clauses.begin(end) if end is not None else len(text)
-    name, table = _called(body, target)
+    name, table = called(body, target)
     others = ""
     if sources is not None:
         others = ", " + text[clauses.end(sources) : clauses.begin(where) if where is not None else stop]
     condition = " WHERE " + text[clauses.end(where) : stop] if where is not None else ""
     once = f"DISTINCT ON ({name}.tableoid, {name}.ctid) " if others else ""
-    query = f"{prefix}SELECT {once}{_items(name, target)} FROM {table}{others}{condition}\n"
+    query = f"{prefix}SELECT {once}{', '.join(selected) or _items(name, target)} FROM {table}{others}{condition}\n"
     made = kind_of(parse_one(query))[1]
     if normal(made.get("whereClause")) != normal(body.get("whereClause")):
         return None
@@ -162,7 +164,7 @@ def _changed_rows(text: str, kind: str, body: Tree, target: CatalogRelation) -> 
     return Rows(Node(target.oid, "delete") if deletes else Node(target.oid, "update", _names(body)), query)
 
 
-def _called(body: Tree, target: CatalogRelation) -> tuple[str, str]:
+def called(body: Tree, target: CatalogRelation) -> tuple[str, str]:
     """The target's name in its own statement, and how FROM names it."""
     alias = body["relation"].get("alias", {}).get("aliasname", "")
     only = "" if body["relation"].get("inh") else "ONLY "
@@ -188,7 +190,7 @@ def inserted_query(text: str, body: Tree) -> tuple[str, str] | None:
     """The WITH clause and the query of an INSERT … SELECT; None when its text cannot be told apart."""
     clauses = ClauseText(text, body)
     prefix = clauses.prefix(body)
-    first = next((f for w in ("with", "select", "table") if (f := clauses.find(w)) is not None), None)
+    first = next((f for w in ("with", "select", "table", "values") if (f := clauses.find(w)) is not None), None)
     if first is None or prefix is None:
         return None
     end = clauses.find("returning")
@@ -216,7 +218,7 @@ def _merged(text: str, body: Tree, target: CatalogRelation) -> Touched | None:
     if using is None or on is None or when is None or prefix is None or target.kind == "v":
         return None
     source, condition = clauses.between(using, on), clauses.between(on, when)
-    name, table = _called(body, target)
+    name, table = called(body, target)
     made = kind_of(parse_one(f"{prefix}SELECT FROM {table} RIGHT JOIN {source} ON {condition}"))[1]
     join = made["fromClause"][0].get("JoinExpr", {})
     found = branches(clauses, body)
