@@ -87,7 +87,7 @@ def sample_queries(
 
 
 def _own(query: SampleQuery, parameters: Sequence[str | None]) -> SampleQuery:
-    text, values = own_parameters(query.text, parameters)
+    text, values = own_parameters(query.text, parameters, {})
     return replace(query, text=text, parameters=values)
 
 
