@@ -42,6 +42,12 @@ test-servers: $(STAMP) ## What depends on the server's version, on PostgreSQL 15
 	@set -e; for version in 15 16 17 18; do echo "PostgreSQL $$version"; \
 		DBGATE_TEST_POSTGRES=$$version $(BIN)/python -m pytest $(SERVER_TESTS); done
 
+test-browser: $(STAMP) ## What needs parts of a desktop: a real Secret Service (Debian's gnome-keyring and dbus)
+	@command -v dbus-run-session >/dev/null && command -v gnome-keyring-daemon >/dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends gnome-keyring dbus; } || \
+		{ echo "hint: install gnome-keyring and dbus, as root" >&2; exit 2; }
+	DBGATE_TEST_DESKTOP=1 $(BIN)/python -m pytest -n 0 tests/desktop
+
 leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals (SERVERS=all, or SERVERS="15 17")
 	$(BIN)/python tools/leaks.py $(SERVERS)
 

@@ -14,9 +14,13 @@ from dbgate.settings import Settings
 if TYPE_CHECKING:
     from dbgate.identity.application import Application
     from dbgate.identity.stored import StoredSignIn
+    from dbgate.identity.token_store import TokenStore
 
 BROWSER_WAIT_S = 300.0
 """How long the browser may take, in seconds."""
+
+PROBE = "probe"
+"""A key under which nothing is ever kept."""
 
 
 class Progress(Protocol):
@@ -56,6 +60,7 @@ def sign_in(
     if account and (known := signed_in_before(settings, account)):
         enter(store, settings.state_dir, client, known)
         return known
+    check_usable(store)
     wanted = account or ("" if client.service else settings.identity.account)
     if client.service:
         fresh = acquire(client)
@@ -73,6 +78,12 @@ def sign_in(
         save(store, place, fresh)
     enter(store, settings.state_dir, client, identity)
     return identity
+
+
+def check_usable(store: TokenStore) -> None:
+    """Find out before a person is asked whether the store can be written: it may be locked, full or read-only."""
+    store.write(PROBE, b"")
+    store.delete(PROBE)
 
 
 def signed_in_before(settings: Settings, account: str) -> Identity | None:
