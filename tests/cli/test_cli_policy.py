@@ -86,6 +86,10 @@ def test_check_with_a_target_names_idle_globs(
     assert run(["policy", "check", str(policy), "--target", "app"]) == EXIT_OK
     err = capsys.readouterr().err
     assert err == f"notice: {policy}:4: app.userz.ssn matches nothing in app\nhint: correct or remove it\n"
+    assert run(["policy", "check", "--target", "app"]) == EXIT_OK  # its own policy
+    assert capsys.readouterr().err == err
+    assert run(["policy", "check"]) == EXIT_USAGE
+    assert capsys.readouterr().err.startswith("error: missing argument 'FILE…'\nhint: name policy files, or a target")
     assert run(["policy", "test", str(policy), "--target", "app"]) == EXIT_OK
     assert run(["policy", "explain", "app", "-c", "SELECT * FROM app.users"]) == EXIT_OK
     assert "masked:   app.users.ssn (pii.ssn: partial, last 4; labelled in app.yaml:4)" in capsys.readouterr().out

@@ -25,6 +25,10 @@ APPS: dict[str, typer.Typer] = {"policy": app}
 FORMATS = ("text", "json")
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Policy files.", show_default=False)]
+SomeFiles = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE…]", help="Policy files. Default: the policy of --target.", show_default=False),
+]
 TargetOption = Annotated[
     str,
     typer.Option(
@@ -39,16 +43,16 @@ def policy() -> None:
 
 
 @app.command()
-def check(files: Files, target: TargetOption = "") -> int:
+def check(files: SomeFiles = None, target: TargetOption = "") -> int:
     """Read policy files and say what is wrong with them.
 
-    With --target also say which globs match nothing in that database.
+    With --target also say which globs match nothing in that database; without FILE, check the target's own policy.
     """
     from dbgate.config import load_policy_file
 
     catalog = _catalog_of(target) if target else None
     code = EXIT_OK
-    for file in files:
+    for file in files or [_policy_of(target)]:
         try:
             found = load_policy_file(file)
         except UsageError as error:
@@ -182,6 +186,16 @@ def _find(name: str) -> tuple[Settings, Target]:
 
     settings = load_settings()
     return settings, find_target(settings, name)
+
+
+def _policy_of(name: str) -> Path:
+    """The file of a target's policy. Raises `UsageError` when neither is there."""
+    from dbgate.config.policies import WITHOUT_POLICY, builtin_dir
+
+    if not name:
+        raise UsageError("missing argument 'FILE…'", hint="name policy files, or a target with --target")
+    _, target = _find(name)
+    return Path(target.policy) if target.policy else builtin_dir() / WITHOUT_POLICY
 
 
 def _catalog_of(name: str) -> Catalog:

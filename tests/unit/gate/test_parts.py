@@ -1,0 +1,41 @@
+"""The data-changing parts of statements, each as a text that can be counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbgate.gate.parts import changing_parts
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("SELECT id FROM a.b", ()),
+        ("DELETE FROM a.b WHERE id = 1", ("DELETE FROM a.b WHERE id = 1",)),
+        ("EXPLAIN (ANALYZE, COSTS OFF) DELETE FROM a.b", ("DELETE FROM a.b",)),
+        ("COPY (DELETE FROM a.b RETURNING id) TO STDOUT", ("DELETE FROM a.b RETURNING id",)),
+        ('PREPARE "update" (int) AS UPDATE a.b SET c = $1', ("UPDATE a.b SET c = $1",)),
+        (
+            "WITH x AS (UPDATE a.b SET c = 1 RETURNING id), y AS (DELETE FROM a.c) SELECT * FROM x",
+            ("UPDATE a.b SET c = 1 RETURNING id", "DELETE FROM a.c"),
+        ),
+        (
+            "WITH q AS (SELECT 1 AS id), d AS (DELETE FROM a.b USING q WHERE q.id = b.id RETURNING b.id) DELETE FROM a.c",
+            (
+                "WITH q AS (SELECT 1 AS id), d AS (SELECT  b.id FROM a.b ,  q  WHERE q.id = b.id )  DELETE FROM a.c",
+                "WITH q AS (SELECT 1 AS id) DELETE FROM a.b USING q WHERE q.id = b.id RETURNING b.id",
+            ),
+        ),
+        (
+            "DELETE FROM a.b WHERE id IN (SELECT id FROM a.b FOR NO KEY UPDATE OF b, c SKIP LOCKED)",
+            ("DELETE FROM a.b WHERE id IN (SELECT id FROM a.b  )",),
+        ),
+        ("INSERT INTO a.b SELECT nextval('s'), 1", ("INSERT INTO a.b SELECT CAST(0 AS bigint), 1",)),
+        ("DELETE FROM a.b WHERE id < nextval('s')", ("DELETE FROM a.b WHERE id < nextval('s')",)),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING id) DELETE FROM a.c USING u WHERE u.id = c.id", None),
+        ("WITH RECURSIVE u AS (UPDATE a.b SET c = 1 RETURNING id) SELECT 1", None),
+        ("DELETE FROM a.b WHERE c = substring('abc' for share)", None),
+    ],
+)
+def test_parts_stand_alone(text: str, parts: tuple[str, ...] | None) -> None:
+    assert changing_parts(text) == parts
