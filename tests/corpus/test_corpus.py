@@ -30,7 +30,7 @@ from dbgate.model import Allow, Decision, Deny, Identity, Rewrite, Target
 from dbgate.session.ports import Database
 
 VOLATILE = re.compile(
-    r"now\(|random|uuid|pg_stat|pid|oid|xmin|xmax|snapshot|version|current_|clock|localtime|age\(|size|timing|pg_class|dbgate|"
+    r"now\(|random|uuid|pg_stat|pid|oid|xmin|xmax|snapshot|version|current_|clock|localtime|age\(|size|timing|memory|pg_class|dbgate|"
     r"_keywords|made|hr\.statistics|pg_attribute|pg_settings|pg_prepared|pg_cursors|pg_database|pg_roles|acl",
     re.IGNORECASE,
 )

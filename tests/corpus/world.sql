@@ -147,6 +147,14 @@ INSERT INTO hr.coded SELECT g, 'Zebrafish' || 100 + g, 'plain' FROM generate_ser
 CREATE VIEW hr.cast_view AS SELECT id, right(ssn, 3)::int AS number, to_date(right(ssn, 3), 'DDD') AS day, plain FROM hr.coded;
 CREATE VIEW hr.cast_again AS SELECT id, number + 1 AS next, plain FROM hr.cast_view;
 CREATE VIEW hr.kept_row AS SELECT c.id, c AS kept FROM hr.coded c;
+-- Stored queries that give as many rows as a hidden value asks for.
+CREATE MATERIALIZED VIEW hr.per_letter AS SELECT id, generate_series(1, length(ssn)) AS n FROM payroll.employees;
+CREATE MATERIALIZED VIEW hr.per_step AS SELECT e.id FROM payroll.employees e, generate_series(1, length(e.ssn)) g;
+CREATE MATERIALIZED VIEW hr.per_tag AS SELECT e.id, full_name FROM payroll.employees e LEFT JOIN LATERAL unnest(e.tags) t ON true;
+CREATE MATERIALIZED VIEW hr.per_key AS SELECT e.id FROM payroll.employees e CROSS JOIN LATERAL jsonb_object_keys(e.profile) k;
+CREATE MATERIALIZED VIEW hr.per_cte AS WITH q AS (SELECT id, regexp_split_to_table(ssn, '') AS c FROM payroll.employees) SELECT id FROM q;
+CREATE VIEW hr.per_code AS SELECT id, city FROM hr.locked, unnest(string_to_array(code, 'a')) u;
+CREATE MATERIALIZED VIEW hr.gathered AS SELECT id, ARRAY(SELECT upper(t) FROM unnest(e.tags) t) AS tags FROM payroll.employees e;
 -- Rules: what they do, a statement does not show.
 CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
 CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;

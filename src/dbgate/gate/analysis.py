@@ -21,6 +21,8 @@ from dbgate.gate.writes import Writes, constants_in
 from dbgate.model import Tree
 
 _SCALAR = (str, int, float, bool)
+_VALUES = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
+"""Sub-selects that give what they select; the others compare it."""
 
 
 class Analysis(FromItems, ColumnNames, Writes):
@@ -36,6 +38,7 @@ class Analysis(FromItems, ColumnNames, Writes):
         self._returning = 0
         self._in_cte = 0
         self._depth = 0
+        self._nested = 0
         self._derived = 0
         self._target: Tree | None = None
         self._constants: list[Tree] = []
@@ -255,11 +258,15 @@ class Analysis(FromItems, ColumnNames, Writes):
             case "":
                 body = node
         start, derived = len(self._constants), self._derived
+        self._nested += kind == "SubLink"
         labels = NONE
         for key, value in body.items():
             if value.__class__ not in _SCALAR and key != "typeName":
                 labels = labels | self.expression(value, scope, ctes)
-        if kind == "SubLink" and body.get("subLinkType") != "EXPR_SUBLINK" and labels:
+        self._nested -= kind == "SubLink"
+        if labels and kind == "FuncCall" and not self._nested and self._gives_rows(body):
+            self.found.multiplies |= labels
+        if kind == "SubLink" and body.get("subLinkType") not in _VALUES and labels:
             self.found.predicates |= {label for label in labels if label.hidden}
         if labels and kind not in {"BoolExpr", "", "List", "SubLink"}:
             self.mark(self._constants[start:])

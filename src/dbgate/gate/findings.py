@@ -73,7 +73,9 @@ class Findings(msgspec.Struct):
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
     `write_reads` are labelled columns whose real or masked values decide what a write does, `cte_reads` those that a WITH
     reads, which a write may name: they stand among `outputs` and `predicates` too. `assigned_names` are the columns
-
+    that it sets, by the OID of their relation, `rows` whole rows that it names. `multiplies` are labelled columns whose values
+    decide how many rows a function gives. `analyze` tells that EXPLAIN runs it. `setting_calls` are calls of `current_setting`
+    with a column.
     """
 
     reads: list[Entry] = msgspec.field(default_factory=list)
@@ -81,6 +83,7 @@ class Findings(msgspec.Struct):
     further: list[tuple[str, Entry]] = msgspec.field(default_factory=list)
     locks: list[Entry] = msgspec.field(default_factory=list)
     predicates: set[Label] = msgspec.field(default_factory=set)
+    multiplies: set[Label] = msgspec.field(default_factory=set)
     outputs: set[Label] = msgspec.field(default_factory=set)
     write_reads: set[Label] = msgspec.field(default_factory=set)
     cte_reads: set[Label] = msgspec.field(default_factory=set)

@@ -21,6 +21,17 @@ _VALUE_SETS = frozenset(
 )
 
 
+_SETS = (
+    _SCALAR_SETS
+    | _VALUE_SETS
+    | frozenset(
+        """json_each json_each_text json_populate_recordset json_to_recordset jsonb_each jsonb_each_text
+        jsonb_populate_recordset jsonb_to_recordset pg_snapshot_xip ts_debug ts_parse txid_snapshot_xip unnest""".split()
+    )
+)
+"""Built-in functions that give any number of rows, by their arguments."""
+
+
 class FromItems:
     """The part of the analysis that reads FROM clauses. Mixed into `Analysis`."""
 
@@ -31,6 +42,7 @@ class FromItems:
     _entries: dict[int, Entry]
     _constants: list[Tree]
     _derived: int
+    _nested: int
 
     if TYPE_CHECKING:
 
@@ -194,6 +206,11 @@ class FromItems:
         own = len(names) > 2 or (len(names) == 2 and names[0] != "pg_catalog") or names[-1:] == []
         return "" if own or names[-1] in self.schema.functions else names[-1]
 
+    def _gives_rows(self, call: Tree) -> bool:
+        """Whether a call may give several rows, or none: those of somebody's own may."""
+        name = strings(call["funcname"])[-1]
+        return name in _SETS or name in self.schema.functions
+
     def _table_function(self, kind: str, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:
         """XMLTABLE and JSON_TABLE: every column comes from the document."""
         labels = NONE
@@ -204,6 +221,8 @@ class FromItems:
             if key != "alias" and isinstance(value, dict | list):
                 labels = labels | self.expression(value, scope, ctes)
         self._use(labels, predicate=False)
+        if not self._nested:
+            self.found.multiplies |= labels
         default = "json_table" if kind == "JsonTable" else "xmltable"
         return _named(body.get("alias"), default, tuple(Out(n, labels) for n in names))
 

@@ -211,7 +211,8 @@ def _through_view(
         return any(added)
     before = tags.predicates.get(relation.oid, frozenset())
     below = {tag for oid in relation.depends for tag in tags.predicates.get(oid, ())}
-    met = before | {label.tag for label in analysis.found.predicates} | below
+    chosen = analysis.found.predicates | analysis.found.multiplies
+    met = before | {label.tag for label in chosen} | below
     tags.predicates[relation.oid] = met
     changed = met != before
     if met and not inlinable(schema, relation):
