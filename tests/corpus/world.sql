@@ -155,6 +155,11 @@ CREATE MATERIALIZED VIEW hr.per_key AS SELECT e.id FROM payroll.employees e CROS
 CREATE MATERIALIZED VIEW hr.per_cte AS WITH q AS (SELECT id, regexp_split_to_table(ssn, '') AS c FROM payroll.employees) SELECT id FROM q;
 CREATE VIEW hr.per_code AS SELECT id, city FROM hr.locked, unnest(string_to_array(code, 'a')) u;
 CREATE MATERIALIZED VIEW hr.gathered AS SELECT id, ARRAY(SELECT upper(t) FROM unnest(e.tags) t) AS tags FROM payroll.employees e;
+-- Partitions that a hidden column chooses: statistics of their other columns tell which rows lie there.
+CREATE TABLE hr.bands (id int, pay int, place text) PARTITION BY RANGE (pay);
+CREATE TABLE hr.bands_low PARTITION OF hr.bands FOR VALUES FROM (0) TO (800000);
+CREATE TABLE hr.bands_high PARTITION OF hr.bands FOR VALUES FROM (800000) TO (9000000);
+INSERT INTO hr.bands SELECT g, 774130 + g, 'spot ' || g FROM generate_series(1, 6) g;
 -- Rules: what they do, a statement does not show.
 CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
 CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;

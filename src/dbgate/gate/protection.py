@@ -106,6 +106,8 @@ class Protection:
         """Whether statistics of any column would show rows behind a filter, or what system catalogs hide."""
         if relation.kind == "m" and (self.stored.guarded(relation) or self.stored.refusal(relation)):
             return True
+        if self.chosen_by(relation):
+            return True
         if not self._filters:
             return False
         below = relation.kind == "m" and self.filtered_below(relation)
