@@ -39,6 +39,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     `depends` lists, for views, the OIDs of relations that the query reads (from `pg_depend`).
     `readable` tells whether the connected role may SELECT from the whole relation. `primary_key` holds column numbers.
     `partition_key` is what `pg_get_partkeydef` says of a partitioned table. Composite types (kind `c`) have an entry too.
+    `row_security` tells that the database's own policies choose which of its rows the role sees.
     `mark` changes with the relation's rules (a view's query is one) and with the expressions of its columns.
     """
 
@@ -59,6 +60,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     type_oid: int = 0
     partition_key: str = ""
     mark: str = ""
+    row_security: bool = False
 
 
 class ForeignKey(msgspec.Struct, frozen=True, array_like=True):

@@ -160,6 +160,13 @@ CREATE TABLE hr.bands (id int, pay int, place text) PARTITION BY RANGE (pay);
 CREATE TABLE hr.bands_low PARTITION OF hr.bands FOR VALUES FROM (0) TO (800000);
 CREATE TABLE hr.bands_high PARTITION OF hr.bands FOR VALUES FROM (800000) TO (9000000);
 INSERT INTO hr.bands SELECT g, 774130 + g, 'spot ' || g FROM generate_series(1, 6) g;
+-- Row security of the database: a view shows what its owner sees.
+CREATE TABLE hr.secured (id int PRIMARY KEY, owner text, employee int); ALTER TABLE hr.secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON hr.secured USING (owner = 'nobody');
+INSERT INTO hr.secured SELECT g, 'somebody', g FROM generate_series(1, 4) g;
+CREATE VIEW hr.secured_view AS SELECT s.id, s.owner, e.ssn FROM hr.secured s JOIN payroll.employees e ON e.id = s.employee;
+CREATE VIEW hr.secured_above AS SELECT id, owner, upper(ssn) AS code FROM hr.secured_view;
+CREATE VIEW hr.secured_some AS SELECT s.id FROM hr.secured s JOIN payroll.employees e ON e.id = s.employee WHERE e.salary > 774131;
 -- Rules: what they do, a statement does not show.
 CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
 CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;

@@ -27,7 +27,7 @@ SELECT json_build_array(2, current_setting('server_version_num'),
   (SELECT oid FROM pg_database WHERE datname = current_database()),
   (SELECT json_build_array(oid, rolsuper) FROM pg_roles WHERE rolname = CURRENT_USER),
   (SELECT json_build_array(count(*), sum(hash_record_extended(
-      (oid, relname, relnamespace, relkind, reltype, relnatts, relhasrules, relhastriggers, relowner, relacl), 0)))
+      (oid, relname, relnamespace, relkind, reltype, relnatts, relhasrules, relhastriggers, relowner, relacl, relrowsecurity, relforcerowsecurity), 0)))
     FROM pg_class WHERE relkind IN ('r','p','v','m','f','S','c') AND oid NOT IN (SELECT oid FROM others)),
   (SELECT {_VERSIONS} FROM pg_attribute
     WHERE attrelid >= {FIRST_USER_OID} AND attnum > 0 AND attrelid NOT IN (SELECT oid FROM others)),
@@ -81,7 +81,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
     THEN pg_get_viewdef(c.oid, false) END,
   d.depends, has_table_privilege(c.oid, 'SELECT'), array_to_json(k.conkey), r.ev_class IS NOT NULL,
   t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype,
-  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, m.mark
+  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, m.mark,
+  c.relrowsecurity AND row_security_active(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN inherited i ON i.inhrelid = c.oid
 LEFT JOIN depending d ON d.ev_class = c.oid

@@ -69,7 +69,7 @@ def _described(oid: int, written: str, types: dict[int, TypeRow]) -> tuple[str, 
 def relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
     """A relation with its columns."""
     oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, *rest = row
-    comment, type_oid, partition_key, mark = rest
+    comment, type_oid, partition_key, mark, secured = rest
     return CatalogRelation(
         oid=int(oid or 0),
         schema=schema or "",
@@ -88,6 +88,7 @@ def relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
         type_oid=int(type_oid or 0),
         partition_key=partition_key or "",
         mark=mark or "",
+        row_security=secured == "t",
     )
 
 

@@ -226,8 +226,9 @@ def _through_view(
 
 
 def inlinable(schema: Schema, relation: CatalogRelation) -> bool:
-    """Whether a view can be replaced by its definition: it stores nothing, and the role may read what it reads."""
-    below = [schema.by_oid[oid].readable for oid in relation.depends if oid in schema.by_oid]
+    """Whether a view can be replaced by its definition: it stores nothing, and the role may read all of what it reads."""
+    tables = [schema.by_oid[oid] for oid in relation.depends if oid in schema.by_oid]
+    below = [table.readable and not table.row_security for table in tables]
     own = all(oid in schema.by_oid or oid < FIRST_USER_OID for oid in relation.depends)
     return relation.kind == "v" and own and all(below)
 
