@@ -108,7 +108,7 @@ def _through_partitions(schema: Schema, tags: TagMap) -> bool:
         keys = [schema.by_oid[oid] for oid in schema.ancestors(relation.oid) if oid in schema.by_oid]
         met = frozenset(tag for parent in keys for tag in key_tags(parent, tags))
         if met - tags.predicates.get(relation.oid, frozenset()):
-            tags.predicates[relation.oid] = met | tags.predicates.get(relation.oid, frozenset())
+            tags.predicates[relation.oid] = met
             changed = True
     return changed
 

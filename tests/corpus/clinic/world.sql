@@ -127,7 +127,7 @@ CREATE VIEW clinic.invoker WITH (security_invoker) AS SELECT id, phone FROM clin
 CREATE VIEW clinic.heavies AS SELECT id, full_name FROM clinic.patients WHERE weight > 800000;
 CREATE VIEW clinic.lateral_view AS SELECT w.id, x.phone FROM clinic.wards w, LATERAL (SELECT p.phone FROM clinic.patients p WHERE p.ward = w.id ORDER BY p.weight LIMIT 1) x;
 CREATE VIEW clinic.plain_view AS SELECT id, a, b FROM clinic.plain WHERE a < 2;
-CREATE VIEW clinic.typed_view AS SELECT id, a, b FROM clinic.plain WHERE b <> (SELECT typname FROM pg_type WHERE oid = 16);
+CREATE VIEW clinic.typed_view AS SELECT id, a, b FROM clinic.plain WHERE b <> (SELECT max(table_name) FROM information_schema.tables WHERE table_name = 'pg_type');
 CREATE VIEW clinic.checked_view AS SELECT id, a, b FROM clinic.plain WHERE a < 2 WITH CHECK OPTION;
 CREATE VIEW clinic.ledger_view AS SELECT id, invoice, entry FROM clinic.ledger;
 CREATE VIEW clinic.trigger_view AS SELECT id, name FROM clinic.rooms;
