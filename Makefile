@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py tests/live/test_plans.py
 
-.PHONY: demo test test-browser test-servers leaks regress mutants fuzz lint format bench completions lock clean help
+.PHONY: demo test test-browser test-servers leaks regress mutants fuzz lint format bench openapi completions lock clean help
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -75,6 +75,9 @@ format: $(STAMP) ## Format and fix what can be fixed
 
 bench: $(STAMP) ## Speed, as ratios against psql, pgcli and bare psycopg
 	$(BIN)/python -m benchmarks
+
+openapi: $(STAMP) ## Write docs/openapi.json anew
+	$(BIN)/python -m dbgate.approvals.openapi > docs/openapi.json
 
 completions: $(STAMP) ## Write completions/ anew
 	$(BIN)/python -m dbgate.cli.completions completions

@@ -145,6 +145,7 @@ def running_service(
     verifier: TokenVerifier | None = None,
     rate_limit: RateLimit | None = None,
     ledger: Ledger | None = None,
+    metrics_token: str = "",
     tls: listen.Tls | None = None,
     beside: Callable[[Running], Callable[[Api], Sequence[BaseRoute]]] | None = None,
 ) -> Iterator[Running]:
@@ -158,7 +159,16 @@ def running_service(
     with listen.bind("127.0.0.1", port) as found:
         running = Running(listen.url_of(found, tls), state_dir, store)
         routes = beside(running) if beside else lambda api: ()
-        app = create_app(store, checks, signer, now, rate_limit=rate_limit, ledger=ledger, beside=routes)
+        app = create_app(
+            store,
+            checks,
+            signer,
+            now,
+            rate_limit=rate_limit,
+            ledger=ledger,
+            metrics_token=metrics_token,
+            beside=routes,
+        )
         server = listen.make_server(app, tls=tls, on_ready=ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [found]})
         thread.start()

@@ -1,12 +1,14 @@
 """The approvals service over HTTP: an ASGI application (Starlette).
 
-Everything but `/health` and `/keys` needs a bearer token, checked anew with every request. The API takes no
+Everything but what `operations` answers needs a bearer token, checked anew with every request. The API takes no
 cookies, so no other web page can act for somebody. Problems are RFC 9457 documents.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
@@ -14,6 +16,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -31,9 +34,12 @@ from dbgate.approvals.http import (
     read_idempotency_key,
     read_number,
     read_query,
+    refuse_nul,
 )
 from dbgate.approvals.ledger import Ledger
 from dbgate.approvals.limits import RateLimit, Streams
+from dbgate.approvals.metrics import Observed
+from dbgate.approvals.operations import Operations
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import BadRequest
 from dbgate.approvals.service import ApprovalService
@@ -44,6 +50,7 @@ from dbgate.model import Identity, Json
 
 PREFIX = "/api/v1"
 MAX_WAIT_S = 30.0
+MAX_HISTORY = 1000
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,16 +63,23 @@ def create_app(
     *,
     rate_limit: RateLimit | None = None,
     ledger: Ledger | None = None,
+    metrics_token: str = "",
     beside: Callable[[Api], Sequence[BaseRoute]] = lambda api: (),
 ) -> Starlette:
     """The application. `app.state.feed.stopping = True` ends open streams before a shutdown.
 
-    `ledger` keeps the record of what is decided; without one nothing is recorded. `beside` gives the
-    routes that stand beside the API's: the console's.
+    `ledger` keeps the record of what is decided; without one nothing is recorded. With `metrics_token` only its bearer
+    reads the metrics. `beside` gives the routes that stand beside the API's: the console's.
     """
-    api = Api(ApprovalService(store, signer, clock, ledger), verifier, signer, clock, rate_limit or RateLimit())
+    api = Api(ApprovalService(store, signer, clock, ledger), verifier, clock, rate_limit or RateLimit())
+    operations = Operations(api.service, signer, api.streams, metrics_token)
     app = Starlette(
-        routes=[Mount(PREFIX, routes=api.routes()), *beside(api)],
+        routes=[
+            Mount(PREFIX, routes=[_route(*line) for line in (*operations.table(), *api.table())]),
+            Route("/metrics", operations.show_metrics),
+            *beside(api),
+        ],
+        middleware=[Middleware(Observed, metrics=operations.metrics, monotonic=time.monotonic)],
         exception_handlers={
             DbgateError: problems.on_refusal,
             HTTPException: problems.on_http_error,
@@ -76,6 +90,15 @@ def create_app(
     return app
 
 
+def _route(method: str, path: str, handler: _Handler) -> Route:
+    async def handle(request: Request) -> Response:
+        request.state.route = PREFIX + path
+        refuse_nul(request)
+        return await handler(request)
+
+    return Route(path, handle, methods=[method])
+
+
 class Api:
     """The handlers of the API, and what they share."""
 
@@ -83,25 +106,21 @@ class Api:
         self,
         service: ApprovalService,
         verifier: TokenVerifier,
-        signer: GrantSigner,
         clock: Callable[[], datetime],
         rate_limit: RateLimit,
     ) -> None:
         self.service = service
         self._verifier = verifier
-        self._signer = signer
         self.rate_limit = rate_limit
         self.streams = Streams()
         self.feed = Feed(service, clock)
         self.console: Callable[[Identity, str], str] | None = None
         """Gives somebody the address of a request's page in the console, or of the inbox. Set by the console."""
 
-    def routes(self) -> list[Route]:
-        """Every path and method."""
+    def table(self) -> list[tuple[str, str, _Handler]]:
+        """Every method and path under the prefix, with its handler."""
         one = "/requests/{id}"
         table: list[tuple[str, str, _Handler]] = [
-            ("GET", "/health", self.health),
-            ("GET", "/keys", self.keys),
             ("GET", "/events", self.all_events),
             ("POST", "/console", self.console_address),
             ("GET", "/requests", self.find),
@@ -120,16 +139,7 @@ class Api:
                 ("revoke", self.service.revoke),
             )
         ]
-        return [Route(path, handler, methods=[method]) for method, path, handler in table]
-
-    async def health(self, request: Request) -> Response:
-        """Whether the service and its store answer."""
-        await run_in_threadpool(self.service.is_healthy)
-        return answer_json({"status": "ok"})
-
-    async def keys(self, request: Request) -> Response:
-        """The public keys that grants are signed with, as a JWK set."""
-        return answer_json(self._signer.jwks())
+        return table
 
     async def console_address(self, request: Request) -> Response:
         """Where the web console is, for the caller: where identities are local, a link that signs them in once."""
@@ -177,6 +187,7 @@ class Api:
         wait_s = read_number(request.query_params, "wait", 0, MAX_WAIT_S)
         after = int(read_number(request.query_params, "after", found.version, 2**53))
         if wait_s and found.version <= after:
+            request.state.waits = True
             with self.streams.slot(caller.key):
                 found = await self._changed(caller, found, after, wait_s)
         return answer_json(self._view(caller, found))
@@ -193,10 +204,16 @@ class Api:
         """The history of one request, as JSON or as an event stream."""
         caller = await self.caller(request)
         request_id = request.path_params["id"]
-        history = await run_in_threadpool(self.service.history, caller, request_id)
-        if EVENT_STREAM not in request.headers.get("accept", ""):
-            return answer_json({"events": [event.to_json() for event in history]})
-        return await self._stream(caller, request, request_id)
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            await run_in_threadpool(self.service.get, caller, request_id)
+            return await self._stream(caller, request, request_id)
+        after = int(read_number(request.query_params, "after", 0, 2**53))
+        limit = int(read_number(request.query_params, "limit", MAX_HISTORY, MAX_HISTORY)) or 1
+        found = await run_in_threadpool(
+            functools.partial(self.service.history, caller, request_id, after=after, limit=limit)
+        )
+        more = found[-1].number if len(found) == limit else None
+        return answer_json({"events": [event.to_json() for event in found], "next": more})
 
     async def all_events(self, request: Request) -> Response:
         """Everything that happens to requests that the caller may see, as an event stream."""
@@ -208,6 +225,7 @@ class Api:
             raise BadRequest("Last-Event-ID is not a number")
         after = int(last) if last else 0 if request_id else await self.feed.latest()
         self.streams.take(caller.key)
+        request.state.waits = True
         return EventStream(self.feed.stream(caller, after, request_id), lambda: self.streams.give_back(caller.key))
 
     async def redeem(self, request: Request) -> Response:
@@ -254,7 +272,10 @@ class Api:
         if scheme.lower() != "bearer" or not token.strip():
             raise SignInRequired("a bearer token is needed", hint="sign in with: dbgate login")
         caller = await run_in_threadpool(self._verifier.verify, token.strip())
-        self.rate_limit.take(caller.key)
+        try:
+            self.rate_limit.take(caller.key)
+        finally:
+            request.state.pace = self.rate_limit.pace(caller.key)
         return caller
 
     def _view(self, caller: Identity, request: StoredRequest) -> dict[str, Json]:

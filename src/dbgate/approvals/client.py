@@ -209,8 +209,13 @@ class ApprovalsClient:
 
     def history(self, request_id: str) -> Sequence[Mapping[str, Any]]:
         """Everything that happened to a request, oldest first."""
-        events = self._call("GET", f"/requests/{_segment(request_id)}/events").get("events", [])
-        return [event for event in events if isinstance(event, Mapping)]
+        found: list[Mapping[str, Any]] = []
+        after: object = 0
+        while after is not None:
+            page = self._call("GET", f"/requests/{_segment(request_id)}/events", query={"after": after})
+            found += [event for event in page.get("events", []) if isinstance(event, Mapping)]
+            after = page.get("next") if page.get("next") != after else None
+        return found
 
     def events(self, after: int | None = None) -> Iterator[Mapping[str, Any]]:
         """What happens to the requests that this identity may see, as it happens, until the connection ends.

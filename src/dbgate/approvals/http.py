@@ -29,10 +29,10 @@ MAX_PAGE = 200
 BODY_TIMEOUT_S = 30.0
 BRIEF_CHARACTERS = 1000
 
-_ROLES = ("all", "mine", "review")
+ROLES = ("all", "mine", "review")
 _FILTERS = ("role", "status", "target", "prefix", "before", "limit")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _Body = TypeVar("_Body")
 
 
@@ -42,7 +42,7 @@ class EventStream(StreamingResponse):
     media_type = EVENT_STREAM
 
     def __init__(self, events: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
-        super().__init__(events, headers=_HEADERS | {"X-Accel-Buffering": "no"})
+        super().__init__(events, headers=HEADERS | {"X-Accel-Buffering": "no"})
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +55,7 @@ class EventStream(StreamingResponse):
 def answer_json(content: Mapping[str, Json] | bytes, *, status: int = 200) -> Response:
     """A JSON answer that nobody may keep; bytes are JSON already."""
     encoded = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    return Response(encoded, status_code=status, headers=_HEADERS, media_type="application/json")
+    return Response(encoded, status_code=status, headers=HEADERS, media_type="application/json")
 
 
 def read_idempotency_key(request: Request) -> str:
@@ -96,14 +96,21 @@ async def read_body(request: Request, kind: type[_Body]) -> _Body:
     return bodies.read(bytes(content), kind)
 
 
+def refuse_nul(request: Request) -> None:
+    """Raise `BadRequest` for NUL characters in the path or the query: no database holds them, and nothing is named so."""
+    texts = (*request.path_params.values(), *(text for pair in request.query_params.multi_items() for text in pair))
+    if any("\0" in str(text) for text in texts):
+        raise BadRequest("the address holds a NUL character")
+
+
 def read_query(viewer: Identity, parameters: QueryParams) -> Query:
     """The filters of a list. Raises `BadRequest` for one that does not exist: a typing error must not widen a list."""
     for name in parameters:
         if name not in _FILTERS:
             raise BadRequest(f"no such filter: {name}", hint=suggest(name, _FILTERS))
     role = parameters.get("role", "all")
-    if role not in _ROLES:
-        raise BadRequest(f"no such role: {role}", hint=suggest(role, _ROLES))
+    if role not in ROLES:
+        raise BadRequest(f"no such role: {role}", hint=suggest(role, ROLES))
     try:
         statuses = tuple(Status(name) for text in parameters.getlist("status") for name in text.split(",") if name)
     except ValueError as error:

@@ -88,6 +88,9 @@ class Ledger(Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Make a refused attempt durable. Raises `AuditUnavailable`."""
 
+    def check(self) -> None:
+        """Raise `AuditUnavailable` when nothing can be recorded now."""
+
 
 class UnsafeUnrecorded:
     """Keeps nothing: for tests and measurements."""
@@ -100,4 +103,7 @@ class UnsafeUnrecorded:
         """Do nothing."""
 
     def refuse(self, refusal: Refusal) -> None:
+        """Do nothing."""
+
+    def check(self) -> None:
         """Do nothing."""

@@ -7,8 +7,25 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from dbgate.approvals.refusals import Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much an identity may still ask for: `left` of `quota` requests, all of them again in `reset_s` seconds."""
+
+    quota: int
+    left: int
+    window_s: int
+    reset_s: int
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields of draft-ietf-httpapi-ratelimit-headers-10."""
+        policy = f'"identity";q={self.quota};w={self.window_s}'
+        now = f'"identity";r={self.left};t={self.reset_s}'
+        return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", now.encode())]
 
 
 class RateLimit:
@@ -40,6 +57,18 @@ class RateLimit:
             wait_s = math.ceil((1 - level) / self._per_s)
             raise Busy("too many requests", retry_after_s=max(1, wait_s), hint=f"try again in {max(1, wait_s)} s")
 
+    def pace(self, identity: str) -> Pace:
+        """What is left of the identity's bucket now."""
+        now = self._monotonic()
+        level, since = self._buckets.get(identity, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._per_s)
+        return Pace(
+            quota=math.floor(self._burst),
+            left=math.floor(level),
+            window_s=math.ceil(self._burst / self._per_s),
+            reset_s=math.ceil((self._burst - level) / self._per_s),
+        )
+
 
 class Streams:
     """Counts open streams and long polls, in all and per identity. For one thread."""
@@ -61,9 +90,14 @@ class Streams:
     def take(self, identity: str) -> None:
         """Take a place. Raises `Busy`."""
         mine = self._open.get(identity, 0)
-        if mine >= self._per_identity or sum(self._open.values()) >= self._total:
+        if mine >= self._per_identity or self.count >= self._total:
             raise Busy("too many open streams", retry_after_s=5, hint="close some of them")
         self._open[identity] = mine + 1
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return sum(self._open.values())
 
     def give_back(self, identity: str) -> None:
         """Give a place back."""

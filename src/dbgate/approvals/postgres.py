@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -102,6 +102,11 @@ class PostgresStore:
         """The requests that match, newest first."""
         with self._transaction(_READ) as statements:
             return queries.find(statements, query)
+
+    def live_counts(self) -> Mapping[str, int]:
+        """How many requests there are in each live status."""
+        with self._transaction(_READ) as statements:
+            return queries.live_counts(statements)
 
     def next_due(self, now: datetime) -> bool:
         """Whether any live request is past its deadline."""

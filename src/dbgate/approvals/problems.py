@@ -32,13 +32,23 @@ _KINDS: tuple[tuple[type[DbgateError], HTTPStatus, str], ...] = (
     (Unreachable, HTTPStatus.SERVICE_UNAVAILABLE, "unreachable"),
 )
 
+_HTTP = {
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "request-timeout",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "content-too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+}
+"""Python's phrases change between its versions; names of problems do not."""
+
 
 def answer(status: HTTPStatus, kind: str, detail: str, **more: Json) -> Response:
     """A problem document. `kind` names the problem for programs, `detail` says it to people."""
     from starlette.responses import JSONResponse
 
     body = {"type": f"urn:dbgate:problem:{kind}", "title": status.phrase, "status": status.value, "detail": detail}
-    return JSONResponse(body | more, status_code=status.value, media_type=MEDIA_TYPE)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return JSONResponse(body | more, status_code=status.value, media_type=MEDIA_TYPE, headers=headers)
 
 
 def status_of(error: DbgateError) -> HTTPStatus:
@@ -72,7 +82,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
-    response = answer(status, status.phrase.lower().replace(" ", "-"), error.detail)
+    response = answer(status, _HTTP.get(status, "http"), error.detail)
     response.headers.update(error.headers or {})
     return response
 

@@ -16,7 +16,7 @@ from dbgate.approvals.keeping import SqlKept
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.reviewers import fold
-from dbgate.approvals.states import Status
+from dbgate.approvals.states import LIVE, Status
 from dbgate.approvals.store import Answer, Appended, Query
 from dbgate.model import ApprovalRequest, Identity
 
@@ -213,6 +213,13 @@ def is_any_due(statements: Statements, now: datetime) -> bool:
     """Whether any live request is past its deadline."""
     text = f"SELECT 1 AS one FROM requests r WHERE {_LIVE} AND r.deadline <= :now LIMIT 1"
     return bool(statements.rows(text, now=_ms(now)))
+
+
+def live_counts(statements: Statements) -> Mapping[str, int]:
+    """How many requests there are in each status in which something can still happen."""
+    text = f"SELECT r.status, count(*) AS found FROM requests r WHERE {_LIVE} GROUP BY r.status"
+    counted = {row["status"]: int(row["found"]) for row in statements.rows(text)}
+    return {status.value: counted.get(status.value, 0) for status in sorted(LIVE)}
 
 
 def events(statements: Statements, *, after: int, request_id: str, limit: int) -> Sequence[Event]:

@@ -6,7 +6,7 @@ Every method takes the verified identity of the caller and trusts nothing else a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -65,7 +65,8 @@ class ApprovalService:
         self._store = store
         self._signer = signer
         self._clock = clock
-        self.transactions = Transactions(store, clock, ledger or UnsafeUnrecorded())
+        self._ledger = ledger or UnsafeUnrecorded()
+        self.transactions = Transactions(store, clock, self._ledger)
 
     def file(self, caller: Identity, asked: ApprovalRequest) -> tuple[StoredRequest, bool]:
         """File a request, or find the live one for the same; the flag tells whether it is new.
@@ -137,10 +138,10 @@ class ApprovalService:
         self.expire_due()
         return self._store.find(query)
 
-    def history(self, caller: Identity, request_id: str) -> Sequence[Event]:
-        """Everything that happened to a request, oldest first. Raises `UnknownRequest`."""
+    def history(self, caller: Identity, request_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """What happened to a request after the event with that number, oldest first. Raises `UnknownRequest`."""
         self.get(caller, request_id)
-        return self._store.events(request_id=request_id)
+        return self._store.events(request_id=request_id, after=after, limit=limit)
 
     def allowed(self, caller: Identity, request: StoredRequest) -> tuple[tuple[str, ...], str]:
         """What the caller may do with a request now, and why they may not approve it (or empty)."""
@@ -265,9 +266,14 @@ class ApprovalService:
         events = [(event, seen[event.request]) for event in found if event.request in seen]
         return EventBatch(last=found[-1].number if found else after, events=tuple(events))
 
-    def is_healthy(self) -> bool:
-        """Whether the store answers. Raises what the store raises when it does not."""
-        return self._store.last_event() >= 0
+    def check(self) -> None:
+        """Raise `Unreachable` when the store does not answer, `AuditUnavailable` when nothing can be recorded."""
+        self._store.last_event()
+        self._ledger.check()
+
+    def live_counts(self) -> Mapping[str, int]:
+        """How many requests wait or can be used. Raises `Unreachable`."""
+        return self._store.live_counts()
 
     @contextmanager
     def _changing(

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -95,6 +95,11 @@ class SqliteStore:
         """The requests that match, newest first."""
         with self._transaction("BEGIN") as statements:
             return queries.find(statements, query)
+
+    def live_counts(self) -> Mapping[str, int]:
+        """How many requests there are in each live status."""
+        with self._transaction("BEGIN") as statements:
+            return queries.live_counts(statements)
 
     def next_due(self, now: datetime) -> bool:
         """Whether any live request is past its deadline."""

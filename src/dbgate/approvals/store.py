@@ -6,7 +6,7 @@ locks) so that two instances on one store decide one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -133,6 +133,9 @@ class Store(Protocol):
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""
+
+    def live_counts(self) -> Mapping[str, int]:
+        """How many requests there are in each status in which something can still happen."""
 
     def next_due(self, now: datetime) -> bool:
         """Whether any live request is past its deadline: a cheap question before `begin`."""

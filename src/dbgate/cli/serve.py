@@ -93,6 +93,14 @@ NewGrantKeyOption = Annotated[
     bool,
     typer.Option("--new-grant-key", help="Sign with this key from now on, though the database knows another."),
 ]
+MetricsTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-token",
+        envvar="DBGATE_SERVE_METRICS_TOKEN",
+        help="A file with the bearer token that /metrics asks for; without one everybody may read them.",
+    ),
+]
 AuditEveryOption = Annotated[
     str,
     typer.Option(
@@ -125,6 +133,7 @@ def serve(
     grant_key: GrantKeyOption = None,
     new_grant_key: NewGrantKeyOption = False,
     audit_every: AuditEveryOption = "1h",
+    metrics_token: MetricsTokenOption = None,
     public_url: PublicUrlOption = "",
     console_client: ConsoleClientOption = "",
     console_secret_file: ConsoleSecretOption = None,
@@ -158,7 +167,15 @@ def serve(
         ):
             url = listen.url_of(found, tls)
             beside, console_notice = console_wiring.console(settings, options, url, verifier, store, _now)
-            application = create_app(store, verifier, signer, _now, ledger=ledger, beside=beside)
+            application = create_app(
+                store,
+                verifier,
+                signer,
+                _now,
+                ledger=ledger,
+                metrics_token=serve_wiring.read_token(metrics_token),
+                beside=beside,
+            )
             on_ready = _on_ready(found, tls, ready_file, console_notice, is_local=local)
             listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
     return EXIT_OK
@@ -167,7 +184,8 @@ def serve(
 def _check_installed() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("jinja2", "starlette", "uvicorn") if find_spec(name) is None]
+    needed = ("jinja2", "prometheus_client", "starlette", "uvicorn")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise UsageError(f"dbgate serve needs {', '.join(missing)}", hint="install dbgate[server]")
 

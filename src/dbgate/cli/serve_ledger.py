@@ -89,6 +89,11 @@ class TranscriptLedger:
         with self._guard:
             self._write("decision.refused", refusal.to_json(), "refused")
 
+    def check(self) -> None:
+        """Raise `AuditUnavailable` when nothing can be recorded now."""
+        with self._guard:
+            self._current()
+
     def _write(self, kind: str, fields: dict[str, Json], counted: str, *, durable: bool = True) -> int:
         recorder = self._current()
         self._number += 1

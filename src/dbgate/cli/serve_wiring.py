@@ -50,6 +50,19 @@ def open_ledger(settings: Settings, database: str, every: str) -> TranscriptLedg
     return TranscriptLedger(settings, backend=backend, every_s=every_s)
 
 
+def read_token(file: Path | None) -> str:
+    """The token in a file, without the space around it; empty without a file. Raises `UsageError`."""
+    if file is None:
+        return ""
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read {file}: {error}", hint="--metrics-token names a file with the token") from error
+    if not token:
+        raise UsageError(f"{file} is empty", hint="put a long random text into it")
+    return token
+
+
 def refuse_shown_password(context: typer.Context, database: str) -> None:
     """Raise `UsageError` for a password among the arguments, where every user of the machine can read it."""
     from dbgate.approvals.databases import holds_password
