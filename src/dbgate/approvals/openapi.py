@@ -74,6 +74,7 @@ def _paths() -> dict[str, Schema]:
         "/events": {"get": _stream()},
         "/console": {
             "post": _changes("consoleAddress", "Where the web console is, for the caller", "Place", "Address")
+            | {"parameters": []}
         },
     }
     for name, text in decisions.items():
