@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+APT := test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 
 SERVER_TESTS := tests/corpus tests/property/test_gate_property.py tests/live/test_allow_lists.py \
 	tests/live/test_catalog.py tests/live/test_connection.py tests/live/test_redefinitions.py tests/live/test_plans.py
@@ -30,23 +32,19 @@ test: $(STAMP) ## All tests on PostgreSQL 18, and the corpus on 16 as well
 	$(BIN)/python -m pytest
 	DBGATE_TEST_POSTGRES=16 $(BIN)/python -m pytest tests/corpus
 
-test-browser: $(STAMP) ## The web console in a real Chromium, on the real service and a real OpenID provider
-	@command -v chromium >/dev/null || test -n "$$DBGATE_TEST_CHROMIUM" || { \
-		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+test-browser: $(STAMP) ## What needs Debian's packages: the console in a real Chromium, sign-ins in a real Secret Service
+	@command -v chromium >/dev/null || test -n "$$DBGATE_TEST_CHROMIUM" || { $(APT) chromium >/dev/null; } || \
 		{ echo "error: there is no chromium" >&2; \
 		echo "hint: apt-get install chromium, or name another one: DBGATE_TEST_CHROMIUM=/path/to/chrome" >&2; exit 2; }
+	@command -v dbus-run-session >/dev/null && command -v gnome-keyring-daemon >/dev/null || \
+		{ $(APT) gnome-keyring dbus >/dev/null; } || \
+		{ echo "error: there is no Secret Service to try" >&2; echo "hint: apt-get install gnome-keyring dbus" >&2; exit 2; }
 	$(BIN)/python -m pytest -n 0 tests/browser
+	$(BIN)/python -m pytest -n 0 tests/desktop
 
 test-servers: $(STAMP) ## What depends on the server's version, on PostgreSQL 15, 16, 17 and 18 (15 and 17 come from npm)
 	@set -e; for version in 15 16 17 18; do echo "PostgreSQL $$version"; \
 		DBGATE_TEST_POSTGRES=$$version $(BIN)/python -m pytest $(SERVER_TESTS); done
-
-test-browser: $(STAMP) ## What needs parts of a desktop: a real Secret Service (Debian's gnome-keyring and dbus)
-	@command -v dbus-run-session >/dev/null && command -v gnome-keyring-daemon >/dev/null || \
-		{ apt-get update && apt-get install -y --no-install-recommends gnome-keyring dbus; } || \
-		{ echo "hint: install gnome-keyring and dbus, as root" >&2; exit 2; }
-	DBGATE_TEST_DESKTOP=1 $(BIN)/python -m pytest -n 0 tests/desktop
 
 leaks: $(STAMP) ## The corpus as a table: leaks, oracles, effects, false refusals (SERVERS=all, or SERVERS="15 17")
 	$(BIN)/python tools/leaks.py $(SERVERS)

@@ -26,15 +26,15 @@ from tests.servers import versions
 
 from dbgate.model import Target
 
-BROWSER_TESTS = Path(__file__).parent / "browser"
+WITH_PACKAGES = tuple(Path(__file__).parent / name for name in ("browser", "desktop"))
 TEST_DSN = os.environ.get("DBGATE_TEST_DSN", "")
 TEST_VERSION = int(os.environ.get("DBGATE_TEST_POSTGRES", "18"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`tests/browser` needs a Chromium: only `make test-browser`, which names it, collects it."""
-    is_named = any(BROWSER_TESTS.name in Path(argument).parts for argument in config.args)
-    return True if collection_path == BROWSER_TESTS and not is_named else None
+    """What needs Debian's packages (a Chromium, a Secret Service) is collected only by `make test-browser`, which names it."""
+    is_named = any(collection_path.name in Path(argument).parts for argument in config.args)
+    return True if collection_path in WITH_PACKAGES and not is_named else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,10 @@ def serving(issuer: Issuer) -> Iterator[None]:
             if self.path.endswith("openid-configuration"):
                 document = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"} | issuer.discovery
             body = json.dumps(document).encode()
-            self.send_response(issuer.status)
+            moved = issuer.status == 302 and not self.path.startswith("/moved")
+            self.send_response(issuer.status if moved or issuer.status != 302 else 200)
+            if moved:
+                self.send_header("Location", f"/moved{self.path}")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -303,6 +306,7 @@ def test_key_rotation_and_the_pause_between_searches(issuer: Issuer) -> None:
         verifier.verify(issuer.token())
     asked = len(issuer.asked)
     for number in range(5):
+        issuer.clock.advance(2)
         with pytest.raises(SignInRequired):
             verifier.verify(issuer.token(kid=f"made-up-{number}"))
     assert len(issuer.asked) == asked, "made-up key ids must not make the service ask the issuer again"

@@ -144,6 +144,9 @@ def test_a_token_of_another_issuer_or_client_is_refused(tmp_path: Path) -> None:
     keep(settings, token=signed(settings.identity.issuer, aud="another"))
     with pytest.raises(SignInRequired, match="its audience is not dbgate"):
         current_identity(settings)
+    keep(settings, token=signed(settings.identity.issuer, azp="another"))
+    with pytest.raises(SignInRequired, match="it was issued to another client"):
+        current_identity(settings)
     keep(settings, issuer="https://127.0.0.1:1/other")
     with pytest.raises(SignInRequired, match="belongs to another issuer or client"):
         current_identity(settings)
