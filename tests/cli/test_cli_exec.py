@@ -342,13 +342,29 @@ def test_1_the_database_refuses(desk: Desk) -> None:
     assert len(desk.records("statement.intent")) == 1
 
 
-def test_1_a_syntax_error_has_a_place_and_nothing_is_sent(desk: Desk) -> None:
-    done = desk.exec("-c", "SELECT 1; SELECT * FORM t WHERE a = 'S3CRET'")
+def test_1_a_syntax_error_has_a_place_and_is_not_sent(desk: Desk) -> None:
+    done = desk.exec("-c", "SELECT * FORM t WHERE a = 'S3CRET'")
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[0] == 'error: syntax error at or near "FORM"'
     assert done.err.splitlines()[2].index("^") == done.err.splitlines()[1].index("FORM")
     assert [record["kind"] for record in desk.sessions()[-1]] == ["session.start", "statement.intent", "session.end"]
     assert "S3CRET" not in json.dumps(desk.sessions()[-1])
+
+
+def test_1_a_syntax_error_stops_the_script_where_it_stands(desk: Desk) -> None:
+    script = "SELECT 1 AS n;\nSELEC 'S3CRET; DROP TABLE payroll.pay';\nSELECT 3 AS n"
+    done = desk.exec("-c", script)
+    assert (done.code, done.out) == (1, "n\n1\n")
+    assert done.err.splitlines()[:2] == [
+        'error: syntax error at or near "SELEC"',
+        "LINE 1: SELEC 'S3CRET; DROP TABLE payroll.pay'",
+    ]
+    assert [record["decision"] for record in desk.records("statement.intent")] == ["allow", "error"]
+    assert "S3CRET" not in json.dumps(desk.sessions()[-1])
+    done = desk.exec("--keep-going", "--format", "json", "-c", script)
+    results = json.loads(done.out)
+    assert (done.code, [result.get("rows") for result in results]) == (1, [[[1]], [], [[3]]])
+    assert results[1]["error"]["code"] == "42601"
 
 
 def test_keep_going_runs_the_rest_and_returns_the_first_failure(desk: Desk) -> None:

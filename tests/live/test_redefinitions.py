@@ -19,7 +19,8 @@ from dbgate.database import connect
 from dbgate.errors import DefinitionsChanged
 from dbgate.gate.decide import Context, Judgement, judge
 from dbgate.gate.policy.read import read_policy
-from dbgate.gate.syntax import Source, split
+from dbgate.gate.script import read_script
+from dbgate.gate.syntax import Source
 from dbgate.model import Identity, Json, Outcome, Target
 from dbgate.session.driver import SessionDriver
 from dbgate.session.ports import RequestState, Rows
@@ -157,7 +158,7 @@ class Session:
         self.database = connect(target)
         self.driver = SessionDriver(
             judge=self._judge,
-            split=split,
+            read_script=read_script,
             policy=read_policy([("policy.yaml", POLICY)]),
             identity=Identity("local:test", "sam"),
             target=target,

@@ -15,7 +15,8 @@ from dbgate.counters import Counters
 from dbgate.errors import AuditUnavailable, ConnectionLost, DbgateError, Interrupted, StatementError, UsageError
 from dbgate.gate.decide import Context, Judgement
 from dbgate.gate.policy.model import Limits, Policy
-from dbgate.gate.syntax import Source, split
+from dbgate.gate.script import read_script
+from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes
 from dbgate.model import (
     Access,
@@ -311,7 +312,7 @@ class Session:
         settings: dict[str, Any] = {"approvals": (lambda: self.approvals) if states else None} | options
         self.driver = SessionDriver(
             judge=self._judge,
-            split=split,
+            read_script=read_script,
             policy=Policy("sha256:p", ("p.yaml",), limits=limits or Limits()),
             identity=identity,
             target=TARGET,
@@ -344,11 +345,17 @@ def test_each_statement_is_decided_recorded_and_run_alone() -> None:
     assert [fields["id"] for fields in session.transcript.of("statement.intent")] == [1, 2]
 
 
-def test_nothing_is_sent_when_any_of_the_script_is_no_sql() -> None:
+def test_what_is_no_sql_is_recorded_and_not_sent_and_stops_the_script() -> None:
     session = Session()
-    assert session.execute("SELECT 1; SELEC 2") == [1]
-    assert session.log.events == ["record statement.intent durable"]
+    assert session.execute("SELECT 1; SELEC 2; SELECT 3") == [0, 1]
+    assert session.log.events == [
+        "record statement.intent durable",
+        "run SELECT 1",
+        "record statement.outcome",
+        "record statement.intent durable",
+    ]
     assert session.display.said[0][1].startswith("syntax error at or near")
+    assert [fields["decision"] for fields in session.transcript.of("statement.intent")] == ["allow", "error"]
 
 
 @pytest.mark.parametrize(("keep_going", "codes"), [(False, [0, 3]), (True, [0, 3, 0])])

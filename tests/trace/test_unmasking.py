@@ -16,7 +16,7 @@ from dbgate.binding import binding_of
 from dbgate.errors import DbgateError, Interrupted, SignInRequired, Unreachable, UsageError
 from dbgate.gate.decide import judge
 from dbgate.gate.policy.model import Policy, Unmask, UnmaskApproval
-from dbgate.gate.syntax import split
+from dbgate.gate.script import read_script
 from dbgate.model import Access, ApprovalRequest, Grant, RequestKind, ReviewClause, Target
 from dbgate.session.driver import SessionDriver
 from dbgate.session.openings import RECHECK_S, RETRY_S
@@ -154,7 +154,7 @@ class Session:
         settings: dict[str, Any] = {"approvals": lambda: self.service, "wait_s": 0.0} | options
         self.driver = SessionDriver(
             judge=judge,
-            split=split,
+            read_script=read_script,
             policy=given or policy_with(),
             identity=STAFF,
             target=TARGET,

@@ -25,7 +25,8 @@ from dbgate.errors import DbgateError, StatementError
 from dbgate.gate.decide import Context, Judgement, judge
 from dbgate.gate.names import literal
 from dbgate.gate.policy.model import Policy
-from dbgate.gate.syntax import Source, split
+from dbgate.gate.script import Unread, read_script
+from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes
 from dbgate.model import Identity, Json, Outcome, Target, TransactionStatus
 from dbgate.session.driver import SessionDriver
@@ -252,7 +253,7 @@ class Gated(SessionDriver):
         self._labels: tuple[Catalog, Policy] | None = None
         super().__init__(
             judge=self._judge_noting,
-            split=self._split_noting,
+            read_script=self._read_noting,
             policy=policy_for(self.connection.catalog()),
             identity=Identity("local:regress", "regress"),
             target=Target("regression", "postgres", dsn),
@@ -315,12 +316,10 @@ class Gated(SessionDriver):
         words = re.findall(r"'[^']*\bexecute\s+(\w+)", text, re.IGNORECASE)
         return any(name in prepared and prepared[name].text != prepared[name].source.text for name in words)
 
-    def _split_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source]:
-        try:
-            return split(script, values)
-        except StatementError as error:
-            self.error = error
-            raise
+    def _read_noting(self, script: str, values: Mapping[str, str | None]) -> list[Source | Unread]:
+        pieces = read_script(script, values)
+        self.error = next((piece.error for piece in pieces if isinstance(piece, Unread)), self.error)
+        return pieces
 
     def _judge_noting(self, source: Source, context: Context) -> Judgement:
         try:

@@ -73,7 +73,7 @@ def open_driver(
     from dbgate.audit import Pulse, open_session, ship_in_background
     from dbgate.config import find_target, load_policy
     from dbgate.gate.decide import judge
-    from dbgate.gate.syntax import split
+    from dbgate.gate.script import read_script
     from dbgate.identity import current_identity
     from dbgate.session.driver import SessionDriver
 
@@ -93,7 +93,7 @@ def open_driver(
         with recorder, Pulse(recorder), ExitStack() as closing:
             driver = SessionDriver(
                 judge=judge,
-                split=split,
+                read_script=read_script,
                 policy=policy,
                 identity=identity,
                 target=target,

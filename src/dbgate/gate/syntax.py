@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def split(script: str, values: Mapping[str, str | None] | None = None) -> list[Source]:
-    """Split a script into statements. Raises `StatementError` when any of it is not SQL: then nothing may run.
+    """Split a script into statements. Raises `StatementError` when any of it is not SQL (`script.py` reads the rest).
 
     `values` are the named parameters; each statement is bound to those that it mentions.
     """

@@ -18,10 +18,10 @@ from dbgate.errors import (
     EXIT_OK,
     AuditUnavailable,
     DbgateError,
-    StatementError,
 )
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
+from dbgate.gate.script import Unread
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import (
     Decision,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 class SessionDriver:
     """One session on one target, from its start (already recorded) to `close`.
 
-    `judge` is the gate's, `split` the gate's parser. `wait_s` is how long to wait for an approval (0 not at all, None
+    `judge` is the gate's, `read_script` the gate's parser. `wait_s` is how long to wait for an approval (0 not at all, None
     until decided), `request` an approval request to resume, `keep_going` whether to go on after a failure.
     `how_to_unmask` says how this door is asked to open tags, `confirm` asks the person a question before the glass is broken.
     `renew` proves the identity anew when its sign-in ends (`standing`).
@@ -64,7 +64,7 @@ class SessionDriver:
         self,
         *,
         judge: Callable[[Source, Context], Judgement],
-        split: Callable[[str, Mapping[str, str | None]], list[Source]],
+        read_script: Callable[[str, Mapping[str, str | None]], list[Source | Unread]],
         policy: Policy,
         identity: Identity,
         target: Target,
@@ -82,7 +82,7 @@ class SessionDriver:
         confirm: Callable[[str], bool] | None = None,
         renew: Callable[[], Identity] | None = None,
     ) -> None:
-        self._split = split
+        self._read_script = read_script
         self._policy = policy
         self._recorder = recorder
         self._database = database
@@ -220,13 +220,11 @@ class SessionDriver:
             self._database.close()
 
     def _lives(self, script: str, values: Mapping[str, str | None]) -> Iterator[Callable[[], Finished]]:
-        try:
-            sources = self._split(script, values)
-        except StatementError as error:
-            yield partial(self._live, unreadable_life(error, script, self._number(), self._terms))
-            return
-        for source in sources:
-            yield partial(self._statement, source)
+        for one in self._read_script(script, values):
+            if isinstance(one, Unread):
+                yield partial(self._unread, one)
+            else:
+                yield partial(self._statement, one)
 
     def _unmask_lives(self, tags: Sequence[str], reason: str) -> Iterator[Life]:
         try:
@@ -252,6 +250,10 @@ class SessionDriver:
     def _number(self) -> int:
         self._totals["statements"] += 1
         return self._totals["statements"]
+
+    def _unread(self, piece: Unread) -> Finished:
+        """Record and show a text that cannot be read."""
+        return self._in_time(unreadable_life(piece.error, piece.text, self._number(), self._terms))
 
     def _statement(self, source: Source) -> Finished:
         overdue = self.overdue()
