@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, CARA, DBA, EVE, OWNERS, request_of, unmask_request_of
 from tests.console.kit import RunningConsole, running_console
 
-from dbgate.model import Actor, ApprovalRequest, Identity
+from dbgate.model import Actor, ApprovalRequest, Identity, RequestKind, Sample, SessionLimits
 
 BELL_AND_BIDI = "\x07\x1b[2J\u202e\u2066\ufeff"
 HOSTILE = f"<script>alert(1)</script>\"'&{BELL_AND_BIDI}"
@@ -208,6 +208,79 @@ def test_history_in_pages_and_filtered(console: RunningConsole) -> None:
     assert len(re.findall("data-row", bob.get("/history?target=t1").text)) == 16
     assert "No request is like that" in bob.get("/history?role=mine").text
     assert bob.get("/history?status=<b>&role=x").status_code == 200
+
+
+def test_what_ran_by_breaking_the_glass_is_reviewed(console: RunningConsole) -> None:
+    asked_for = request_of(
+        ALICE,
+        kind=RequestKind.BREAK_GLASS,
+        break_glass=("engineering",),
+        reason="the shop is down",
+        clauses=(DBA, OWNERS),
+    )
+    grant = console.running.client(ALICE).break_glass(asked_for)
+    bob, cara = console.surfer(BOB), console.surfer(CARA)
+    shown = text_of(bob.get("/").text)
+    assert "1 request waits for you." in shown
+    assert "review due" in shown
+    path = f"/requests/{grant.request}"
+    page = text_of(bob.get(path).text)
+    for expected in (
+        "This ran without approval (break-glass)",
+        "the shop is down",
+        "0 of 2 people have reviewed it",
+        "open to engineering",
+    ):
+        assert expected in page, expected
+    done = bob.submit(f"{path}/approve", f"{path}/approve", note="was needed")
+    assert done.headers["location"] == f"{path}?done=review"
+    assert "Your review is recorded." in bob.get(done.headers["location"]).text
+    assert cara.submit(f"{path}/deny", f"{path}/deny", note="").status_code == 422
+    done = cara.submit(f"{path}/deny", f"{path}/deny", note="there is a runbook for that")
+    assert "Your objection is recorded." in cara.get(done.headers["location"]).text
+    assert console.running.client(ALICE).state(grant.request).status == "objected"
+
+
+def test_a_session_and_its_limits(console: RunningConsole) -> None:
+    name = asked(
+        console,
+        request_of(ALICE, kind=RequestKind.SESSION, limits=SessionLimits(statements=20, rows=5000), expires_s=7200),
+    )
+    page = text_of(console.surfer(BOB).get(f"/requests/{name}").text)
+    for expected in (
+        "a session under bulk",
+        "This asks for a whole session",
+        "may do all that these rules hold on prod-payroll , in one session, for 2 h, at most 20 statements, at most 5,000 rows",
+        "20 statements, 5,000 rows in all",
+        "for 2 h after the last approval, by one session",
+    ):
+        assert expected in page, expected
+
+
+def test_several_runs(console: RunningConsole) -> None:
+    name = asked(console, request_of(ALICE, uses=3, measured={}))
+    page = text_of(console.surfer(BOB).get(f"/requests/{name}").text)
+    assert "after the last approval, 3 times" in page
+    assert "may run exactly this statement 3 times on prod-payroll" in page
+    assert "The rows could not be counted: the run is held to no number." in page
+
+
+def test_a_sample_before_and_after(console: RunningConsole) -> None:
+    changes = Sample(
+        "payroll.pay",
+        "update",
+        ("id", "iban", "amount"),
+        (("7", "***", "100"),),
+        (("7", "***", "102"),),
+        "2 more columns",
+    )
+    adds = Sample("payroll.log", "insert", ("note",), (), ((None,), ("<b>",)))
+    name = asked(console, request_of(ALICE, sample=(changes, adds)))
+    page = console.surfer(BOB).get(f"/requests/{name}").text
+    assert "<td>7</td><td>***</td><td><del>100</del> <ins>102</ins></td>" in page
+    assert "2 more columns" in page
+    assert '<td><span class="null">NULL</span></td>' in page
+    assert "<td>&lt;b&gt;</td>" in page
 
 
 def test_fields_that_the_page_does_not_know_are_shown() -> None:

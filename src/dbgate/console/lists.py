@@ -31,14 +31,14 @@ class Lists:
 
     def inbox(self, call: Call) -> Response:
         """What waits for the reader, what waits for others, and the reader's own open requests."""
-        pending = self._find(call, role="review", statuses=(Status.PENDING,), limit=MOST)
-        own = self._find(call, role="mine", statuses=tuple(LIVE), limit=MOST)
+        pending = self._find(call, role="review", statuses=(Status.PENDING, Status.REVIEW_DUE), limit=MOST)
+        own = self._find(call, role="mine", statuses=(*LIVE, Status.REVIEW_DUE), limit=MOST)
         approved = self._find(call, role="review", statuses=(Status.APPROVED,), limit=MOST)
         to_do = [view for view in pending if "approve" in view["may"]]
         return self._pages.page(
             "inbox.html",
             call,
-            to_do=sorted(to_do, key=lambda view: str(view["deadline"])),
+            to_do=sorted(to_do, key=lambda view: (not view["is_review"], str(view["deadline"]))),
             waiting=[view for view in pending if "approve" not in view["may"]],
             own=own,
             approved=approved,

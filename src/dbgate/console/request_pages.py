@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 from dbgate.approvals.bodies import MAX_NOTE_CHARACTERS
 from dbgate.approvals.problems import status_of
 from dbgate.approvals.refusals import BadRequest, NotAllowed, WrongState
+from dbgate.approvals.states import Status
 from dbgate.console.views import view_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _Decide = Callable[["Identity", str, str], "StoredRequest"]
 
 DONE = {
     "approve": "Your approval is recorded.",
+    "review": "Your review is recorded.",
+    "object": "Your objection is recorded.",
     "deny": "Your denial is recorded.",
     "withdraw": "The request is withdrawn.",
     "revoke": "The approval is revoked.",
@@ -71,6 +74,8 @@ class RequestPages:
 
         def act(call: Call) -> Response:
             request_id, note = call.path["id"], call.form.get("note", "").strip()
+            ran = self._service.get(call.identity, request_id).status is Status.REVIEW_DUE
+            done = {"approve": "review", "deny": "object"}.get(action, action) if ran else action
             try:
                 if len(note) > MAX_NOTE_CHARACTERS:
                     raise BadRequest(f"the note is longer than {MAX_NOTE_CHARACTERS} characters")
@@ -82,7 +87,7 @@ class RequestPages:
                 return self._pages.page("confirm.html", call, status=status_of(error).value, **values)
             except (NotAllowed, WrongState) as error:
                 return self._show(call, status=status_of(error).value, error=error.message)
-            return RedirectResponse(f"/requests/{quote(request_id, safe='')}?done={action}", status_code=303)
+            return RedirectResponse(f"/requests/{quote(request_id, safe='')}?done={done}", status_code=303)
 
         return act
 
@@ -101,6 +106,6 @@ class RequestPages:
 
 
 def _why_not(view: Mapping[str, Any], action: str) -> str:
-    if not view["is_live"]:
+    if not view["is_live"] and not view["is_review"]:
         return f"this request is {view['status']}: there is nothing left to {action}"
     return str(view["why_not"]) or f"there is nothing to {action}"
