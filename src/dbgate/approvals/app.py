@@ -45,6 +45,7 @@ from dbgate.approvals.refusals import BadRequest
 from dbgate.approvals.service import ApprovalService
 from dbgate.approvals.store import Store
 from dbgate.approvals.tokens import TokenVerifier
+from dbgate.approvals.webhooks.undelivered import Undelivered, to_json
 from dbgate.errors import DbgateError, SignInRequired
 from dbgate.model import Identity, Json
 
@@ -114,6 +115,7 @@ class Api:
         self.rate_limit = rate_limit
         self.streams = Streams()
         self.feed = Feed(service, clock)
+        self._undelivered = Undelivered(service)
         self.console: Callable[[Identity, str], str] | None = None
         """Gives somebody the address of a request's page in the console, or of the inbox. Set by the console."""
 
@@ -123,6 +125,8 @@ class Api:
         table: list[tuple[str, str, _Handler]] = [
             ("GET", "/events", self.all_events),
             ("POST", "/console", self.console_address),
+            ("GET", "/webhooks", self.webhooks),
+            ("POST", "/webhooks/{number}/again", self.webhook_again),
             ("GET", "/requests", self.find),
             ("POST", "/requests", self.file),
             ("POST", "/break-glass", self.break_glass),
@@ -148,6 +152,20 @@ class Api:
         if self.console is None:
             raise HTTPException(404, "this service has no web console")
         return answer_json({"url": await run_in_threadpool(self.console, caller, place.request)})
+
+    async def webhooks(self, request: Request) -> Response:
+        """Webhooks that nobody took, of requests that the caller may see."""
+        caller = await self.caller(request)
+        found = await run_in_threadpool(self._undelivered.find, caller)
+        return answer_json({"webhooks": [to_json(one) for one in found]})
+
+    async def webhook_again(self, request: Request) -> Response:
+        """Try once more to deliver a webhook that was given up."""
+        caller = await self.caller(request)
+        await read_body(request, bodies.Nothing)
+        await run_in_threadpool(self._undelivered.again, caller, request.path_params["number"])
+        found = await run_in_threadpool(self._undelivered.find, caller)
+        return answer_json({"webhooks": [to_json(one) for one in found]})
 
     async def file(self, request: Request) -> Response:
         """File a request: 201, or 200 with the live one for the same."""

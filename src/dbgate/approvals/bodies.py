@@ -122,6 +122,10 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: _Note = ""
 
 
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty object."""
+
+
 class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A page of the console: a request's, or the inbox."""
 

@@ -203,6 +203,15 @@ class ApprovalsClient:
         answer = self._call("GET", "/requests", query=query)
         return [self._state(view) for view in answer.get("requests", [])]
 
+    def webhooks(self) -> Sequence[Mapping[str, Any]]:
+        """Webhooks that nobody took, of requests that this identity may see."""
+        found = self._call("GET", "/webhooks").get("webhooks", [])
+        return [one for one in found if isinstance(one, dict)]
+
+    def webhook_again(self, number: int) -> None:
+        """Let the service try once more what it gave up. Raises `UnknownRequest`."""
+        self._call("POST", f"/webhooks/{int(number)}/again", body={})
+
     def console(self, request_id: str = "") -> str:
         """The address of the web console, or of a request's page in it. Raises `UsageError` when there is none."""
         return str(self._call("POST", "/console", body={"request": request_id}).get("url", ""))

@@ -43,14 +43,18 @@ class Metrics:
         self.refusals = Counter("dbgate_refusals", "Attempts that were refused", ["action"], registry=registry)
         self.streams = Gauge("dbgate_open_streams", "Open event streams and long polls", registry=registry)
         self._live = Gauge("dbgate_live_requests", "Requests that wait or can be used", ["status"], registry=registry)
+        self._webhooks = Gauge("dbgate_webhooks", "Webhooks kept: waiting, sent, dead", ["status"], registry=registry)
         self._is_up = Gauge("dbgate_database_up", "Whether the database answered at this look", registry=registry)
 
-    def render(self, live: Callable[[], Mapping[str, int]]) -> bytes:
-        """All metrics as text. `live` counts requests by status; while it cannot, the database is down."""
+    def render(self, live: Callable[[], Mapping[str, int]], webhooks: Callable[[], Mapping[str, int]] = dict) -> bytes:
+        """All metrics as text. `live` counts requests by status, `webhooks` those; while they cannot, the database is down."""
         self._live.clear()
+        self._webhooks.clear()
         try:
             for status, count in live().items():
                 self._live.labels(status).set(count)
+            for status, count in webhooks().items():
+                self._webhooks.labels(status).set(count)
             self._is_up.set(1)
         except DbgateError:
             self._is_up.set(0)

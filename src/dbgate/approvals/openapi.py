@@ -72,6 +72,13 @@ def _paths() -> dict[str, Schema]:
         },
         f"{one}/redeem": {"post": _changes("redeem", "Take one use of an approval", "Redemption", "Granted", [_ID])},
         "/events": {"get": _stream()},
+        "/webhooks": {
+            "get": _reads("findWebhooks", "Webhooks that nobody took, of the caller's requests", "Webhooks", [])
+        },
+        "/webhooks/{number}/again": {
+            "post": _changes("sendWebhookAgain", "Try once more what was given up", "Nothing", "Webhooks")
+            | {"parameters": [ref("Number")]}
+        },
         "/console": {
             "post": _changes("consoleAddress", "Where the web console is, for the caller", "Place", "Address")
             | {"parameters": []}
@@ -170,6 +177,7 @@ def _parameters() -> dict[str, Schema]:
     key = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{8,128}$"}
     return {
         "Id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+        "Number": {"name": "number", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",

@@ -68,5 +68,7 @@ class Operations:
         if not may_read(request.headers.get("authorization", ""), self._token):
             raise SignInRequired("the metrics need their token", hint="send it as: Authorization: Bearer TOKEN")
         self.metrics.streams.set(self._streams.count)
-        content = await run_in_threadpool(self.metrics.render, self._service.live_counts)
+        content = await run_in_threadpool(
+            self.metrics.render, self._service.live_counts, self._service.store.delivery_counts
+        )
         return Response(content, headers=HEADERS, media_type=CONTENT_TYPE)

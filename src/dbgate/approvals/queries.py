@@ -18,6 +18,7 @@ from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.reviewers import fold
 from dbgate.approvals.states import LIVE, Status
 from dbgate.approvals.store import Answer, Appended, Query
+from dbgate.approvals.webhooks.outbox import Outbox
 from dbgate.model import ApprovalRequest, Identity
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,6 +125,11 @@ class SqlUnit:
             " WHERE id = :id AND status = 'approved' AND uses_left > 0 AND deadline > :now"
         )
         return self._statements.change(text, after=after.value, id=request_id, now=_ms(now)) == 1
+
+    @property
+    def outbox(self) -> Outbox:
+        """What hooks still have to be told."""
+        return Outbox(self._statements)
 
     @property
     def kept(self) -> SqlKept:

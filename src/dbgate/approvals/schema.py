@@ -89,6 +89,27 @@ SQLITE: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX kept_until ON kept (until);
     """,
+    """
+    CREATE TABLE hooks (
+        name        TEXT PRIMARY KEY,
+        told        INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE deliveries (
+        number      INTEGER PRIMARY KEY AUTOINCREMENT,
+        hook        TEXT NOT NULL,
+        label       TEXT NOT NULL,
+        event       INTEGER NOT NULL REFERENCES events (number),
+        request     TEXT NOT NULL REFERENCES requests (id),
+        status      TEXT NOT NULL,
+        attempts    INTEGER NOT NULL,
+        due_at      INTEGER NOT NULL,
+        at          INTEGER NOT NULL,
+        error       TEXT NOT NULL,
+        UNIQUE (hook, event)
+    );
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE status = 'waiting';
+    CREATE INDEX deliveries_done ON deliveries (status, number);
+    """,
 )
 """`PRAGMA user_version` counts them as well, so that a dbgate from before `schema_version` refuses what is newer."""
 
@@ -166,6 +187,27 @@ POSTGRES: tuple[str, ...] = (
         until       bigint NOT NULL
     );
     CREATE INDEX kept_until ON kept (until);
+    """,
+    """
+    CREATE TABLE hooks (
+        name        text PRIMARY KEY,
+        told        bigint NOT NULL
+    );
+    CREATE TABLE deliveries (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        hook        text NOT NULL,
+        label       text NOT NULL,
+        event       bigint NOT NULL REFERENCES events (number),
+        request     text NOT NULL REFERENCES requests (id),
+        status      text NOT NULL,
+        attempts    bigint NOT NULL,
+        due_at      bigint NOT NULL,
+        at          bigint NOT NULL,
+        error       text NOT NULL,
+        UNIQUE (hook, event)
+    );
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE status = 'waiting';
+    CREATE INDEX deliveries_done ON deliveries (status, number);
     """,
 )
 """In the schema `dbgate` of the database that `--database` names."""

@@ -271,6 +271,15 @@ class ApprovalService:
         self._store.last_event()
         self._ledger.check()
 
+    @property
+    def store(self) -> Store:
+        """The store, for what is no decision about requests: the outbox of webhooks."""
+        return self._store
+
+    def now(self) -> datetime:
+        """The time by the service's clock."""
+        return self._clock()
+
     def live_counts(self) -> Mapping[str, int]:
         """How many requests wait or can be used. Raises `Unreachable`."""
         return self._store.live_counts()

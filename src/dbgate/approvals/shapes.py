@@ -24,7 +24,8 @@ def ref(name: str, kind: str = "parameters") -> Schema:
 def schemas() -> dict[str, Schema]:
     """All of them, by name. Bodies come from `bodies`, so that what is described is what is checked."""
     _, sent = msgspec.json.schema_components(
-        [bodies.NewRequest, bodies.Note, bodies.Place, bodies.Redemption], ref_template="#/components/schemas/{name}"
+        [bodies.NewRequest, bodies.Note, bodies.Nothing, bodies.Place, bodies.Redemption],
+        ref_template="#/components/schemas/{name}",
     )
     identity = _record(
         dict.fromkeys(("issuer", "subject", "email", "name"), TEXT)
@@ -51,6 +52,20 @@ def schemas() -> dict[str, Schema]:
         "EventPage": _record({"events": _many(ref("Event", "schemas")), "next": _or_null(WHOLE)}),
         "Granted": _record({"grant": TEXT, "request": ref("Request", "schemas")}),
         "Address": _record({"url": TEXT}),
+        "Webhooks": _record({"webhooks": _many(ref("Webhook", "schemas"))}),
+        "Webhook": _record(
+            {
+                "number": WHOLE,
+                "hook": TEXT,
+                "request": TEXT,
+                "event": WHOLE,
+                "status": {"enum": ["waiting", "dead"]},
+                "attempts": WHOLE,
+                "next_at": _or_null(TEXT),
+                "at": TEXT,
+                "error": TEXT,
+            }
+        ),
         "Health": _record({"status": {"const": "ok"}}),
         "Keys": _record({"keys": _many({"type": "object"})}),
         "Anything": {"type": "object"},

@@ -17,6 +17,8 @@ from dbgate.approvals import keeping, queries, schema
 from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.store import Query
+from dbgate.approvals.webhooks import outbox
+from dbgate.approvals.webhooks.outbox import Delivery
 from dbgate.errors import Unreachable, UsageError
 
 _BUSY_TIMEOUT_S = 15.0
@@ -85,6 +87,21 @@ class SqliteStore:
         """A request, or None."""
         with self._transaction("BEGIN") as statements:
             return queries.get(statements, request_id)
+
+    def is_delivery_due(self, now: datetime) -> bool:
+        """Whether any hook waits to be told."""
+        with self._transaction("BEGIN") as statements:
+            return outbox.is_any_due(statements, now)
+
+    def deliveries(self, status: str, limit: int = 200) -> Sequence[Delivery]:
+        """Webhooks in a status, latest first."""
+        with self._transaction("BEGIN") as statements:
+            return outbox.deliveries(statements, status=status, limit=limit)
+
+    def delivery_counts(self) -> Mapping[str, int]:
+        """How many webhooks there are in each status."""
+        with self._transaction("BEGIN") as statements:
+            return outbox.counts(statements)
 
     def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
         """What is kept under a name, and until when, or None."""

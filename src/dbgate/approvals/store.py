@@ -15,6 +15,7 @@ import msgspec
 
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.states import Status
+from dbgate.approvals.webhooks.outbox import Delivery, Outbox
 from dbgate.model import Identity
 
 
@@ -99,6 +100,10 @@ class Unit(Protocol):
     def kept(self) -> Kept:
         """What is kept for a while, to be changed."""
 
+    @property
+    def outbox(self) -> Outbox:
+        """What hooks still have to be told."""
+
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history, which nothing ever changes."""
 
@@ -127,6 +132,15 @@ class Store(Protocol):
 
     def get(self, request_id: str) -> StoredRequest | None:
         """A request, or None."""
+
+    def is_delivery_due(self, now: datetime) -> bool:
+        """Whether any hook waits to be told: a cheap question before `begin`."""
+
+    def deliveries(self, status: str, limit: int = 200) -> Sequence[Delivery]:
+        """Webhooks in a status (`webhooks.outbox`), latest first."""
+
+    def delivery_counts(self) -> Mapping[str, int]:
+        """How many webhooks there are in each status."""
 
     def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
         """What is kept under a name, and until when, or None."""

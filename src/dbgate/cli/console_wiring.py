@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbgate.cli.console_options import SECRET_VARIABLE, ConsoleOptions
+from dbgate.cli.console_options import SECRET_VARIABLE, WEBHOOK_SECRET_VARIABLE, ConsoleOptions, WebhookOptions
 from dbgate.errors import UsageError
+from dbgate.variables import take_secret
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -30,8 +31,8 @@ def console(
     verifier: TokenVerifier,
     store: Store,
     clock: Callable[[], datetime],
-) -> tuple[Callable[[Api], Sequence[BaseRoute]], str]:
-    """The console's routes for `create_app`, and what to say of it. Without one, the routes are none.
+) -> tuple[Callable[[Api], Sequence[BaseRoute]], str, str]:
+    """The console's routes for `create_app`, its origin, and what to say of it. Without one, the first two are empty.
 
     `listening` is the URL of the socket, where browsers look unless `--public-url` says otherwise. Raises `UsageError`.
     """
@@ -43,7 +44,7 @@ def console(
     is_local = not isinstance(verifier, OidcVerifier)
     off = _why_off(settings, options, listening, is_local=is_local)
     if off:
-        return lambda api: (), f"no web console: {off}"
+        return lambda api: (), "", f"no web console: {off}"
     address = parse_address(options.public_url or listening)
     auditors = options.auditors or settings.audit.auditors
     setup = Setup(
@@ -53,7 +54,7 @@ def console(
         auditors=auditors,
         archive=_archive(settings) if auditors else None,
     )
-    return lambda api: console_routes(api, setup), f"web console: {_url(settings, setup)}"
+    return lambda api: console_routes(api, setup), address.origin, f"web console: {_url(settings, setup)}"
 
 
 def _why_off(settings: Settings, options: ConsoleOptions, listening: str, *, is_local: bool) -> str:
@@ -90,7 +91,7 @@ def _issuer(settings: Settings, options: ConsoleOptions, origin: str, clock: Cal
         issuer=options.issuer or identity.issuer,
         client_id=options.client_id or identity.client_id,
         redirect_uri=f"{origin}{CALLBACK}",
-        secret=_secret(options.secret_file),
+        secret=_secret(options.secret_file, SECRET_VARIABLE),
         scopes=tuple(scope for scope in identity.scopes if scope != "offline_access"),
         ca_file=options.issuer_ca or identity.ca_file,
     )
@@ -106,14 +107,34 @@ def _issuer(settings: Settings, options: ConsoleOptions, origin: str, clock: Cal
     return IssuerSignIn(us, verifier)
 
 
-def _secret(file: Path | None) -> str:
-    """The client's secret: from the file, or the variable, or none. Raises `UsageError`."""
+@contextmanager
+def webhooks(
+    options: WebhookOptions, store: Store, console_origin: str, clock: Callable[[], datetime]
+) -> Iterator[str]:
+    """Tells hooks of events while it is open; gives what to say of it, or empty without hooks. Raises `UsageError`."""
+    if not options.urls:
+        yield ""
+        return
+    from dbgate.approvals.webhooks.courier import Courier
+    from dbgate.approvals.webhooks.hooks import read_hooks
+
+    hooks = read_hooks(options.urls, _secret(options.secret_file, WEBHOOK_SECRET_VARIABLE))
+    courier = Courier(store, hooks, clock, console=console_origin, ca_file=options.ca_file)
+    courier.start()
+    try:
+        yield f"webhooks: {', '.join(hook.label for hook in hooks)}"
+    finally:
+        courier.stop()
+
+
+def _secret(file: Path | None, variable: str) -> str:
+    """A secret: from the file, or the variable, or none. Raises `UsageError`."""
     if file is None:
-        return os.environ.get(SECRET_VARIABLE, "")
+        return take_secret(variable)
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"cannot read the console's secret from {file}: {error}") from None
+        raise UsageError(f"cannot read a secret from {file}: {error}") from None
 
 
 def _archive(settings: Settings) -> Callable[[], Archive]:

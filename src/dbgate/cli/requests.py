@@ -182,6 +182,44 @@ def watch(form: FormatOption = Format.TABLE) -> int:
 
 
 @app.command()
+def webhooks(
+    again: Annotated[
+        int, typer.Option("--again", metavar="NUMBER", help="Let the service try this one, which it gave up, again.")
+    ] = 0,
+    form: FormatOption = Format.TABLE,
+) -> int:
+    """List webhooks that nobody took: given up, or failed and tried again."""
+    from dbgate.cli.columns import print_table
+    from dbgate.cli.requests_view import local_moment
+
+    with client() as approvals:
+        if again:
+            approvals.webhook_again(again)
+        found = approvals.webhooks()
+    if form is Format.JSON:
+        print(json.dumps([dict(one) for one in found], indent=2))
+    elif found:
+        headings = (">NUMBER", "STATUS", "HOOK", "REQUEST", ">TRIES", "LAST", "NEXT", "ERROR")
+        rows = [
+            (
+                str(one["number"]),
+                str(one["status"]),
+                printable(str(one["hook"])),
+                printable(str(one["request"])),
+                str(one["attempts"]),
+                local_moment(str(one["at"])),
+                local_moment(str(one["next_at"])) if one["next_at"] else "",
+                printable(str(one["error"])),
+            )
+            for one in found
+        ]
+        print_table(headings, rows, elastic=("ERROR",))
+    else:
+        print("notice: every webhook was taken", file=sys.stderr)
+    return EXIT_OK
+
+
+@app.command()
 def console(
     request: Annotated[
         str, typer.Argument(metavar="[ID]", help="A request's id, or the beginning of it: its page.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,10 @@ from dbgate.cli.console_options import (
     ConsoleOptions,
     ConsoleSecretOption,
     PublicUrlOption,
+    WebhookCaOption,
+    WebhookOption,
+    WebhookOptions,
+    WebhookSecretOption,
 )
 from dbgate.errors import EXIT_OK, UsageError
 
@@ -138,6 +142,9 @@ def serve(
     console_client: ConsoleClientOption = "",
     console_secret_file: ConsoleSecretOption = None,
     auditors: AuditorsOption = None,
+    webhook: WebhookOption = None,
+    webhook_secret_file: WebhookSecretOption = None,
+    webhook_ca: WebhookCaOption = "",
     ready_file: ReadyFileOption = None,
 ) -> int:
     """Run the approvals service and its web console until it is stopped with Ctrl-C or SIGTERM."""
@@ -166,7 +173,7 @@ def serve(
             serve_wiring.open_ledger(settings, database, audit_every) as ledger,
         ):
             url = listen.url_of(found, tls)
-            beside, console_notice = console_wiring.console(settings, options, url, verifier, store, _now)
+            beside, origin, said = console_wiring.console(settings, options, url, verifier, store, _now)
             application = create_app(
                 store,
                 verifier,
@@ -176,8 +183,10 @@ def serve(
                 metrics_token=serve_wiring.read_token(metrics_token),
                 beside=beside,
             )
-            on_ready = _on_ready(found, tls, ready_file, console_notice, is_local=local)
-            listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
+            hooks = WebhookOptions(tuple(webhook or ()), webhook_secret_file, webhook_ca)
+            with console_wiring.webhooks(hooks, store, origin, _now) as told:
+                on_ready = _on_ready(found, tls, ready_file, (said, told), is_local=local)
+                listen.make_server(application, tls=tls, on_ready=on_ready).run(sockets=[found])
     return EXIT_OK
 
 
@@ -223,7 +232,7 @@ def _verifier(
 
 
 def _on_ready(
-    found: socket.socket, tls: Tls | None, ready_file: Path | None, console_notice: str, *, is_local: bool
+    found: socket.socket, tls: Tls | None, ready_file: Path | None, notices: Sequence[str], *, is_local: bool
 ) -> Callable[[], None]:
     """What to say and write once connections are accepted."""
     from dbgate.approvals import listen
@@ -232,7 +241,8 @@ def _on_ready(
 
     def on_ready() -> None:
         print(f"notice: approvals service listening on {url}", file=sys.stderr, flush=True)
-        print(f"notice: {console_notice}", file=sys.stderr, flush=True)
+        for notice in filter(None, notices):
+            print(f"notice: {notice}", file=sys.stderr, flush=True)
         if is_local:
             print("notice: identities are local and unverified (--local)", file=sys.stderr, flush=True)
         if tls is None and not listen.stays_here(found):
