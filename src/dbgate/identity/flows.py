@@ -74,9 +74,10 @@ def sign_in(
     identity = fresh.identity(fresh.verified(client), settings.identity)
     check_wanted(identity, wanted)
     place = place_of(client, identity.subject)
+    # Listed first: a sign-in that is not listed could not be signed out of.
+    enter(store, settings.state_dir, client, identity)
     with only_one(settings.state_dir, place):
         save(store, place, fresh)
-    enter(store, settings.state_dir, client, identity)
     return identity
 
 

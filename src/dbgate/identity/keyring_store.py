@@ -20,13 +20,18 @@ SERVICE = "dbgate"
 PIECE_CHARS = 1200 if sys.platform == "win32" else 16_000
 """Windows' credential store holds 2,560 bytes an item, and writes UTF-16."""
 
+NEXT = "next"
+"""Where a head names pieces that do not belong to its value: not yet, or not any more."""
+
 FILE_HINT = "unlock or install one (Secret Service, KWallet, macOS Keychain), or set identity.token_store: file"
 
 
 class KeyringStore:
-    """Values are compressed and cut into pieces under names of their own; a head, written last, names them.
+    """Values are compressed and cut into pieces under names of their own; a head names them.
 
-    A reader therefore sees the old value or the new one, never half of each.
+    The head announces the pieces of a new value (`next`) before they are written, and takes them for the value's
+    afterwards. A reader therefore sees the old value or the new one, never half of each, and no piece is ever in the
+    keyring that the head does not name: whatever interrupts a write, the next write or delete removes what it left.
     """
 
     def __init__(self, backend: KeyringBackend | None = None, *, piece_chars: int = 0) -> None:
@@ -37,7 +42,7 @@ class KeyringStore:
         """The bytes of `key`, or None. Raises `SignInRequired` for a value that is damaged."""
         for _ in range(2):
             head = self._head(key)
-            if head is None:
+            if head is None or (NEXT in head and "id" not in head):
                 return None
             pieces = [self._get(name) for name in piece_names(key, head)]
             text = "".join(piece or "" for piece in pieces)
@@ -46,21 +51,26 @@ class KeyringStore:
         raise damaged()
 
     def write(self, key: str, value: bytes) -> None:
-        """Write the pieces, then the head, then remove the pieces of the value before."""
+        """Announce the pieces, write them, make them the value; then remove those of the value before."""
         text = pack(value)
-        old = self._head(key)
+        old = self._head(key) or {}
+        for name in piece_names(key, announced(old)):
+            self._delete(name)
+        old.pop(NEXT, None)
         count = -(-len(text) // self.piece_chars)
         head = {"id": secrets.token_hex(8), "pieces": count, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        self._set(key, json.dumps({**old, NEXT: head}))
         for number, name in enumerate(piece_names(key, head)):
             self._set(name, text[number * self.piece_chars : (number + 1) * self.piece_chars])
-        self._set(key, json.dumps(head))
-        for name in piece_names(key, old or {}):
+        self._set(key, json.dumps({**head, NEXT: old}))
+        for name in piece_names(key, old):
             self._delete(name)
+        self._set(key, json.dumps(head))
 
     def delete(self, key: str) -> bool:
-        """Remove the head and every piece; whether there was one."""
-        head = self._head(key)
-        for name in piece_names(key, head or {}):
+        """Remove every piece and the head; whether there was one."""
+        head = self._head(key) or {}
+        for name in (*piece_names(key, head), *piece_names(key, announced(head))):
             self._delete(name)
         return self._delete(key)
 
@@ -100,6 +110,12 @@ class KeyringStore:
         except KeyringError as error:
             raise unusable(error) from None
         return True
+
+
+def announced(head: dict[str, Any]) -> dict[str, Any]:
+    """What a head names beside its value: pieces that are being written, or about to be removed."""
+    found = head.get(NEXT)
+    return found if isinstance(found, dict) else {}
 
 
 def piece_names(key: str, head: dict[str, Any]) -> list[str]:

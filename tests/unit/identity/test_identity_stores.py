@@ -71,6 +71,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     store.write("k", b"")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(SECRET)
+    elsewhere.chmod(0o600)
     store.path("k").unlink()
     store.path("k").symlink_to(elsewhere)
     with pytest.raises(SignInRequired, match="the token store cannot be used"):
@@ -137,6 +138,52 @@ def test_the_keyring_shows_no_half_values() -> None:
             store.read("k")
         backend.items = whole
     assert store.read("k") == SECRET
+
+
+class MortalKeyring(MemoryKeyring):
+    """A keyring whose caller dies at the change after `lives` more."""
+
+    lives = 10**6
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._live()
+        super().set_password(service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._live()
+        super().delete_password(service, username)
+
+    def _live(self) -> None:
+        self.lives -= 1
+        if self.lives < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", [None, b"the one before" * 200])
+def test_whatever_interrupts_a_write_leaves_a_whole_value_and_nothing_that_cannot_be_removed(
+    before: bytes | None,
+) -> None:
+    for lives in range(60):
+        backend = MortalKeyring()
+        store = KeyringStore(backend, piece_chars=300)
+        if before is not None:
+            store.write("k", before)
+        backend.lives = lives
+        try:
+            store.write("k", SECRET)
+        except KeyboardInterrupt:
+            backend.lives = 10**6
+            assert store.read("k") in (before, SECRET), lives
+            if lives % 2:
+                store.write("k", b"the next one")
+                assert store.read("k") == b"the next one"
+                assert len(backend.items) == 2, lives
+            assert store.delete("k") or not backend.items
+            assert backend.items == {}, lives
+        else:
+            assert lives > 3
+            return
+    raise AssertionError("the write never ended")
 
 
 @pytest.mark.parametrize("head", ["", "[]", "not json", '{"pieces": "many"}', '{"pieces": 1, "id": "x"}'])
