@@ -46,6 +46,11 @@ def console(
     if off:
         return lambda api: (), "", f"no web console: {off}"
     address = parse_address(options.public_url or listening)
+    if is_local and not address.is_loopback:
+        raise UsageError(
+            f"--local takes unverified identities, and {address.origin} can be reached from elsewhere",
+            hint="leave --public-url out, or use --issuer and --audience",
+        )
     auditors = options.auditors or settings.audit.auditors
     setup = Setup(
         address=address,

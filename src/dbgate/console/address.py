@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dbgate.approvals.transport import check_url
+from dbgate.approvals.transport import check_url, is_loopback
 from dbgate.errors import UsageError
 
 _PATH = re.compile(r"/(?![/\\])[!-~]*\Z")
@@ -27,6 +27,11 @@ class Address(msgspec.Struct, frozen=True):
     def is_secure(self) -> bool:
         """Whether it is https."""
         return self.origin.startswith("https://")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(urlsplit(self.origin).hostname or "")
 
     @property
     def cookie(self) -> str:

@@ -73,9 +73,15 @@ def to_minute(value: str | datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+MAX_FORMATTED_CHARACTERS = 20_000
+"""Longer statements are shown as they were typed: laying them out would keep others waiting."""
+
+
 @lru_cache(maxsize=128)
 def formatted(text: str) -> str | None:
     """The statement laid out, when PostgreSQL reads the layout as the same statement; else None."""
+    if len(text) > MAX_FORMATTED_CHARACTERS:
+        return None
     from dbgate.approvals.layout import format_statement
 
     return format_statement(text)
