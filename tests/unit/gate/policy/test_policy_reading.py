@@ -10,7 +10,7 @@ from dbgate.errors import EXIT_USAGE, DocumentError
 from dbgate.gate.policy.model import Comparison, Limits, MaskMethod, Policy, Unmask, Window
 from dbgate.gate.policy.read import read_policy
 from dbgate.gate.policy.verbs import VERBS
-from dbgate.model import Access, Actor, ReviewClause
+from dbgate.model import Access, Actor, ReviewClause, SessionLimits
 
 EXAMPLE = """\
 version: 1
@@ -218,6 +218,31 @@ def test_mistakes_in_conditions(when: str, message: str, hint: str) -> None:
         ("effect: approve, reviewers: [{groups: [a]}], expires: 0s", "expires: expected a duration above zero"),
         ("effect: approve, reviewers: [{groups: [a]}], expires: 10ms", "expires: expected a duration of at least 1s"),
         ("effect: deny, reviewers: [{groups: [a]}]", "reviewers does not go with effect: deny"),
+        ("effect: deny, break_glass: {groups: [a]}", "break_glass does not go with effect: deny"),
+        ("effect: allow, uses: 5", "uses does not go with effect: allow"),
+        ("effect: approve, reviewers: [{groups: [a]}], uses: 0", "uses: expected a number from 1 to 1000, found 0"),
+        ("effect: approve, reviewers: [{groups: [a]}], uses: 1001", "uses: expected a number from 1 to 1000"),
+        ("effect: approve, reviewers: [{groups: [a]}], for: 1h", "for goes with grant: session only"),
+        ("effect: approve, reviewers: [{groups: [a]}], rows: 5", "rows goes with grant: session only"),
+        ("effect: approve, reviewers: [{groups: [a]}], grant: forever", "grant: there is no forever"),
+        ("effect: approve, reviewers: [{groups: [a]}], grant: session", "the key for is missing"),
+        ("effect: approve, reviewers: [{groups: [a]}], grant: session, for: 25h", "granted a day at most"),
+        (
+            "effect: approve, reviewers: [{groups: [a]}], grant: session, for: 1h, uses: 2",
+            "uses does not go with grant: session",
+        ),
+        (
+            "effect: approve, reviewers: [{groups: [a]}], grant: session, for: 1h, expires: 1h",
+            "expires does not go with grant: session",
+        ),
+        (
+            "effect: approve, reviewers: [{groups: [a]}], grant: session, for: 1h, at: commit",
+            "at: commit does not go with grant",
+        ),
+        ("effect: approve, reviewers: [{groups: [a]}], at: commit, uses: 2", "at: commit does not go with uses"),
+        ("effect: approve, reviewers: [{groups: [a]}], at: noon", "at: there is no noon"),
+        ("effect: approve, reviewers: [{groups: [a]}], break_glass: {}", "break_glass: the mapping is empty"),
+        ("effect: approve, reviewers: [{groups: [a]}], break_glass: {groups: []}", "groups: the list is empty"),
         ("effect: allow, expires: 1h", "expires does not go with effect: allow"),
         ('effect: deny, message: ""', "message: the text is empty"),
     ],
@@ -387,3 +412,17 @@ def test_every_verb_of_the_grammar_is_known() -> None:
     from dbgate.gate.allow.nodes import STATEMENTS
 
     assert {kind.verb for kind in STATEMENTS.values()} <= set(VERBS)
+
+
+def test_what_an_approval_is_good_for() -> None:
+    text = """\
+version: 1
+rules:
+  - {id: five, when: {verbs: update}, effect: approve, reviewers: [{groups: [a]}], uses: 5, break_glass: {groups: [oncall]}}
+  - {id: hour, when: {verbs: delete}, effect: approve, reviewers: [{groups: [a]}], grant: session, for: 1h, statements: 20, rows: 500}
+  - {id: late, when: {verbs: insert}, effect: approve, reviewers: [{groups: [a]}], at: commit, expires: 2h}
+"""
+    five, hour, late = read(text).rules
+    assert (five.uses, five.session, five.break_glass, five.expires_s) == (5, None, ("oncall",), 3600)
+    assert (hour.uses, hour.session, hour.expires_s) == (1, SessionLimits(20, 500), 3600)
+    assert (late.at_commit, late.expires_s) == (True, 7200)

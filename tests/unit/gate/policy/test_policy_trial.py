@@ -165,3 +165,71 @@ tests:
 def test_what_reviewers_agreed_to_show(test: str, reason: str) -> None:
     failures = run_tests(read_policy([("p.yaml", f"{OPENING}  - {{{test}}}\n")]))
     assert [failure.reason for failure in failures] == ([reason] if reason else [])
+
+
+APPROVALS = """\
+version: 1
+classify: [{columns: ["app.users.ssn"], tag: pii.ssn}]
+mask: {"*": {method: redact}}
+rules:
+  - {id: read, effect: allow, when: {access: read}}
+  - {id: verbs, effect: approve, when: {verbs: delete}, reviewers: [{groups: [dba]}], uses: 5}
+  - {id: tables, effect: approve, when: {access: write, tables: ["pay.*"]}, reviewers: [{groups: [a]}, {groups: [b], count: 2}]}
+  - {id: tags, effect: approve, when: {access: write, tags: "pii.*"}, reviewers: [{groups: [privacy]}]}
+  - {id: rows, effect: approve, when: {access: write, rows: ">10"}, reviewers: [{groups: [dba]}]}
+  - {id: actor, effect: approve, when: {access: write, actor: agent}, reviewers: [{groups: [owners]}], break_glass: {groups: [oncall]}}
+  - {id: place, effect: approve, when: {access: write, environment: production}, reviewers: [{groups: [dba]}], grant: session, for: 1h}
+  - {id: night, effect: approve, when: {access: write, outside: "Mon-Fri 08:00-18:00 Europe/Berlin"}, reviewers: [{groups: [dba]}],
+     break_glass: {groups: [oncall]}}
+  - {id: write, effect: allow, when: {access: write}}
+tests:
+"""
+INSERT = 'sql: "INSERT INTO app.orders VALUES (1)"'
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        f"{INSERT}, rows: 1, expect: allow, rule: write",
+        'sql: "DELETE FROM app.orders WHERE id = 1", rows: 1, expect: approve, rule: verbs, uses: 5, grant: statement',
+        'sql: "INSERT INTO pay.slips VALUES (1)", rows: 1, expect: approve, rule: tables',
+        "sql: \"UPDATE app.users SET ssn = 'x' WHERE id = 1\", rows: 1, expect: approve, rule: tags",
+        f"{INSERT}, rows: 11, expect: approve, rule: rows",
+        f"{INSERT}, rows: 1, as: {{actor: agent}}, expect: approve, rule: actor",
+        # Agents break no glass, whatever their groups.
+        f"{INSERT}, rows: 1, as: {{actor: agent, groups: [oncall]}}, expect: approve, rule: actor",
+        f"{INSERT}, rows: 1, environment: production, expect: approve, rule: place, grant: session",
+        f"{INSERT}, rows: 1, environment: staging, expect: allow",
+        # Winter time and summer time: 07:30 and 06:30 in UTC are 08:30 in Berlin.
+        f'{INSERT}, rows: 1, at: "2026-01-07T07:30:00Z", expect: allow',
+        f'{INSERT}, rows: 1, at: "2026-01-07T06:30:00Z", expect: approve, rule: night',
+        f'{INSERT}, rows: 1, at: "2026-07-08T06:30:00Z", expect: allow',
+        f'{INSERT}, rows: 1, at: "2026-01-10T10:00:00Z", expect: approve, rule: night',
+        f'{INSERT}, rows: 1, at: "2026-01-10T10:00:00Z", as: {{groups: [oncall]}}, expect: break-glass, rule: night',
+        # One rule that cannot be broken is enough to ask for all.
+        f'{INSERT}, rows: 11, at: "2026-01-10T10:00:00Z", as: {{groups: [oncall]}}, expect: approve, rule: rows',
+    ],
+)
+def test_every_condition_of_an_approval(test: str) -> None:
+    failures = run_tests(read_policy([("p.yaml", f"{APPROVALS}  - {{{test}}}\n")]))
+    assert [failure.reason for failure in failures] == []
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        (
+            'sql: "DELETE FROM app.orders WHERE id = 1", expect: approve, uses: 4',
+            "expected a grant for 4 runs, got one for 5",
+        ),
+        (
+            'sql: "DELETE FROM app.orders WHERE id = 1", expect: approve, grant: session',
+            "expected a grant for a session, got one for a statement",
+        ),
+        (f"{INSERT}, expect: allow, grant: session", "it needs no approval, so there is no grant"),
+        (f"{INSERT}, expect: break-glass", "expected break-glass, got allow"),
+    ],
+)
+def test_grants_that_differ(test: str, why: str) -> None:
+    failures = run_tests(read_policy([("p.yaml", f"{APPROVALS}  - {{{test}, rows: 1}}\n")]))
+    assert failures[0].reason.startswith(why)
