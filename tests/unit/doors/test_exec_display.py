@@ -191,6 +191,19 @@ def test_waiting_is_told_once_for_every_change() -> None:
     )
 
 
+def test_waiting_is_told_again_after_a_while() -> None:
+    at, messages = [0.0], io.StringIO()
+    output = Output(io.BytesIO(), keep_bytes=0)
+    display = ExecDisplay(open_writer("csv", output), output, messages, clock=lambda: at[0])
+    for moment, left_s in ((0.0, 600), (20.0, 580), (61.0, 539), (80.0, 520)):
+        at[0] = moment
+        display.waiting(State("0 of 2"), left_s=left_s)
+    assert messages.getvalue().splitlines()[::2] == [
+        "notice: waiting for approval of request r1, 10 min at most: 0 of 2",
+        "notice: still waiting for approval of request r1, 9 min at most: 0 of 2",
+    ]
+
+
 def test_a_file_keeps_its_content_until_there_is_a_result(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("a long old content that must go away", encoding="utf-8")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from msgspec.structs import replace
@@ -16,6 +17,11 @@ from dbgate.errors import EXIT_APPROVAL, EXIT_DENIED, EXIT_OK
 from dbgate.model import Column, Json, Outcome
 from dbgate.session.effects import Finished
 from dbgate.session.ports import RequestState, Rows
+from dbgate.text import span
+
+
+REMIND_S = 60.0
+"""While an approval is awaited and nothing happens, it is told again after so many seconds."""
 
 
 class ExecDisplay:
@@ -31,6 +37,7 @@ class ExecDisplay:
         takes_copies: bool = False,
         is_json: bool = False,
         for_terminal: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`takes_copies` tells that the format is CSV for a program, which the server may write itself.
 
@@ -44,6 +51,8 @@ class ExecDisplay:
         self._messages = messages
         self._style = Style(color)
         self._waited_for = ""
+        self._told_s = 0.0
+        self._clock = clock
         self._said = ("", "")
 
     @property
@@ -80,15 +89,16 @@ class ExecDisplay:
         self._say(message_lines(level, text, hint, self._style))
 
     def waiting(self, state: RequestState, *, left_s: float | None) -> None:
-        """Tell once for every change what is waited for."""
-        told = f"{state.id} {state.summary}"
-        if told == self._waited_for:
+        """Tell what is waited for: once for every change, and again after a while."""
+        told, now = f"{state.id} {state.summary}", self._clock()
+        if told == self._waited_for and now - self._told_s < REMIND_S:
             return
         is_first = not self._waited_for.startswith(state.id)
-        self._waited_for = told
-        left = "" if left_s is None else f", {left_s:.0f} s at most"
+        still = "still " if told == self._waited_for else ""
+        self._waited_for, self._told_s = told, now
+        left = "" if left_s is None else f", {span(left_s)} at most"
         hint = f"a reviewer may run: dbgate requests approve {state.id}" if is_first else ""
-        self.message("notice", f"waiting for approval of request {state.id}{left}: {state.summary}", hint)
+        self.message("notice", f"{still}waiting for approval of request {state.id}{left}: {state.summary}", hint)
 
     def ended(self, finished: Finished) -> None:
         """Give programs the end of a statement without a result: in JSON, an object in its place, with the last message."""
