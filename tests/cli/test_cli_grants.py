@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,3 +177,26 @@ def test_reviews_that_are_due_are_listed(desk: Reviewed) -> None:
     assert [state.status for state in found] == ["review-due"]
     assert dbgate(["requests"]) == 0
     assert "review-due" in desk.capsys.readouterr().out
+
+
+def test_scripts_read_the_request_in_both_forms_of_json(desk: Reviewed) -> None:
+    desk.setup(FIVE)
+    whole = desk.exec("--format", "json", "--no-wait", "-c", UPDATE)
+    lines = desk.exec("--format", "ndjson", "--no-wait", "-c", f"SELECT 1 AS one; {UPDATE}")
+    assert (whole.code, lines.code) == (4, 4)
+    [told] = whole.json
+    row, waits = map(json.loads, lines.out.splitlines())
+    assert row == {"one": 1}
+    assert (waits["status"], waits["request"]) == ("pending", told["request"])
+    assert waits["error"]["kind"] == told["error"]["kind"] == "pending"
+
+
+def test_waiting_ends_in_time_and_the_request_stays(desk: Reviewed) -> None:
+    desk.setup(FIVE)
+    done = desk.exec("--wait", "1s", "-c", UPDATE)
+    assert (done.code, done.out) == (4, "")
+    assert "notice: waiting for approval of request" in done.err
+    assert "notice: approval pending: request" in done.err
+    name = done.err.split("approval pending: request ")[1][:16]
+    desk.service.client(DORA).decide(name, "approve")
+    assert desk.exec("--request", name, "-c", UPDATE).code == 0

@@ -142,17 +142,17 @@ class Approving(Steps, frozen=True):
         yield Record(f"approval.{status}", fields)
         intent = intent_fields(self.number, judgement, self.terms)
         yield from self.unrun({**intent, "request": refused.request, "approval": status})
+        if refused.status == "interrupted" and self.transaction is TransactionStatus.OPEN:
+            again = "COMMIT asks again" if decision.kind is RequestKind.TRANSACTION else "running it again asks again"
+            yield from tell(self.number, "notice", f"the transaction is still open: {again}, ROLLBACK gives up")
+        elif self.transaction is TransactionStatus.OPEN:
+            yield from self._take_back()
         detail = f": {refused.detail}" if refused.detail else ""
         if status == "pending":
             hint = f"once it is approved: dbgate exec {self.terms.target.name} … --request {refused.request}"
             yield from tell(self.number, "notice", f"approval pending: request {refused.request}{detail}", hint)
         else:
             yield from tell(self.number, "denied", *not_granted(refused))
-        if refused.status == "interrupted" and self.transaction is TransactionStatus.OPEN:
-            again = "COMMIT asks again" if decision.kind is RequestKind.TRANSACTION else "running it again asks again"
-            yield from tell(self.number, "notice", f"the transaction is still open: {again}, ROLLBACK gives up")
-        elif self.transaction is TransactionStatus.OPEN:
-            yield from self._take_back()
         code = EXIT_INTERRUPTED if refused.status == "interrupted" else EXIT_APPROVAL
         return Finished(self.number, code, "approve", {"request": refused.request, "status": status})
 

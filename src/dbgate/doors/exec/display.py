@@ -19,7 +19,6 @@ from dbgate.session.effects import Finished
 from dbgate.session.ports import RequestState, Rows
 from dbgate.text import span
 
-
 REMIND_S = 60.0
 """While an approval is awaited and nothing happens, it is told again after so many seconds."""
 
@@ -102,10 +101,12 @@ class ExecDisplay:
 
     def ended(self, finished: Finished) -> None:
         """Give programs the end of a statement without a result: in JSON, an object in its place, with the last message."""
-        from dbgate.doors.formats.json import JsonWriter
+        from dbgate.doors.formats.json import JsonWriter, NdjsonWriter
 
         (text, hint), self._said = self._said, ("", "")
-        if finished.exit_code == EXIT_OK or "dry_run" in finished.detail or not isinstance(self._writer, JsonWriter):
+        if finished.exit_code == EXIT_OK or "dry_run" in finished.detail:
+            return
+        if not isinstance(self._writer, JsonWriter | NdjsonWriter):
             return
         detail = finished.detail
         kind = {EXIT_DENIED: "denied", EXIT_APPROVAL: "denied"}.get(finished.exit_code, "error")

@@ -114,6 +114,12 @@ class NdjsonWriter:
     def end(self, status: str, row_count: int, masked_names: Sequence[str]) -> None:
         """Nothing: NDJSON has no place for it."""
 
+    def failure(self, error: Mapping[str, Json], *, status: str | None = None, request: str = "") -> None:
+        """Write a line for a statement that waits for approval, or was refused it: its request is needed later."""
+        if request:
+            told = {"status": status, "request": request, "error": error}
+            self._sink.write(_escaped(_dumps(told)) + "\n")
+
     def close(self) -> None:
         """Flush."""
         self._sink.flush()
