@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.trace.test_unmasking import BULK, Service, Session, policy_with, rule
+from tests.catalogs import rule
+from tests.trace.test_unmasking import BULK, Service, Session, policy_with
 
 from dbgate.errors import Unreachable
 from dbgate.gate.policy.model import Policy
