@@ -178,6 +178,29 @@ def test_every_way_to_commit_waits(desk: Reviewed, script: str) -> None:
     assert desk.total() == 300
 
 
+def test_what_is_read_is_not_put_off(desk: Reviewed) -> None:
+    desk.setup(
+        COMMIT.replace("verbs: [update, delete]", "tables: [payroll.employees]").replace(
+            "access: read", "tables: [payroll.pay]"
+        )
+    )
+    done = desk.exec("--no-wait", "-c", "BEGIN; SELECT full_name FROM payroll.employees; COMMIT")
+    assert (done.code, done.out) == (4, "")
+    assert "approval pending" in done.err
+
+
+def test_truncate_is_counted_and_held_to_it(desk: Reviewed) -> None:
+    desk.database.execute(f"GRANT TRUNCATE ON payroll.pay TO {desk.database.app_user}")
+    name = desk.approved("TRUNCATE payroll.pay")
+    assert desk.service.client(DORA).state(name).view["measured"] == {"payroll.pay": 30}
+    desk.database.execute("INSERT INTO payroll.pay VALUES (700, 1, 1)")
+    more = desk.exec("--request", name, "-c", "TRUNCATE payroll.pay")
+    assert (more.code, desk.total()) == (3, 301)
+    desk.database.execute("DELETE FROM payroll.pay WHERE id = 700")
+    assert desk.exec("--request", desk.approved("TRUNCATE payroll.pay"), "-c", "TRUNCATE payroll.pay").code == 0
+    assert desk.database.query("SELECT count(*) FROM payroll.pay") == [(0,)]
+
+
 def test_prepared_statements_are_not_held(desk: Reviewed) -> None:
     desk.setup(COMMIT)
     done = desk.exec("--no-wait", "-c", f"BEGIN; PREPARE p AS {UPDATE}; EXECUTE p; COMMIT")

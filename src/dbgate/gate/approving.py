@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from dbgate.gate.policy.model import Rule
 from dbgate.model import (
+    Access,
     Actor,
     Allow,
     HeldRule,
@@ -45,12 +46,16 @@ class Held(msgspec.Struct, frozen=True):
     changed: Mapping[str, int] = {}
 
 
-def approval(rules: Sequence[Rule], run: Allow | Rewrite, context: Context) -> NeedsApproval | Allow | Rewrite:
+def approval(
+    rules: Sequence[Rule], run: Allow | Rewrite, access: Access, context: Context
+) -> NeedsApproval | Allow | Rewrite:
     """What stands between a statement that `rules` hold and its `run`; the run itself when nothing does.
 
-    What a session grant leaves open is asked for the session first, then for the statement.
+    What a session grant leaves open is asked for the session first, then for the statement. Only what changes something
+    (`access`) can wait for the COMMIT: what was read cannot be taken back.
     """
-    later = [rule for rule in rules if rule.at_commit and context.in_transaction]
+    waits = context.in_transaction and access.strength >= Access.WRITE.strength
+    later = [rule for rule in rules if rule.at_commit and waits]
     under = {rule.id: grant for rule in rules if rule not in later and (grant := standing_for(rule, context))}
     rest = [rule for rule in rules if rule not in later and rule.id not in under]
     run = replace(

@@ -77,7 +77,7 @@ def judge_rules(
     approve = list(dict.fromkeys([*matches.approve, *(r for r in unknown if r.effect == "approve")]))
     if not approve:
         return replace(run, rules=_refs(matches.allow), ceiling=_ceiling(matches.counted, context))
-    decision = approval(approve, run, context)
+    decision = approval(approve, run, statement.access, context)
     asks = isinstance(decision, NeedsApproval) or any(rule.session and rule.session.rows for rule in approve)
     if asks and queries and context.measured is None:
         return NeedsMeasure(queries, _refs(approve), otherwise=decision)

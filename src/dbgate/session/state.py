@@ -72,12 +72,12 @@ class SessionState:
         """Remember what the open transaction did: a statement that succeeded, and the rows that it `changed`, by table."""
         if judgement.changes.end_transaction or self._database.transaction is TransactionStatus.IDLE:
             self.held = ()
-        elif judgement.statement.access.strength >= Access.WRITE.strength:
-            decision = judgement.decision
-            run = decision.run if isinstance(decision, NeedsApproval) else decision
-            rules = run.held if isinstance(run, Allow | Rewrite) else ()
-            source = judgement.statement
-            self.held = (*self.held, Held(source.text, source.parameters, rules, changed))
+            return
+        decision, statement = judgement.decision, judgement.statement
+        run = decision.run if isinstance(decision, NeedsApproval) else decision
+        rules = run.held if isinstance(run, Allow | Rewrite) else ()
+        if rules or statement.access.strength >= Access.WRITE.strength:
+            self.held = (*self.held, Held(statement.text, statement.parameters, rules, changed))
 
     def adopt(self, changes: Changes) -> None:
         """Follow a statement that succeeded."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from dbgate.catalog import Catalog, CatalogColumn, CatalogRelation
 from dbgate.config import load_policy_file
 from dbgate.config.policies import builtin_dir
+from dbgate.gate.policy.advice import terms
 from dbgate.gate.policy.imagined import imagine
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.policy.read import read_policy
-from dbgate.gate.policy.trial import idle_globs, run_tests
-from dbgate.gate.syntax import parse_one
+from dbgate.gate.policy.trial import NOON, idle_globs, judge_once, run_tests
+from dbgate.gate.syntax import parse_one, split
+from dbgate.model import Identity, NeedsApproval
 
 FRAME = """\
 version: 1
@@ -233,3 +237,35 @@ def test_every_condition_of_an_approval(test: str) -> None:
 def test_grants_that_differ(test: str, why: str) -> None:
     failures = run_tests(read_policy([("p.yaml", f"{APPROVALS}  - {{{test}, rows: 1}}\n")]))
     assert failures[0].reason.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("sql", "environment", "groups", "rows", "said"),
+    [
+        ("DELETE FROM app.orders WHERE id = 1", "", (), 1, "approve, by 1 of dba, for 5 runs"),
+        ("INSERT INTO pay.slips VALUES (1)", "", (), 1, "approve, by 1 of a and 2 of b"),
+        ("INSERT INTO app.orders VALUES (1)", "production", (), 1, "approve, by 1 of dba, for one session and 1 h"),
+        (
+            "INSERT INTO app.orders VALUES (1)",
+            "",
+            ("oncall",),
+            1,
+            "break-glass: runs at once with a reason, reviewed afterwards by 1 of dba",
+        ),
+    ],
+)
+def test_an_approval_in_words(sql: str, environment: str, groups: tuple[str, ...], rows: int, said: str) -> None:
+    policy = read_policy([("p.yaml", APPROVALS + f"  - {{{INSERT}, rows: 1, expect: allow}}\n")])
+    source = split(sql)[0]
+    at = datetime(2026, 1, 10, 10, tzinfo=UTC) if groups else NOON
+    found = judge_once(
+        source,
+        policy=policy,
+        catalog=imagine(source.tree, policy),
+        identity=Identity("i", "s", groups=groups),
+        environment=environment,
+        now=at,
+        rows=rows,
+    )
+    assert isinstance(found.decision, NeedsApproval)
+    assert terms(found.decision) == said
