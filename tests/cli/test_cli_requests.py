@@ -259,6 +259,19 @@ def test_a_terminal_is_asked_before_approving(desk: Desk) -> None:
         assert desk.status(name) == status
 
 
+def test_a_terminal_shows_what_is_denied_and_asks_why(desk: Desk) -> None:
+    name = desk.ask()
+    for answer, status, code in (("", "pending", 130), ("wait for Monday", "denied", 0)):
+        child = pexpect.spawn(DBGATE[0], [*DBGATE[1:], "requests", "deny", name], encoding="utf-8", timeout=30)
+        child.expect("yearly raise")
+        child.expect(r"why do you deny this\? \(empty: go back\): ")
+        child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == code
+        assert desk.status(name) == status
+
+
 def test_watch_shows_what_happens(desk: Desk) -> None:
     before = desk.ask()
     with subprocess.Popen([*DBGATE, "requests", "watch"], stdout=subprocess.PIPE, text=True) as child:
