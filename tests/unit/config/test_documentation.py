@@ -23,10 +23,10 @@ def test_the_configuration_example_is_read() -> None:
     assert settings.targets["prod-payroll"].policy == "/etc/dbgate/policies/payroll.yaml"
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 def test_the_policy_examples_are_read(number: int) -> None:
     found = blocks("policy.md")
-    assert len(found) == 6
+    assert len(found) == 7
     known = (
         "version: 1\nclassify: [{columns: [a.b.c], tag: finance.x}, {columns: [a.b.d], tag: pii.x}]\n"
         "rules: [{id: no-destruction, effect: deny, when: {verbs: drop}}, {id: office-hours, effect: deny, when: {verbs: drop}}]\n"
