@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import gate
+from benchmarks import approvals, gate
 from benchmarks.processes import PYTHON, in_turn, ratio, report, run_once
 from dbgate.database import binaries
 from dbgate.demo.world import World, running
@@ -34,6 +34,7 @@ def main() -> int:
             gate.judging(dsn(world), Path(__file__).parents[1] / "src" / "dbgate" / "demo" / "policy.yaml")
             gate.catalogs(directory)
             export(world)
+            approvals.measure(directory, dsn(world))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0

@@ -21,7 +21,7 @@ from dbgate.audit.shipping import ship
 from dbgate.cli.app import run
 from dbgate.cli.serve_ledger import TranscriptLedger
 from dbgate.config import load_settings
-from dbgate.errors import AuditUnavailable
+from dbgate.errors import AuditUnavailable, Unreachable
 from dbgate.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("dbgate_home")
@@ -213,10 +213,10 @@ def test_what_nobody_saw_committed_is_unknown(desk: Desk, monkeypatch: pytest.Mo
             yield unit
             raise RuntimeError("the connection breaks in the commit")
 
-    monkeypatch.setattr(store, "begin", breaks)
-    with pytest.raises(Exception, match="500"):
-        alice.ask(ASKED)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "begin", breaks)
+        with pytest.raises(Unreachable, match="answered with 500"):
+            alice.ask(ASKED)
     outcomes = [record["status"] for record in desk.records() if record["kind"] == "decision.outcome"]
     assert outcomes == ["unknown"]
 

@@ -43,6 +43,7 @@ class SqlUnit:
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
         self._appended: list[Appended] = []
+        self._known: dict[str, StoredRequest] = {}
 
     @property
     def appended(self) -> Sequence[Appended]:
@@ -50,8 +51,18 @@ class SqlUnit:
         return self._appended
 
     def get(self, request_id: str) -> StoredRequest | None:
-        """The request; the transaction's lock keeps other writers out."""
-        return get(self._statements, request_id)
+        """The request; the transaction's lock keeps other writers out, so it is read again only once it was changed here."""
+        if request_id not in self._known:
+            found = get(self._statements, request_id)
+            if found is None:
+                return None
+            self._known[request_id] = found
+        return self._known[request_id]
+
+    def _change(self, text: str, **values: str | int | None) -> int:
+        """Change rows of the request with that `id`."""
+        self._known.pop(str(values["id"]), None)
+        return self._statements.change(text, **values)
 
     def live_of(self, requester: Identity) -> Sequence[StoredRequest]:
         """The pending and approved requests of an identity, newest first."""
@@ -66,7 +77,7 @@ class SqlUnit:
     def insert(self, request: StoredRequest) -> None:
         """Add a request without approvals."""
         asked = request.asked
-        self._statements.change(
+        self._change(
             "INSERT INTO requests (id, person, behind, target, binding, asked, requester, status, created_at, deadline,"
             " uses, uses_left) VALUES (:id, :person, :behind, :target, :binding, :asked, :requester, :status,"
             " :created_at, :deadline, :uses, :uses_left)",
@@ -84,7 +95,7 @@ class SqlUnit:
             uses_left=request.uses_left,
         )
         groups = sorted({group for clause in asked.clauses for group in clause.groups})
-        self._statements.change(
+        self._change(
             "INSERT INTO reviewer_groups (request, name) SELECT :id, value FROM MEMBERS(:groups)",
             id=request.id,
             groups=_json(groups),
@@ -92,7 +103,7 @@ class SqlUnit:
 
     def add_approval(self, request_id: str, approval: Approval) -> None:
         """Add one person's approval. Raises `WrongState` when that person already approved."""
-        added = self._statements.change(
+        added = self._change(
             "INSERT INTO approvals (request, person, identity, at, note) VALUES (:id, :person, :identity, :at, :note)"
             " ON CONFLICT DO NOTHING",
             id=request_id,
@@ -107,7 +118,7 @@ class SqlUnit:
     def set_status(self, request_id: str, before: Status, after: Status) -> bool:
         """Change the status if it still is `before`, and tell whether it was."""
         text = "UPDATE requests SET status = :after WHERE id = :id AND status = :before"
-        return self._statements.change(text, after=after.value, id=request_id, before=before.value) == 1
+        return self._change(text, after=after.value, id=request_id, before=before.value) == 1
 
     def start_grant(self, request_id: str, *, approved_at: datetime, deadline: datetime) -> bool:
         """Make a pending request approved, with its new deadline, and tell whether it was pending."""
@@ -116,7 +127,7 @@ class SqlUnit:
             " WHERE id = :id AND status = 'pending'"
         )
         values = {"approved_at": _ms(approved_at), "deadline": _ms(deadline)}
-        return self._statements.change(text, id=request_id, **values) == 1
+        return self._change(text, id=request_id, **values) == 1
 
     def use(self, request_id: str, *, after: Status, now: datetime) -> bool:
         """Take one use of an approved, unexpired request, in one statement, and tell whether there was one."""
@@ -124,7 +135,7 @@ class SqlUnit:
             "UPDATE requests SET uses_left = uses_left - 1, status = :after"
             " WHERE id = :id AND status = 'approved' AND uses_left > 0 AND deadline > :now"
         )
-        return self._statements.change(text, after=after.value, id=request_id, now=_ms(now)) == 1
+        return self._change(text, after=after.value, id=request_id, now=_ms(now)) == 1
 
     @property
     def outbox(self) -> Outbox:
@@ -138,7 +149,7 @@ class SqlUnit:
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history; triggers refuse to change or delete one."""
-        self._statements.change(
+        self._change(
             "INSERT INTO events (request, at, kind, identity, note) VALUES (:id, :at, :kind, :identity, :note)",
             id=request_id,
             at=_ms(at),
