@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from dbgate.gate.allow import functions
 from dbgate.gate.allow.functions import INFORMATION_SCHEMA, SPECIAL, TYPE_CALLS, verdict
 from dbgate.gate.allow.nodes import EXPRESSION_NODES
 from dbgate.gate.allow.settings import setting_verdict
-from dbgate.gate.allow.system import is_system, replacements, system_verdict
+from dbgate.gate.allow.system import SECRETS, is_system, replacements, system_verdict
 from dbgate.gate.allow.verdict import NOT_REVIEWED, Verdict
 from dbgate.gate.contents import nodes
 from dbgate.gate.names import quote, strings
@@ -181,7 +182,7 @@ def masked_query(
     return f"SELECT {replaced} FROM {name}", f"SELECT {', '.join(map(quote, columns))} FROM {name}"
 
 
-MASKED = """pg_attribute pg_cursors pg_db_role_setting pg_foreign_server pg_prepared_statements pg_roles pg_settings
+MASKED = """pg_attribute pg_authid pg_cursors pg_db_role_setting pg_foreign_server pg_prepared_statements pg_roles pg_settings pg_shadow
     pg_stat_activity pg_stat_wal_receiver pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext pg_stats_ext_exprs
     pg_subscription pg_user pg_user_mapping pg_user_mappings information_schema._pg_foreign_servers
     information_schema._pg_user_mappings information_schema.foreign_server_options
@@ -248,8 +249,33 @@ def test_statements_settings_and_passwords_never_show(world: psycopg.Connection[
                 assert "work_mem=1MB" in text
             if name == "pg_prepared_statements":
                 assert "zsecret," in text
+        assert passwords_shown(world, role) == set()
     finally:
         world.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def passwords_shown(world: psycopg.Connection[tuple[Any, ...]], role: sql.Identifier) -> set[str]:
+    """The relations that show the password of a role, or what ANALYZE sampled of it."""
+    password = secrets.token_hex(16)
+    world.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
+    query = b"SELECT rolpassword FROM pg_authid WHERE rolname LIKE %s"
+    ((stored,),) = world.execute(query, [f"allow_role_{os.getpid()}"]).fetchall()
+    shows = set()
+    with world.transaction(force_rollback=True):
+        world.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(f"allow_copy_{os.getpid()}")))
+        world.execute(b"UPDATE pg_authid SET rolpassword = %s WHERE rolname LIKE 'allow_copy%%'", [stored])
+        world.execute(b"ANALYZE pg_authid")
+        for name in ("pg_authid", "pg_shadow", "pg_stats", "pg_statistic"):
+            found = system_verdict("pg_catalog", name)
+            masked, clear = masked_query(world, f"pg_catalog.{name}", found, list(SECRETS))
+            in_clear, shown = (
+                "".join(row[0] for row in world.execute(f"SELECT m::text FROM ({text}) m".encode()).fetchall())
+                for text in (clear, masked)
+            )
+            assert stored in in_clear, name
+            if stored in shown:
+                shows.add(name)
+    return shows
 
 
 PSQL = r"""

@@ -130,14 +130,15 @@ class Checks:
     def _contradiction(self, view: CatalogRelation) -> str:
         """How PostgreSQL itself contradicts the definition that it prints of a view; empty when it does not.
 
-        So after a script has written to the catalog by hand: nobody can know what such a view means.
+        So after a script has written to the catalog by hand: nobody can know what such a view means. The twin is asked:
+        the direct session may be in a transaction that the statement has just ended by its error.
         """
         name = qualified(view.schema, view.name)
-        printed = self._direct.probe(f"SELECT pg_catalog.pg_get_viewdef({literal(name)}::regclass)")
+        printed = self._twin.probe(f"SELECT pg_catalog.pg_get_viewdef({literal(name)}::regclass)")
         if not printed.rows:
             return ""
-        own = self._direct.probe(f"SELECT * FROM {name}")
-        again = self._direct.probe(f"SELECT * FROM ({(printed.rows[0][0] or '').rstrip(';')}) AS v")
+        own = self._twin.probe(f"SELECT * FROM {name}")
+        again = self._twin.probe(f"SELECT * FROM ({(printed.rows[0][0] or '').rstrip(';')}) AS v")
         wrong = next((s for s in (own, again) if s.sqlstate.startswith("42") and s.sqlstate != "42501"), None)
         return f"PostgreSQL's own printed definition of {view.name} is not the view: {wrong.message}" if wrong else ""
 

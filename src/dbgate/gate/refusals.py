@@ -177,6 +177,8 @@ def _handles(examined: Examined, objects: SessionObjects) -> Deny | None:
     """Prepared statements and cursors have to come from this session."""
     body = examined.body
     executed = examined.executed
+    if examined.kind in {"PrepareStmt", "DeallocateStmt"} and body.get("name", "").startswith("dbgate_"):
+        return Deny(f"the prepared statement {body['name']} is dbgate's own", hint="choose a name without dbgate_")
     if executed is not None and executed not in objects.prepared:
         return Deny(f"no prepared statement {executed} was made in this session", hint="PREPARE it first")
     if examined.kind == "FetchStmt" and body.get("portalname", "") not in objects.cursors:

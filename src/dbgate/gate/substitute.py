@@ -10,7 +10,7 @@ import msgspec
 
 from dbgate.catalog import CatalogRelation
 from dbgate.errors import StatementError
-from dbgate.gate.allow.system import is_system, replacements, system_verdict
+from dbgate.gate.allow.system import OWNED, SECRETS, is_system, replacements, system_verdict
 from dbgate.gate.analysis import Analysis
 from dbgate.gate.chosen import refuse_chosen
 from dbgate.gate.clauses import Clauses
@@ -116,13 +116,16 @@ class Substitution(ColumnSplices, Clauses):
         verdict = system_verdict(relation.schema, relation.name)
         if not verdict.safe and verdict.special != "masked":
             raise Refusal(f"{relation.schema}.{relation.name} is refused: {verdict.reason}")
-        replaced = {} if verdict.safe else replacements(verdict, self.protection.hidden_everywhere)
+        if self.depth and relation.name in OWNED:
+            raise Refusal(f"{relation.schema}.{relation.name} may not be read by a view: {verdict.reason}")
+        replaced = {} if verdict.safe else replacements(verdict, (*self.protection.hidden_everywhere, *SECRETS))
         if not replaced:
             self._qualify(entry)
             return
         names = [c.name for c in relation.columns if entry.whole or c.name in entry.used]
         items = sorted(entry.system) + [f"{replaced[n]} AS {quote(n)}" if n in replaced else quote(n) for n in names]
-        self._replace(entry, f"SELECT {', '.join(items)} FROM {qualified(relation.schema, relation.name)}")
+        shown = f" WHERE {verdict.rows}" if verdict.rows else ""
+        self._replace(entry, f"SELECT {', '.join(items)} FROM {qualified(relation.schema, relation.name)}{shown}")
 
     def _shield(self, entry: Entry, relation: CatalogRelation) -> None:
         self.result.shielded.append(relation)

@@ -253,7 +253,8 @@ def _move(known: StatementKind, body: Tree) -> StatementKind:
     if what in _NAMED_BY_POLICIES:
         return known
     named = what.removeprefix("OBJECT_").replace("_", " ").lower()
-    return _refuse(known, f"a {named} could take the place of another that the policy knows")
+    article = "an" if named[0] in "aeiou" else "a"
+    return _refuse(known, f"{article} {named} could take the place of another that the policy knows")
 
 
 def _alter_table(known: StatementKind, body: Tree) -> StatementKind:

@@ -3,7 +3,7 @@
 Most hold definitions: names, types, privileges, counters. Some hold samples of stored rows, the text of statements, or
 passwords; there single columns are replaced, so that `\\d` and the introspection of drivers go on working, or the relation
 is refused. Columns are replaced rather than rows left out: a condition that a person writes can then not be run on what
-it must not see.
+it must not see. Only rows that hold no secret are left out.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _samples(names: str, condition: str) -> Verdict:
     return _masked("it shows samples of stored rows", condition, **dict.fromkeys(names.split(), "NULL"))
 
 
-def _masked(reason: str, condition: str = "", /, **columns: str) -> Verdict:
-    return Verdict(False, "masked", reason, columns=tuple(columns.items()), condition=condition)
+def _masked(reason: str, condition: str = "", rows: str = "", /, **columns: str) -> Verdict:
+    return Verdict(False, "masked", reason, columns=tuple(columns.items()), condition=condition, rows=rows)
 
 
 def _own_parameters(column: str) -> str:
@@ -153,15 +153,19 @@ def shown_name(reference: str) -> str:
 
 _STATEMENTS = "it shows the text of statements"
 _PASSWORDS = "it may hold passwords"
+_NOT_OURS = "NOT pg_catalog.starts_with(name, 'dbgate_')"
+"""Leaves out the prepared statements of dbgate itself."""
 
 _MASKED: dict[str, Verdict] = {
     "pg_attribute": _masked("it holds default values of rows", _BY_ATTRIBUTE, attmissingval="NULL"),
+    "pg_authid": _masked(_PASSWORDS, rolpassword=_NO_TEXT),
     "pg_cursors": _masked(_STATEMENTS, statement=_HIDDEN),
     "pg_db_role_setting": _masked(_PASSWORDS, setconfig=_own_parameters("setconfig")),
     "pg_foreign_server": _masked(_PASSWORDS, srvoptions=_NO_OPTIONS),
-    "pg_prepared_statements": _masked(_STATEMENTS, statement=_HIDDEN),
+    "pg_prepared_statements": _masked(_STATEMENTS, "", _NOT_OURS, statement=_HIDDEN),
     "pg_roles": _masked(_PASSWORDS, rolconfig=_own_parameters("rolconfig")),
     "pg_sequences": _masked("it shows the last values of sequences", _BY_SEQUENCE, last_value="NULL"),
+    "pg_shadow": _masked(_PASSWORDS, passwd=_NO_TEXT, useconfig=_own_parameters("useconfig")),
     "pg_settings": _masked(_PASSWORDS, **{c: _setting_value(c) for c in ("setting", "boot_val", "reset_val")}),
     "pg_stat_activity": _masked(_STATEMENTS, query=_HIDDEN),
     "pg_stat_wal_receiver": _masked(_PASSWORDS, conninfo=_NO_TEXT),
@@ -186,17 +190,31 @@ _MASKED: dict[str, Verdict] = {
 
 _REFUSED = {
     "pg_aios": "it shows the inside of the server",
-    "pg_authid": "it holds passwords: see pg_roles",
     "pg_backend_memory_contexts": _STATEMENTS,
     "pg_config": "it shows the inside of the server",
     "pg_file_settings": "it reads the server's files",
     "pg_hba_file_rules": "it reads the server's files",
     "pg_ident_file_mappings": "it reads the server's files",
     "pg_largeobject": "large objects are data that no policy can label",
-    "pg_shadow": "it holds passwords: see pg_user",
     "pg_shmem_allocations": "it shows the inside of the server",
     "pg_shmem_allocations_numa": "it shows the inside of the server",
 }
+
+SECRETS = (
+    ColumnName("pg_catalog", "pg_attribute", "attmissingval"),
+    ColumnName("pg_catalog", "pg_authid", "rolpassword"),
+    ColumnName("pg_catalog", "pg_db_role_setting", "setconfig"),
+    ColumnName("pg_catalog", "pg_foreign_server", "srvoptions"),
+    ColumnName("pg_catalog", "pg_largeobject", "data"),
+    ColumnName("pg_catalog", "pg_statistic_ext_data", "stxdexpr"),
+    ColumnName("pg_catalog", "pg_statistic_ext_data", "stxdmcv"),
+    ColumnName("pg_catalog", "pg_subscription", "subconninfo"),
+    ColumnName("pg_catalog", "pg_user_mapping", "umoptions"),
+)
+"""Columns of catalogs whose statistics show what is hidden there: ANALYZE samples catalogs as it does tables."""
+
+OWNED = frozenset({"pg_authid", "pg_shadow"})
+"""Catalogs that only superusers may read, and whose views so show them with their owner's rights."""
 
 _EXTENSIONS = {
     "pg_stat_monitor": _masked(_STATEMENTS, query=_HIDDEN, comments=_NO_TEXT, message=_NO_TEXT),

@@ -12,7 +12,8 @@ class Verdict(msgspec.Struct, frozen=True):
     "NAME is refused: …", and `hint` what to do instead. A `special` name may stand there only under a condition that
     the caller has to check; a caller that does not know the condition must refuse. `kind` is the class of the reason
     (`reads-files`, `locks`, …); a name that is on no list has the reason `NOT_REVIEWED` and no kind.
-    `columns` and `condition` belong to system relations (`system.replacements`).
+    `columns` and `condition` belong to system relations (`system.replacements`); of their rows only those are shown
+    for which `rows` holds: the others are dbgate's own, and hold no secret.
     """
 
     safe: bool
@@ -22,6 +23,7 @@ class Verdict(msgspec.Struct, frozen=True):
     kind: str = ""
     columns: tuple[tuple[str, str], ...] = ()
     condition: str = ""
+    rows: str = ""
 
 
 NOT_REVIEWED = "not reviewed"

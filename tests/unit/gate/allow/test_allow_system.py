@@ -32,10 +32,10 @@ def test_the_information_schema_is_open(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    """pg_authid pg_shadow pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings pg_config
+    """pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings pg_config
     pg_backend_memory_contexts pg_shmem_allocations pg_aios""".split(),
 )
-def test_passwords_files_and_memory_are_closed(name: str) -> None:
+def test_files_and_memory_are_closed(name: str) -> None:
     found = system_verdict("pg_catalog", name)
     assert (found.safe, found.special) == (False, "")
     assert found.reason != NOT_REVIEWED
@@ -120,12 +120,14 @@ def test_names_cannot_break_out_of_a_condition() -> None:
         ("pg_catalog", "pg_foreign_server", "srvoptions"),
         ("pg_catalog", "pg_subscription", "subconninfo"),
         ("pg_catalog", "pg_stat_wal_receiver", "conninfo"),
+        ("pg_catalog", "pg_authid", "rolpassword"),
+        ("pg_catalog", "pg_shadow", "passwd"),
         ("information_schema", "user_mapping_options", "option_value"),
         ("information_schema", "foreign_server_options", "option_value"),
         ("information_schema", "_pg_user_mappings", "umoptions"),
     ],
 )
-def test_passwords_in_options_never_show(schema: str, name: str, column: str) -> None:
+def test_passwords_never_show(schema: str, name: str, column: str) -> None:
     assert replacements(system_verdict(schema, name), ())[column].startswith("NULL::")
 
 
