@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dbgate.gate.columns import ColumnNames, plain_column
+from dbgate.gate.columns import ColumnNames, is_column, plain_column
 from dbgate.gate.findings import Columns, Cte, Ctes, Findings
 from dbgate.gate.from_items import FromItems
 from dbgate.gate.names import kind_of, output_name, strings
@@ -46,10 +46,12 @@ class Analysis(FromItems, ColumnNames, Writes):
 
     # -- statements ------------------------------------------------------------------------------------------
 
-    def statement(self, kind: str, body: Tree, parent: Scope | None = None, ctes: Ctes | None = None) -> Columns:
-        """Analyse a query or a data-changing statement; return its output columns."""
+    def statement(
+        self, kind: str, body: Tree, parent: Scope | None = None, ctes: Ctes | None = None, *, named: bool = False
+    ) -> Columns:
+        """Analyse a query or a data-changing statement; return its output columns. `named`: see `query`."""
         if kind == "SelectStmt":
-            return self.query(body, parent, ctes)
+            return self.query(body, parent, ctes, named=named)
         inner = self._with(body.get("withClause"), parent, ctes)
         self._writing += 1
         try:
@@ -58,20 +60,23 @@ class Analysis(FromItems, ColumnNames, Writes):
             self._writing -= 1
         return self._returning_list(body, scope, inner)
 
-    def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None) -> Columns:
-        """Analyse a SELECT, VALUES or set operation; return its output columns."""
+    def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None, *, named: bool = False) -> Columns:
+        """Analyse a SELECT, VALUES or set operation; return its output columns.
+
+        A query that is `named` (by FROM or WITH) shows its columns to whoever names them: those count as read only there.
+        """
         self._depth += 1
         try:
-            return self._query(body, parent, self._with(body.get("withClause"), parent, ctes))
+            return self._query(body, parent, self._with(body.get("withClause"), parent, ctes), named)
         finally:
             self._depth -= 1
 
-    def _query(self, body: Tree, parent: Scope | None, inner: Ctes | None) -> Columns:
+    def _query(self, body: Tree, parent: Scope | None, inner: Ctes | None, named: bool) -> Columns:
         if body.get("op", "SETOP_NONE") != "SETOP_NONE":
             return self._set_operation(body, parent, inner)
         if "valuesLists" in body:
             columns = self._values(body, Scope(parent=parent), inner)
-            self._tail(body, Scope([Item([], columns)], parent), inner)
+            self._tail(body, Scope([Item([], columns)], parent), inner, columns)
             return columns
         scope = Scope(parent=parent)
         first_read = len(self.found.reads)
@@ -79,7 +84,9 @@ class Analysis(FromItems, ColumnNames, Writes):
             scope.items.append(self.from_item(node, scope, inner))
         mark_twins(scope)
         self._use(self._expressions((body.get("whereClause"),), scope, inner), predicate=True)
-        columns = self._targets(body.get("targetList", ()), scope, inner)
+        # The columns of groups and distinct rows decide how many there are, however GROUP BY names them.
+        named = named and not body.get("groupClause") and not body.get("distinctClause")
+        columns = self._targets(body.get("targetList", ()), scope, inner, named=named)
         self._tail(body, scope, inner, columns)
         if body.get("groupClause") and all(known is not body for known, _ in self.found.groups):
             self.found.groups.append((body, scope))
@@ -138,9 +145,11 @@ class Analysis(FromItems, ColumnNames, Writes):
         width = max((len(row) for row in rows), default=0)
         return tuple(Out(f"column{i + 1}", union(r[i] for r in rows if i < len(r))) for i in range(width))
 
-    def _targets(self, nodes: Sequence[Tree], scope: Scope, ctes: Ctes | None) -> Columns:
+    def _targets(self, nodes: Sequence[Tree], scope: Scope, ctes: Ctes | None, *, named: bool = False) -> Columns:
+        """A target list. `named` tells that plain columns count as read where the query's own columns are named."""
         columns: list[Out] = []
         known = True
+        later = NONE
         for node in nodes:
             target = node["ResTarget"]
             kind, body = kind_of(target.get("val"))
@@ -149,7 +158,7 @@ class Analysis(FromItems, ColumnNames, Writes):
                 expanded = self._star(body, scope)
                 known = known and expanded is not None
                 columns += expanded or ()
-                self._use(union(c.labels for c in expanded or ()), predicate=False)
+                later |= union(entry.labels for entry in self.found.stars[-1].entries())
                 continue
             outer, self._target = self._target, target if self._target is None else self._target
             start = len(self._constants)
@@ -157,9 +166,16 @@ class Analysis(FromItems, ColumnNames, Writes):
             self._target = outer
             if self._depth > 1 or self._in_cte:
                 self.found.carried += self._constants[start:]
-            self._use(labels, predicate=False)
+            if labels and is_column(target.get("val"), scope):
+                later |= labels
+            else:
+                self._use(labels, predicate=False)
             plain = bool(labels) and plain_column(target.get("val"), scope)
             columns.append(Out(output_name(target), labels, plain))
+        if named and known:
+            self.found.outputs |= later
+        else:  # nobody could follow them
+            self._use(later, predicate=False)
         return tuple(columns) if known else None
 
     def _lock(self, clause: Tree, scope: Scope, first_read: int) -> None:
@@ -207,7 +223,7 @@ class Analysis(FromItems, ColumnNames, Writes):
                     inner = self._with(body.get("withClause"), cte.parent, cte.ctes)
                     cte.columns = self._named(cte, self.query(_bare(body["larg"]), cte.parent, inner))
                 for _ in range(rounds):
-                    cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes))
+                    cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes, named=True))
             finally:
                 self._in_cte -= 1
             cte.state = "done"
@@ -257,6 +273,10 @@ class Analysis(FromItems, ColumnNames, Writes):
                 self._row_kinds |= {id(kind_of(item)[1]): "any" for item in body.get("args", ())}
             case "":
                 body = node
+        if kind == "SubLink" and body.get("subLinkType") == "EXISTS_SUBLINK" and self._writing:
+            # Which columns it lists is all the same: whatever decides that there are rows is noted on the way.
+            self.query(body["subselect"]["SelectStmt"], scope, ctes, named=True)
+            return NONE
         start, derived = len(self._constants), self._derived
         self._nested += kind == "SubLink"
         labels = NONE
@@ -264,6 +284,8 @@ class Analysis(FromItems, ColumnNames, Writes):
             if value.__class__ not in _SCALAR and key != "typeName":
                 labels = labels | self.expression(value, scope, ctes)
         self._nested -= kind == "SubLink"
+        if labels and kind == "FuncCall" and strings(body["funcname"])[-1] == "setval":
+            self.found.write_reads |= labels
         if labels and kind == "FuncCall" and not self._nested and self._gives_rows(body):
             self.found.multiplies |= labels
         if kind == "SubLink" and body.get("subLinkType") not in _VALUES and labels:

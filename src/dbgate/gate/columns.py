@@ -213,6 +213,18 @@ def _no_column(name: str, body: Tree) -> StatementError:
     return StatementError(f'column "{name}" does not exist', sqlstate="42703", position=position)
 
 
+def is_column(node: Any, scope: Scope) -> bool:
+    """Whether an expression is a single column of known FROM items, not a row nor `row.function`."""
+    kind, body = kind_of(node)
+    if kind != "ColumnRef" or "A_Star" in body["fields"][-1]:
+        return False
+    names = strings(body["fields"])
+    if len(names) == 1:
+        return scope.columns_named(names[0]) is not None
+    entry = scope.entry(names[-2], names[-3] if len(names) > 2 else "")
+    return entry is not None and entry.find(names[-1]) is not None
+
+
 def plain_column(node: Any, scope: Scope) -> bool:
     """Whether an expression is a column that holds a labelled value as it is."""
     kind, body = kind_of(node)

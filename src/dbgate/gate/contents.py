@@ -33,12 +33,13 @@ class _Unallowed(msgspec.Struct, frozen=True):
 class Contents(msgspec.Struct):
     """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there.
 
-    `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
+    `sequences` are those that it writes, by name, and `numbered` those by table and column. `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
     """
 
     functions: list[str] = msgspec.field(default_factory=list)
     settings: list[str] = msgspec.field(default_factory=list)
     sequences: list[str] = msgspec.field(default_factory=list)
+    numbered: list[tuple[str, str]] = msgspec.field(default_factory=list)
     unallowed: list[_Unallowed] = msgspec.field(default_factory=list)
     refusal: str = ""
     hint: str = ""
@@ -153,7 +154,7 @@ def _function(body: Tree, contents: Contents, implied: Implied, functions: Funct
         return
     if id(body) in contents.guarded:
         return
-    _built_in(name, arguments, own, contents, limits)
+    _built_in(name, arguments, own, contents, limits, schema)
 
 
 def _procedure(call: Tree, contents: Contents, implied: Implied) -> None:
@@ -195,7 +196,9 @@ def _refuse_call(call: _Unallowed, contents: Contents, implied: Implied) -> None
         contents.refuse(f"the function {signature} is not allowed by the policy", ADVICE + which)
 
 
-def _built_in(name: str, arguments: Sequence[Tree], own: Sequence[object], contents: Contents, limits: Limits) -> None:
+def _built_in(
+    name: str, arguments: Sequence[Tree], own: Sequence[object], contents: Contents, limits: Limits, schema: Schema
+) -> None:
     """A function of `pg_catalog`, unless one of the search path is meant alone."""
     found = verdict(name, len(arguments))
     if found.safe:
@@ -213,9 +216,13 @@ def _built_in(name: str, arguments: Sequence[Tree], own: Sequence[object], conte
     if found.special == "setting-writer" and sets(arguments, contents, limits):
         return
     if found.special == "writes-sequence":
-        sequence = constant(arguments[0]) if arguments else None
+        sequence = _name_in(arguments[0]) if arguments else None
         if sequence is not None:
             contents.sequences.append(sequence)
+            return
+        column = _numbered_column(arguments[0], schema) if arguments else None
+        if column is not None:
+            contents.numbered.append(column)
             return
     if found.reason == NOT_REVIEWED and own:
         return
@@ -223,6 +230,37 @@ def _built_in(name: str, arguments: Sequence[Tree], own: Sequence[object], conte
         f"the function {name} is refused: {found.reason}",
         found.hint or (f"check the name with \\df; {ADVICE}" if found.reason == NOT_REVIEWED else ""),
     )
+
+
+def _name_in(node: Tree) -> str | None:
+    """A name in a string constant; None where a cast could change it, as `'name'::varchar(3)` does."""
+    bare = _uncast(node)
+    return None if "TypeCast" in bare else constant(bare)
+
+
+def _uncast(node: Tree) -> Tree:
+    """A node without the casts around it that leave a name as it is."""
+    while "TypeCast" in node:
+        made = node["TypeCast"]["typeName"]
+        *schema, name = strings(made.get("names", ())) or [""]
+        if schema not in ([], ["pg_catalog"]) or name not in _NAMES or made.get("typmods") or made.get("arrayBounds"):
+            break
+        node = node["TypeCast"]["arg"]
+    return node
+
+
+_NAMES = frozenset({"regclass", "text", "varchar"})
+
+
+def _numbered_column(node: Tree, schema: Schema) -> tuple[str, str] | None:
+    """The table and the column of `pg_get_serial_sequence('table', 'column')`, which is how Django names a sequence."""
+    kind, body = kind_of(_uncast(node))
+    names, arguments = strings(body.get("funcname", ())), body.get("args", ())
+    built_in = names[:-1] == ["pg_catalog"] or (len(names) == 1 and names[0] not in schema.functions)
+    if kind != "FuncCall" or names[-1:] != ["pg_get_serial_sequence"] or not built_in or len(arguments) != 2:
+        return None
+    table, column = map(_name_in, arguments)
+    return (table, column) if table is not None and column is not None else None
 
 
 def _type_by_name(arguments: Sequence[Tree], contents: Contents, implied: Implied) -> None:

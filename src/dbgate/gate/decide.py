@@ -8,7 +8,6 @@ understood or rewritten safely is a denial that says what stood in the way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -24,7 +23,6 @@ from dbgate.gate.findings import guessed
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.missing import MissingEntry, explain_missing
-from dbgate.gate.names import identifiers
 from dbgate.gate.opening import by_grant, only_reads, opened_columns
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
@@ -33,8 +31,9 @@ from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.sample import for_reviewers
+from dbgate.gate.sequences import write_sequences
 from dbgate.gate.splice import Refusal, RewriteError
-from dbgate.gate.statement import Examined, defined_relations, examine, relation_value
+from dbgate.gate.statement import Examined, defined_relations, examine
 from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes, SessionObjects
 from dbgate.gate.transactions import changes_of
@@ -53,7 +52,6 @@ from dbgate.model import (
     Rewrite,
     SampleQuery,
     Statement,
-    Touch,
 )
 
 
@@ -155,7 +153,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             relations=defined_relations(examined, protection.schema),
             guarded=examined.found.setting_calls.keys() if examined.kind != "ViewStmt" else (),
         )
-        _sequences(examined, contents, protection, context.path)
+        write_sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
@@ -275,24 +273,6 @@ def _fetch(
         return Deny("the grant under which the cursor shows columns in clear has ended", hint="DECLARE it again")
     run = Rewrite(source.text, output=cursor.masked) if cursor.masked else Allow(source.text)
     return judge_rules(statement, prepared.examined, run, protection, context)
-
-
-def _sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
-    """`nextval('s')` writes the sequence."""
-    for name in contents.sequences:
-        parts = identifiers(name)
-        relation = protection.schema.lookup(parts[-2] if len(parts) > 1 else "", parts[-1], path) if parts else None
-        if relation is None or relation.kind != "S":
-            contents.refuse(f"{name} is not a sequence that dbgate knows")
-            return
-        if protection.hidden_columns(relation):
-            contents.refuse(
-                f"{relation.schema}.{relation.name} numbers a column that you see only masked",
-                "leave the column to its default",
-            )
-        examined.touches.append(Touch("update", Access.WRITE, relation_value(relation)))
-        if examined.access.strength < Access.WRITE.strength:
-            examined.verb, examined.access = "update", Access.WRITE
 
 
 def _statement(source: Source, examined: Examined, contents: Contents) -> Statement:

@@ -46,7 +46,7 @@ class FromItems:
 
     if TYPE_CHECKING:
 
-        def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None) -> Columns: ...
+        def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None, *, named: bool = False) -> Columns: ...
         def expression(self, node: Any, scope: Scope, ctes: Ctes | None) -> Labels: ...
         def _expressions(self, nodes: Iterable[Any], scope: Scope, ctes: Ctes | None) -> Labels: ...
         def cte_columns(self, cte: Cte) -> Columns: ...
@@ -60,7 +60,7 @@ class FromItems:
                 return _single(self._range_var(body, ctes))
             case "RangeSubselect":
                 parent = scope if body.get("lateral") else scope.parent
-                columns = self.query(body["subquery"]["SelectStmt"], parent, ctes)
+                columns = self.query(body["subquery"]["SelectStmt"], parent, ctes, named=True)
                 return _single(_named(body.get("alias"), "", columns))
             case "JoinExpr":
                 return self._join(body, scope, ctes)
@@ -69,7 +69,8 @@ class FromItems:
             case "RangeTableSample":
                 item = self.from_item(body["relation"], scope, ctes)
                 item.entries[0].sample = body
-                self._expressions((*body.get("args", ()), body.get("repeatable")), scope, ctes)
+                given = self._expressions((*body.get("args", ()), body.get("repeatable")), scope, ctes)
+                self._use(given, predicate=True)
                 return item
             case "RangeTableFunc" | "JsonTable":
                 return _single(self._table_function(kind, body, scope, ctes))
@@ -133,6 +134,8 @@ class FromItems:
         names = strings(body.get("usingClause", ()))
         if body.get("isNatural"):
             names = [c.name for c in left.columns or () if any(c.name == o.name for o in right.columns or ())]
+            if left.columns is None or right.columns is None:  # any column of the other side may have a partner
+                self._use(left.labels | right.labels, predicate=True)
         merged = []
         for name in names:
             pair = [c for side in (left, right) for c in side.columns or () if c.name == name]
@@ -160,7 +163,9 @@ class FromItems:
             for entry in entries:
                 entry.whole = True
         if body.get("alias"):
-            return _single(_named(body["alias"], "", columns))
+            named = _named(body["alias"], "", columns)
+            named.extra = NONE if columns is not None else left.labels | right.labels
+            return _single(named)
         return Item(entries, columns, (left, right, tuple(names)))
 
     def _function(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:

@@ -47,9 +47,7 @@ def _hidden(labels: Iterable[Label]) -> list[Label]:
 def _write_reads(examined: Examined) -> Deny | None:
     """A write may not read a column that this identity may not see: its effect would show the value."""
     found = examined.found
-    if not found.targets:
-        return None
-    hidden = _hidden(found.write_reads | found.cte_reads)
+    hidden = _hidden(found.write_reads | found.cte_reads if found.targets else found.write_reads)
     if not hidden:
         return None
     return Deny(

@@ -101,6 +101,11 @@ class Item(msgspec.Struct):
     columns: tuple[Out, ...] | None
     join: tuple[Item, Item, tuple[str, ...]] | None = None
 
+    @property
+    def labels(self) -> Labels:
+        """The labelled columns behind all columns of its entries."""
+        return union(entry.labels for entry in self.entries)
+
 
 class Scope(msgspec.Struct):
     """What can be named at one query level. `parent` is the level outside."""

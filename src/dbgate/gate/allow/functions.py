@@ -49,7 +49,7 @@ _SEQUENCE = Verdict(
     False,
     "writes-sequence",
     "it changes a sequence, which has to be named by a constant",
-    "SELECT pg_get_serial_sequence('table', 'column') tells the name: write it as 'schema.sequence'",
+    "write 'schema.sequence', or pg_get_serial_sequence('schema.table', 'column')",
 )
 _TRANSACTION = Verdict(
     False, "assigns-transaction-id", "it assigns a transaction id", "use pg_current_xact_id_if_assigned()", "writes"

@@ -1,0 +1,62 @@
+"""Statements that write sequences: `nextval('s')`, `setval('s', 1)`, `setval(pg_get_serial_sequence('t', 'id'), 1)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbgate.catalog import CatalogRelation
+from dbgate.gate.contents import Contents
+from dbgate.gate.names import identifiers
+from dbgate.gate.protection import Protection
+from dbgate.gate.relations import Schema
+from dbgate.gate.statement import Examined, relation_value
+from dbgate.model import Access, Touch
+
+
+def write_sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
+    """Count the sequences as updated. Those that are not known are refused, and those that number a hidden column."""
+    found: list[CatalogRelation] = []
+    for name in contents.sequences:
+        sequence = _named(name, protection.schema, path)
+        if sequence is None or sequence.kind != "S":
+            contents.refuse(f"{name} is not a sequence that dbgate knows")
+            return
+        found.append(sequence)
+    for table, column in contents.numbered:
+        numbering = _numbering(table, column, protection.schema, path)
+        if not numbering:
+            contents.refuse(f"{table} has no column {column} with a sequence that dbgate knows")
+            return
+        found += numbering
+    for sequence in found:
+        if protection.hidden_columns(sequence):
+            contents.refuse(
+                f"{sequence.schema}.{sequence.name} numbers a column that you see only masked",
+                "leave the column to its default",
+            )
+        examined.touches.append(Touch("update", Access.WRITE, relation_value(sequence)))
+        if examined.access.strength < Access.WRITE.strength:
+            examined.verb, examined.access = "update", Access.WRITE
+
+
+def _named(name: str, schema: Schema, path: Sequence[str]) -> CatalogRelation | None:
+    """The relation that a string names, as `regclass` reads it."""
+    parts = identifiers(name)
+    return schema.lookup(parts[-2] if len(parts) > 1 else "", parts[-1], path) if parts else None
+
+
+def _numbering(table: str, column: str, schema: Schema, path: Sequence[str]) -> list[CatalogRelation]:
+    """The sequences that give a column its values. The column's name is taken as it is, quotes and capitals too.
+
+    Source: PostgreSQL 18 manual, 9.27.5 (`pg_get_serial_sequence`). One that only stands in the column's default counts as
+    well, so that none is missed.
+    """
+    relation = _named(table, schema, path)
+    numbers = {c.number for c in relation.columns if c.name == column} if relation is not None else set()
+    oids = dict.fromkeys(
+        numbering.sequence
+        for numbering in schema.catalog.numberings
+        if relation is not None and numbering.relation == relation.oid and numbering.column in numbers
+    )
+    known = [schema.by_oid[oid] for oid in oids if oid in schema.by_oid]
+    return known if len(known) == len(oids) else []
