@@ -431,6 +431,43 @@ def test_a_dry_run_decides_and_runs_nothing(desk: Desk) -> None:
     assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE amount = 0") == [(0,)]
 
 
+def test_a_dry_run_tells_programs_what_it_decided(desk: Desk) -> None:
+    statements = (
+        "SELECT ssn FROM payroll.employees; SELECT 1 AS one; DROP TABLE payroll.pay; SELECT nothing FROM nowhere;"
+        "UPDATE payroll.pay SET amount = 0 WHERE id > 0; INSERT INTO payroll.employees (id, full_name) VALUES (77, e'a\\e[31m')"
+    )
+    done = desk.exec("--dry-run", "--keep-going", "--format", "json", "-c", statements)
+    masked, plain, denied, missing, held, written = done.json
+    assert masked.pop("rewritten").startswith("SELECT ssn FROM (SELECT")
+    assert masked == {
+        "columns": [],
+        "rows": [],
+        "row_count": 0,
+        "masked": ["payroll.employees.ssn"],
+        "status": "dry run",
+        "decision": "rewrite",
+        "rules": ["read"],
+    }
+    assert (plain["decision"], plain["masked"], plain["rewritten"]) == ("allow", [], "SELECT 1 AS one")
+    assert (denied["status"], denied["error"]["kind"], denied["error"]["rules"]) == (None, "denied", ["no-destruction"])
+    assert (missing["status"], missing["error"]["code"]) == (None, "42P01")
+    assert (held["status"], held["decision"], held["rules"]) == ("dry run", "approve", ["bulk"])
+    assert (written["decision"], written["rules"]) == ("allow", ["write"])
+    assert done.code == 3
+    assert desk.database.query("SELECT count(*), sum(amount) FROM payroll.pay") == [(30, 300)]
+    assert desk.database.query("SELECT count(*) FROM payroll.employees") == [(9,)]
+    assert [record["dry_run"] for record in desk.records("statement.intent")] == [True] * 6
+    assert desk.records("output") == []
+
+
+def test_a_dry_run_prints_no_rows(desk: Desk) -> None:
+    script = ("--keep-going", "-c", "SELECT id FROM payroll.pay WHERE id < 3; DROP TABLE payroll.pay; SELECT 1 AS one")
+    for form in ("ndjson", "csv", "table", "markdown"):
+        assert desk.exec("--dry-run", "--format", form, *script).out == ""
+    done = desk.exec("--format", "ndjson", *script)
+    assert [json.loads(line) for line in done.out.splitlines()] == [{"id": 1}, {"id": 2}, {"one": 1}]
+
+
 def test_5_nobody_is_signed_in(desk: Desk) -> None:
     file = desk.home / "config.yaml"
     oidc = "identity: {provider: oidc, issuer: https://login.example.com/t, client_id: c, token_store: file}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.cli.reviewing import DORA, Reviewed, reviewed
 from tests.cli.test_cli_exec import WORLD
 from tests.conftest import LiveDatabase
+
+from dbgate.database.connection import Connection
 
 HEAD = """
 version: 1
@@ -60,6 +63,66 @@ def test_rows_that_came_since_are_not_taken_along(desk: Reviewed) -> None:
     assert done.code == 3
     assert "it touches 7 rows of payroll.pay now, and was approved for 3" in done.err
     assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE employee = 5") == [(7,)]
+
+
+RUNS = {"BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ", "SAVEPOINT dbgate_grant"}
+"""How dbgate begins to run a statement whose rows are limited."""
+
+
+class Racer:
+    """Another session, which adds rows in the moment after dbgate has counted for the last time."""
+
+    def __init__(self, desk: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk, self.armed, self.raced = desk, False, 0
+        real = Connection.execute_unrecorded
+        count = Connection.count
+
+        def begins(connection: Connection, text: str) -> None:
+            real(connection, text)
+            self.armed = self.armed or text in RUNS
+
+        def counts(connection: Connection, text: str, parameters: Sequence[str | None] = ()) -> int:
+            rows = count(connection, text, parameters)
+            if self.armed and "payroll.pay" in text:
+                self.raced += 1
+                with psycopg.connect(desk.database.dsn) as other:
+                    other.execute(f"INSERT INTO payroll.pay VALUES ({500 + self.raced}, 5, 10)")
+            return rows
+
+        monkeypatch.setattr(Connection, "execute_unrecorded", begins)
+        monkeypatch.setattr(Connection, "count", counts)
+
+
+@pytest.mark.parametrize("around", [("", ""), ("BEGIN; ", "; COMMIT")])
+def test_a_row_that_comes_between_counting_and_running_is_not_taken_along(
+    desk: Reviewed, monkeypatch: pytest.MonkeyPatch, around: tuple[str, str]
+) -> None:
+    text = "DELETE FROM payroll.employees WHERE id = 5"
+    name = desk.approved(text)
+    racer = Racer(desk, monkeypatch)
+    before, after = around
+    done = desk.exec("--request", name, "-c", f"{before}{text}{after}")
+    assert racer.raced == 1, "the other session came too late, or too often"
+    assert done.code in {1, 3}, done.err
+    assert "could not serialize access" in done.err or "payroll.pay" in done.err
+    assert desk.database.query("SELECT count(*) FROM payroll.employees WHERE id = 5") == [(1,)]
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE employee = 5") == [(4,)]
+    assert desk.records("statement.outcome")[-1]["status"] in {"error", "rolled back"}
+
+
+def test_a_row_that_comes_after_a_rule_on_rows_was_not_met_rolls_back(
+    desk: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.setup(HEAD + (
+        "  - {id: write, when: {access: write}, effect: allow}\n"
+        '  - {id: bulk, when: {verbs: delete, rows: ">4"}, effect: approve, reviewers: [{groups: [dba]}]}\n'
+    ))  # fmt: skip
+    racer = Racer(desk, monkeypatch)
+    done = desk.exec("--no-wait", "-c", "DELETE FROM payroll.employees WHERE id = 5")
+    assert racer.raced == 1, "the other session came too late, or too often"
+    assert done.code in {3, 4}, done.err
+    assert desk.database.query("SELECT count(*) FROM payroll.pay WHERE employee = 5") == [(4,)]
+    assert desk.database.query("SELECT count(*) FROM payroll.employees WHERE id = 5") == [(1,)]
 
 
 def test_what_triggers_write_is_counted_and_recorded(desk: Reviewed) -> None:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from dbgate.errors import EXIT_APPROVAL, EXIT_AUDIT, EXIT_OK, AuditUnavailable, DbgateError, StatementError, UsageError
-from dbgate.model import Allow, CountQuery, Deny, NeedsApproval, NeedsMeasure, Rewrite, TransactionStatus
+from dbgate.model import Allow, CountQuery, Deny, Json, NeedsApproval, NeedsMeasure, Rewrite, TransactionStatus
 from dbgate.session.approving import Approving
 from dbgate.session.attempt import AUDIT_HINT, DRIFTED, UNRECORDABLE, tell
 from dbgate.session.effects import Abort, Finished, Measure, Record, Refresh, Show
 from dbgate.session.masking import redact, redact_message
 from dbgate.session.messages import with_place
-from dbgate.session.records import Terms, decision_word, intent_fields, unread_fields
+from dbgate.session.records import Terms, decision_word, intent_fields, masked_names, unread_fields
 from dbgate.session.steps import Judge, Life
 
 if TYPE_CHECKING:
@@ -140,4 +140,6 @@ class _Statement(Approving, frozen=True):
         said = {"approve": "it would need approval", "rewrite": "it would run rewritten", "allow": "it would run"}[word]
         yield Show("notice", f"dry run: {said}{f' by {rules}' if rules else ''}; nothing was run\n{run.text}")
         code = EXIT_APPROVAL if word == "approve" else EXIT_OK
-        return Finished(self.number, code, word, {"dry_run": True, "text": run.text})
+        detail: dict[str, Json] = {"dry_run": True, "text": run.text, "masked": list(masked_names(run))}
+        detail["rules"] = [rule.id for rule in judgement.decision.rules]
+        return Finished(self.number, code, word, detail)

@@ -104,11 +104,13 @@ class ExecDisplay:
         from dbgate.doors.formats.json import JsonWriter, NdjsonWriter
 
         (text, hint), self._said = self._said, ("", "")
-        if finished.exit_code == EXIT_OK or "dry_run" in finished.detail:
-            return
-        if not isinstance(self._writer, JsonWriter | NdjsonWriter):
-            return
         detail = finished.detail
+        if "dry_run" in detail:
+            if isinstance(self._writer, JsonWriter) and "text" in detail:  # a statement's, not that of --unmask
+                self._writer.rehearsal(finished.decision, detail["rules"], detail["masked"], str(detail["text"]))
+            return
+        if finished.exit_code == EXIT_OK or not isinstance(self._writer, JsonWriter | NdjsonWriter):
+            return
         kind = {EXIT_DENIED: "denied", EXIT_APPROVAL: "denied"}.get(finished.exit_code, "error")
         if detail.get("status") == "pending":
             kind = "pending"

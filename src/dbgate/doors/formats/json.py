@@ -77,6 +77,19 @@ class JsonWriter:
         self._sink.write(f', "error": {_escaped(_dumps(error))}')
         self._settle()
 
+    def rehearsal(self, decision: str, rules: Json, masked: Json, text: str) -> None:
+        """Write the object of a statement that a dry run decided: what would be sent, under which rules."""
+        self.begin((), ())
+        fields: dict[str, Json] = {
+            "row_count": 0,
+            "masked": masked,
+            "status": "dry run",
+            "decision": decision,
+            "rules": rules,
+        }
+        listed = _escaped(_dumps(fields | {"rewritten": text}))
+        self._sink.write(f"], {listed[1:]}")
+
     def _settle(self) -> None:
         if self._broken:
             self._sink.write("}")
