@@ -101,8 +101,8 @@ class Witness:
         text = self.log.read_text(errors="replace")
         return [(float(at), said) for at, user, said in ENTRY.findall(text.replace("\n\t", " ")) if user == USER]
 
-    def kept(self) -> list[tuple[str, float]]:
-        """The statements of the transcript, as recorded, and when their intents were on disk."""
+    def kept(self, kind: str = "statement.intent", field: str = "text") -> list[tuple[str, float]]:
+        """The statements of the transcript, as recorded in a field of a kind, and when the record was on disk."""
         synced = [json.loads(line) for line in self.synced.read_text().splitlines()]
         found = []
         for path in (self.folder / "state" / "spool").glob("*/00000.jsonl"):
@@ -110,15 +110,15 @@ class Witness:
             for line in path.read_bytes().splitlines(keepends=True):
                 end += len(line)
                 record = json.loads(line)
-                if record["kind"] == "statement.intent":
+                if record["kind"] == kind and field in record:
                     times = [at for at, inode, size in synced if inode == path.stat().st_ino and size >= end]
-                    found.append((record["text"], min(times)))
+                    found.append((record[field], min(times)))
         return found
 
-    def numbers(self, series: int) -> dict[int, list[float]]:
+    def numbers(self, series: int, *, looking: bool = False) -> dict[int, list[float]]:
         """When the server got anything with a number of a series (71 or 72), however it was sent.
 
-        But for the rows that dbgate counts, and shows to reviewers, before there is a decision: nothing can be written there.
+        What dbgate counts, and shows to reviewers, before there is a decision, comes with `looking` alone: it is read-only.
         """
         found: dict[int, list[float]] = {}
         read_only = False
@@ -127,7 +127,7 @@ class Witness:
                 read_only = True
             elif "ROLLBACK" in said:
                 read_only = False
-            if read_only:
+            if read_only is not looking:
                 continue
             for number in re.findall(rf"\b{series}\d\d\b", said):
                 found.setdefault(int(number), []).append(at)
@@ -170,6 +170,10 @@ def check(witness: Witness, run: str, stopped: str) -> None:
     for which, times in sent.items():
         assert min(times) >= on_disk[which] - 0.002, f"{which} reached the server before its intent was on disk"
     assert witness.numbers(72) == {}, "something that was not to run reached the server"
+    announced = {number(text): at for text, at in reversed(witness.kept("notice", "statement"))}
+    for series in (71, 72):
+        for which, times in witness.numbers(series, looking=True).items():
+            assert min(times) >= announced[which] - 0.002, f"{which} was looked at before that was on disk"
 
 
 def test_exec_sends_nothing_before_its_intent_is_on_disk_and_nothing_denied(witness: Witness) -> None:

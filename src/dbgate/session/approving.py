@@ -31,7 +31,7 @@ from dbgate.model import (
 from dbgate.session.attempt import closing, tell
 from dbgate.session.effects import AskApproval, Finished, Look, Open, Record, Refused, TakeBack
 from dbgate.session.messages import not_granted
-from dbgate.session.records import grant_fields, intent_fields, request_fields, request_for
+from dbgate.session.records import grant_fields, intent_fields, look_fields, request_fields, request_for
 from dbgate.session.steps import Life, Part, Steps
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Approving(Steps, frozen=True):
         sample: tuple[Sample, ...] = ()
         try:
             if judgement.sample and decision.kind is not RequestKind.BREAK_GLASS:
+                yield Record("notice", look_fields(self.number, "taking a sample of the rows it touches", judgement))
                 sample = (yield Look(judgement.sample)) or ()
             request = request_for(self.source, judgement, decision, self.terms, sample)
             yield Record("approval.requested", request_fields(self.number, request, judgement))

@@ -25,7 +25,7 @@ from dbgate.session.attempt import AUDIT_HINT, DRIFTED, UNRECORDABLE, tell
 from dbgate.session.effects import Abort, Finished, Measure, Record, Refresh, Show
 from dbgate.session.masking import redact, redact_message
 from dbgate.session.messages import with_place
-from dbgate.session.records import Terms, decision_word, intent_fields, masked_names, unread_fields
+from dbgate.session.records import Terms, decision_word, intent_fields, look_fields, masked_names, unread_fields
 from dbgate.session.steps import Judge, Life
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Statement(Approving, frozen=True):
         """Count, and judge again. Rows that only reviewers would see, and that cannot be counted, are left open."""
         queries = decision.queries
         try:
-            yield Record("notice", {"id": self.number, "level": "notice", "text": "counting the rows it touches"})
+            yield Record("notice", look_fields(self.number, "counting the rows it touches", judgement))
             try:
                 measured = yield Measure(queries)
             except StatementError as error:

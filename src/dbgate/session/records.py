@@ -105,6 +105,17 @@ def intent_fields(
     return fields
 
 
+def look_fields(number: int, what: str, judgement: Judgement) -> dict[str, Json]:
+    """`notice` before rows of a statement are counted or sampled: its conditions are about to be sent, read-only."""
+    return {
+        "id": number,
+        "level": "notice",
+        "text": what,
+        "statement": judgement.recorded_text,
+        "parameters": list(judgement.recorded_parameters),
+    }
+
+
 def unread_fields(number: int, text: str, message: str, terms: Terms) -> dict[str, Json]:
     """`statement.intent` of a text that was not decided: it did not parse, or deciding it failed."""
     fields: dict[str, Json] = {
