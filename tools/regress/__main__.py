@@ -10,10 +10,13 @@ Exits with 1 when anything differs, or more than 3 % of the SELECTs are refused.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import gc
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.regress.outcomes import Verdict
@@ -44,13 +47,25 @@ def main() -> int:
         suite = options.source or fetch(FOLDER)
         files = _wanted(suite, options.files)
         report = Report()
-        with servers(3, version=options.server or best_version(), folder=FOLDER, suite=suite) as running:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with _alone(), servers(3, version=options.server or best_version(), folder=FOLDER, suite=suite) as running:
             _play(files, running, report, options)
     except DbgateError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return error.exit_code
     _print(report, options)
     return 1 if report.failed else 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the folder: a second comparison would stop the servers of the first."""
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another comparison runs in {FOLDER}", hint="wait until it has ended") from None
+        yield
 
 
 def _print(report: Report, options: argparse.Namespace) -> None:

@@ -88,15 +88,16 @@ class Twin(Direct):
             values = [
                 protection.column_expression(relation, c.name, quote(c.name)) or quote(c.name) for c in relation.columns
             ]
-            kept = f"regress_twin_{number}"
+            kept = f"public.regress_twin_{number}"  # a temporary one would keep the transaction from being prepared
             listed = ", ".join(f"{v} AS c{i}" for i, v in enumerate(values))
-            yield f"CREATE TEMP TABLE {kept} ON COMMIT DROP AS SELECT {listed} FROM ONLY {name}"
+            yield f"CREATE UNLOGGED TABLE {kept} AS SELECT {listed} FROM ONLY {name}"
             yield f"TRUNCATE ONLY {name}"
             yield (
                 f"INSERT INTO {name} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE"
                 f" SELECT {', '.join(f'c{i}' for i in range(len(values)))} FROM {kept}"
                 f"{' ORDER BY ctid DESC' if turned else ''}"
             )
+            yield f"DROP TABLE {kept}"
         yield "SET LOCAL session_replication_role = origin"
 
 
