@@ -195,7 +195,10 @@ def damaged_object(desk: Desk) -> Path:
     return found
 
 
-def test_a_damaged_object_stops_the_search_unless_it_is_left_out(desk: Desk) -> None:
+def test_a_damaged_object_stops_the_search_unless_it_is_left_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = desk.here.root / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
     path = damaged_object(desk)
     overwrite(path, path.read_bytes()[:-9])
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions")
@@ -205,6 +208,7 @@ def test_a_damaged_object_stops_the_search_unless_it_is_left_out(desk: Desk) -> 
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions", "--skip-damaged")
     assert (ran.code, ran.out) == (0, "n\n1\n")
     assert f"notice: left out: {path.relative_to(desk.here.bucket_dir)}" in ran.err
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_line_that_is_no_record_stops_the_search_unless_it_is_left_out(desk: Desk) -> None:

@@ -21,7 +21,7 @@ from dbgate import __version__
 
 T = TypeVar("T")
 
-_READERS = ("document", "config", "gate/policy", "model.py", "settings.py")
+_READERS = ("document", "config", "gate/policy", "model", "settings.py")
 """The code that turns files into values: when it changes, nothing that is kept counts."""
 
 

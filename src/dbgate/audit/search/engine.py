@@ -84,10 +84,14 @@ class Engine:
         self._spill = tempfile.mkdtemp(prefix="dbgate-search-")
         self._skip_damaged = skip_damaged
         self._connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": self._spill})
-        self._connection.register_filesystem(self._files)
-        self._shut()
-        for definition in tables.definitions(record_bytes=MAX_RECORD_BYTES, ignore_errors=skip_damaged):
-            self.guarded(lambda text=definition: self._connection.execute(text))  # type: ignore[misc]
+        try:
+            self._connection.register_filesystem(self._files)
+            self._shut()
+            for definition in tables.definitions(record_bytes=MAX_RECORD_BYTES, ignore_errors=skip_damaged):
+                self.guarded(lambda text=definition: self._connection.execute(text))  # type: ignore[misc]
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _shut(self) -> None:
         for setting in (
