@@ -13,13 +13,15 @@
     times.push(total);
   });
   const statements = shown.map((frame, i) => i).filter((i) => shown[i].classList.contains("statement"));
-  let position = total, running = false, before = 0;
+  let position = 0, last = 0, running = false, before = 0;
+  // Where it stands, in seconds, and the last frame that is shown: several frames may have one time.
+  const place = (to, frame = times.findLastIndex((time) => time <= to + 1e-9)) => { position = to; last = frame; };
 
   const stamp = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
   const draw = () => {
     let current = -1;
     shown.forEach((frame, i) => {
-      const visible = times[i] <= position + 1e-9;
+      const visible = i <= last;
       frame.classList.toggle("later", !visible);
       frame.classList.remove("current");
       if (visible && frame.classList.contains("statement")) current = i;
@@ -31,7 +33,7 @@
   };
   const tick = (now) => {
     if (!running) return;
-    position = Math.min(total, position + ((now - before) / 1000) * Number(speed.value));
+    place(Math.min(total, position + ((now - before) / 1000) * Number(speed.value)));
     before = now;
     if (position >= total) running = false;
     draw();
@@ -40,16 +42,16 @@
   };
   const toggle = () => {
     running = !running;
-    if (running && position >= total) position = 0;
+    if (running && last === shown.length - 1) place(0);
     before = performance.now();
     draw();
     if (running) requestAnimationFrame(tick);
   };
-  const jump = (to) => { running = false; position = Math.min(Math.max(to, 0), total); draw(); };
+  const jump = (to, frame) => { running = false; place(Math.min(Math.max(to, 0), total), frame); draw(); };
   const step = (forward) => {
-    const marks = statements.map((i) => times[i]);
-    const to = forward ? marks.find((t) => t > position + 1e-6) : marks.filter((t) => t < position - 1e-6).pop();
-    jump(to === undefined ? (forward ? total : 0) : to);
+    const to = forward ? statements.find((i) => i > last) : statements.findLast((i) => i < last);
+    if (to === undefined) jump(forward ? total : 0);
+    else jump(times[to], to);
   };
 
   seek.max = String(total);
@@ -65,5 +67,6 @@
     if (event.key === "p") step(false);
   });
   document.querySelector("nav").hidden = false;
+  place(total);
   draw();
 })();

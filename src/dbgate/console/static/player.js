@@ -20,8 +20,8 @@ class Player {
       this.total += Math.min(Math.max(gap, 0), MAX_IDLE_S);
       return this.total;
     });
-    this.marks = this.times.filter((_, i) => shown[i].classList.contains("f-statement"));
-    this.position = this.total;
+    this.marks = this.times.map((_, i) => i).filter((i) => shown[i].classList.contains("f-statement"));
+    this.place(this.total);
     this.running = false;
     this.seek.max = String(this.total);
     this.seek.step = "any";
@@ -40,11 +40,17 @@ class Player {
     this.draw();
   }
 
+  // Where it stands, in seconds, and the last frame that is shown: several frames may have one time.
+  place(position, last = this.times.findLastIndex((time) => time <= position + 1e-9)) {
+    this.position = position;
+    this.last = last;
+  }
+
   draw() {
     let current = -1;
     let last = null;
     this.shown.forEach((frame, i) => {
-      const visible = this.times[i] <= this.position + 1e-9;
+      const visible = i <= this.last;
       frame.classList.toggle("later", !visible);
       frame.classList.remove("current");
       if (visible) last = frame;
@@ -60,7 +66,7 @@ class Player {
 
   tick(now) {
     if (!this.running) return;
-    this.position = Math.min(this.total, this.position + ((now - this.before) / 1000) * Number(this.speed.value));
+    this.place(Math.min(this.total, this.position + ((now - this.before) / 1000) * Number(this.speed.value)));
     this.before = now;
     if (this.position >= this.total) this.running = false;
     this.draw();
@@ -70,22 +76,22 @@ class Player {
 
   toggle() {
     this.running = !this.running;
-    if (this.running && this.position >= this.total) this.position = 0;
+    if (this.running && this.last === this.shown.length - 1) this.place(0);
     this.before = performance.now();
     this.draw();
     if (this.running) requestAnimationFrame((then) => this.tick(then));
   }
 
-  jump(to) {
+  jump(to, last) {
     this.running = false;
-    this.position = Math.min(Math.max(to, 0), this.total);
+    this.place(Math.min(Math.max(to, 0), this.total), last);
     this.draw()?.scrollIntoView({ block: "nearest" });
   }
 
   step(forward) {
-    const before = this.marks.filter((mark) => mark < this.position - 1e-6);
-    const to = forward ? this.marks.find((mark) => mark > this.position + 1e-6) : before.pop();
-    this.jump(to ?? (forward ? this.total : 0));
+    const to = forward ? this.marks.find((mark) => mark > this.last) : this.marks.findLast((mark) => mark < this.last);
+    if (to === undefined) this.jump(forward ? this.total : 0);
+    else this.jump(this.times[to], to);
   }
 }
 
