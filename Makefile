@@ -72,6 +72,7 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## Speed, as ratios against psql, pgcli and bare psycopg
+	$(BIN)/python -m compileall -q src
 	$(BIN)/python -m benchmarks
 
 openapi: $(STAMP) ## Write docs/openapi.json anew
