@@ -75,6 +75,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.arrived = threading.Event()
+        self.first = threading.Lock()
         self.answer: dict[str, str] = {}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -112,10 +113,15 @@ class AnswerHandler(BaseHTTPRequestHandler):
         values = parse_qs(text) if len(text) <= MAX_ANSWER_BYTES else {}
         answer = {name: found[0] for name, found in values.items() if len(found) == 1}
         ours = hmac.compare_digest(answer.get("state", "").encode(), self.server.state.encode())
-        if not ours or urlsplit(self.path).path != self.server.path or self.server.arrived.is_set():
+        ours = ours and urlsplit(self.path).path == self.server.path
+        if not ours or not self.server.first.acquire(blocking=False):
             self.reply(400, REFUSED)
             return
-        self.reply(200, DONE if "code" in answer else FAILED)
+        try:
+            self.reply(200, DONE if "code" in answer else FAILED)
+        except OSError:
+            self.server.first.release()  # the browser went away: it may come again
+            raise
         self.server.answer = answer
         self.server.arrived.set()
 
