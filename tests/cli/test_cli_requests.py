@@ -246,25 +246,25 @@ def test_no_service_is_configured(
     assert error.startswith("error: no approvals service is configured\nhint: set approvals.url in ")
 
 
-def test_a_terminal_is_asked_before_approving(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("action", "question", "answers"),
+    [
+        ("approve", r"approve this\? \[y/N\]: ", (("n", "pending", 130), ("y", "approved", 0))),
+        (
+            "deny",
+            r"why do you deny this\? \(empty: go back\): ",
+            (("", "pending", 130), ("wait for Monday", "denied", 0)),
+        ),
+    ],
+)
+def test_a_terminal_shows_what_is_decided_and_asks(
+    desk: Desk, action: str, question: str, answers: tuple[tuple[str, str, int], ...]
+) -> None:
     name = desk.ask()
-    for answer, status, code in (("n", "pending", 130), ("y", "approved", 0)):
-        child = pexpect.spawn(DBGATE[0], [*DBGATE[1:], "requests", "approve", name], encoding="utf-8", timeout=30)
+    for answer, status, code in answers:
+        child = pexpect.spawn(DBGATE[0], [*DBGATE[1:], "requests", action, name], encoding="utf-8", timeout=30)
         child.expect("yearly raise")
-        child.expect(r"approve this\? \[y/N\]: ")
-        child.sendline(answer)
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == code
-        assert desk.status(name) == status
-
-
-def test_a_terminal_shows_what_is_denied_and_asks_why(desk: Desk) -> None:
-    name = desk.ask()
-    for answer, status, code in (("", "pending", 130), ("wait for Monday", "denied", 0)):
-        child = pexpect.spawn(DBGATE[0], [*DBGATE[1:], "requests", "deny", name], encoding="utf-8", timeout=30)
-        child.expect("yearly raise")
-        child.expect(r"why do you deny this\? \(empty: go back\): ")
+        child.expect(question)
         child.sendline(answer)
         child.expect(pexpect.EOF)
         child.close()

@@ -17,7 +17,7 @@ from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
 from dbgate.cli.audit_search import search_command, usage_command
 from dbgate.cli.durations import parse_duration
-from dbgate.cli.sessions import Formats, load, open_for_reading
+from dbgate.cli.sessions import Formats, load, open_for_reading, open_named
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, DbgateError, UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,6 @@ def examine(
 ) -> VerifyReport:
     """Verify what `path` names: nothing for the configured bucket, else a URL, a directory or a file."""
     from dbgate.audit import spool
-    from dbgate.audit.bucket import open_bucket
     from dbgate.audit.sessions import Archive
     from dbgate.audit.verification import VerifyReport, counted, verify_bucket
 
@@ -115,7 +114,7 @@ def examine(
         alone = _single(path, keys)
         if alone is not None:
             return VerifyReport([alone])
-        bucket = open_bucket(path if "://" in path else Path(path).absolute().as_uri())
+        bucket = open_named(path)
         found = Archive(None, bucket).find(session).session if session else ""
         report = verify_bucket(bucket, keys=keys, session=found, seen=seen, witnesses=witnesses)
         if not (report.sessions or report.logs or report.strays):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.sessions import load, open_for_reading
+from dbgate.cli.sessions import load, open_for_reading, open_named
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, Unreachable, UsageError
 from dbgate.text import printable
 
@@ -122,10 +122,8 @@ def _keep(bucket: Bucket, origin: str, key: PublicKey, done: Witnessed, folder: 
 
 
 def _bucket(settings: Settings, path: str) -> Bucket:
-    from dbgate.audit.bucket import open_bucket
-
     if path:
-        return open_bucket(path if "://" in path else Path(path).absolute().as_uri())
+        return open_named(path)
     own = open_for_reading(settings)
     if own is None:
         raise Unreachable("nothing has been shipped to the bucket yet", hint="dbgate audit ship")

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.audit_proofs import BucketOption
-from dbgate.cli.sessions import load, open_for_reading, parse_time
+from dbgate.cli.private_file import private_file
+from dbgate.cli.sessions import load, open_for_reading, open_named, parse_time
 from dbgate.errors import EXIT_OK, UsageError
 from dbgate.text import printable, suggest
 
@@ -170,10 +171,9 @@ def _opened(
 
 def _source(settings: Settings, bucket: str) -> Bucket:
     from dbgate.audit import spool
-    from dbgate.audit.bucket import open_bucket
 
     if bucket:
-        return open_bucket(bucket if "://" in bucket else Path(bucket).absolute().as_uri())
+        return open_named(bucket)
     waiting = len(spool.spooled(settings.state_dir))
     if waiting:
         print(f"notice: {waiting} sessions of this machine are not shipped yet, and not searched", file=sys.stderr)
@@ -204,18 +204,8 @@ def _write(answer: Answer, form: str, output: Path | None) -> None:
         writer.close()
 
 
-@contextmanager
-def _stream(output: Path | None) -> Iterator[Any]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    print(f"notice: written to {printable(str(output))}", file=sys.stderr)
+def _stream(output: Path | None) -> AbstractContextManager[Any]:
+    return nullcontext(sys.stdout) if output is None else private_file(output)
 
 
 def _put(pieces: Iterator[str], output: Path | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.app import new_app
+from dbgate.cli.private_file import private_file
 from dbgate.cli.sessions import load, open_archive
 from dbgate.errors import UsageError
 from dbgate.text import printable
@@ -97,13 +98,8 @@ def write(pieces: Iterable[str], output: Path | None) -> None:
         for piece in pieces:
             sys.stdout.write(piece)
         return
-    try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    print(f"notice: written to {printable(str(output))}", file=sys.stderr)
+    with private_file(output) as file:
+        file.writelines(piece.encode() for piece in pieces)
 
 
 def warn_of_damage(archive: Archive, place: Place) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -122,6 +123,13 @@ def load() -> Settings:
     from dbgate.config import load_settings
 
     return load_settings()
+
+
+def open_named(path: str) -> Bucket:
+    """The bucket that an option names: by its URL, or as a directory. Raises `UsageError`, `Unreachable`."""
+    from dbgate.audit.bucket import open_bucket
+
+    return open_bucket(path if "://" in path else Path(path).absolute().as_uri())
 
 
 def open_for_reading(settings: Settings) -> Bucket | None:

@@ -9,7 +9,7 @@ from dbgate.catalog import CatalogRelation
 from dbgate.gate.allow.system import shown_name
 from dbgate.gate.findings import Findings
 from dbgate.gate.lexer import Tokens
-from dbgate.gate.names import kind_of, output_name, quote, strings
+from dbgate.gate.names import column_references, kind_of, output_name, quote, strings
 from dbgate.gate.protection import UNORDERED, Protection
 from dbgate.gate.scope import Entry, Scope
 from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree
@@ -147,17 +147,8 @@ class Clauses:
 
 def _names_in(node: Any) -> Iterator[str]:
     """The last parts of all column names below a node: grouping sets group by them already."""
-    todo = [node]
-    while todo:
-        current = todo.pop()
-        if isinstance(current, list):
-            todo += current
-        elif isinstance(current, dict):
-            kind, body = kind_of(current)
-            if kind == "ColumnRef":
-                yield from strings(body["fields"])[-1:]
-            else:
-                todo += list(current.values())
+    for fields in column_references(node):
+        yield from strings(fields)[-1:]
 
 
 def _group_keys(node: Tree, body: Tree) -> list[list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dbgate.catalog import CatalogRelation
-from dbgate.gate.names import kind_of, strings
+from dbgate.gate.names import column_references, kind_of, strings
 from dbgate.gate.protection import Protection
 from dbgate.model import Tree
 
@@ -142,15 +142,6 @@ def _copies(body: Tree, name: str) -> bool:
 
 def _columns(node: Any) -> Iterator[str | None]:
     """The columns that an expression names; None for whatever is more than the plain name of one."""
-    todo = [node]
-    while todo:
-        current = todo.pop()
-        if isinstance(current, list):
-            todo += current
-        elif isinstance(current, dict):
-            kind, body = kind_of(current)
-            if kind == "ColumnRef":
-                names = strings(body["fields"])
-                yield names[0] if len(names) == len(body["fields"]) == 1 else None
-            else:
-                todo += [v for v in current.values() if isinstance(v, dict | list)]
+    for fields in column_references(node):
+        names = strings(fields)
+        yield names[0] if len(names) == len(fields) == 1 else None

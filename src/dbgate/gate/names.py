@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dbgate.model import Tree
@@ -71,6 +71,21 @@ def kind_of(node: Any) -> tuple[str, Tree]:
         if name[:1].isupper() and isinstance(body, dict):
             return name, body
     return "", {}
+
+
+def column_references(node: Any) -> Iterator[Sequence[Tree]]:
+    """The parts of every column name below a node: `String` nodes, and an `A_Star` for all columns."""
+    todo = [node]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, list):
+            todo += current
+        elif isinstance(current, dict):
+            kind, body = kind_of(current)
+            if kind == "ColumnRef":
+                yield body["fields"]
+            else:
+                todo += [v for v in current.values() if isinstance(v, dict | list)]
 
 
 def output_name(target: Tree) -> str:
