@@ -33,6 +33,9 @@ test: $(STAMP) ## All tests on PostgreSQL 18, and the corpus on 16 as well
 	DBGATE_TEST_POSTGRES=16 $(BIN)/python -m pytest tests/corpus
 
 test-browser: $(STAMP) ## What needs Debian's packages: the console in a real Chromium, sign-ins in a real Secret Service
+	@command -v certutil >/dev/null || { $(APT) libnss3-tools >/dev/null; } || \
+		{ echo "error: there is no certutil, which makes the browser trust the tests' authorities" >&2; \
+		echo "hint: apt-get install libnss3-tools" >&2; exit 2; }
 	@command -v chromium >/dev/null || test -n "$$DBGATE_TEST_CHROMIUM" || { $(APT) chromium >/dev/null; } || \
 		{ echo "error: there is no chromium" >&2; \
 		echo "hint: apt-get install chromium, or name another one: DBGATE_TEST_CHROMIUM=/path/to/chrome" >&2; exit 2; }

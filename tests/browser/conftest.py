@@ -59,7 +59,9 @@ def oidc(tmp_path_factory: pytest.TempPathFactory, oidc_port: int) -> Iterator[O
 def console(tmp_path_factory: pytest.TempPathFactory, oidc: OidcProvider, oidc_port: int) -> Iterator[Console]:
     """`dbgate serve`, as an operator would start it."""
     folder = tmp_path_factory.mktemp("service")
-    certificate = trustme.CA().issue_cert("127.0.0.1")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate = ca.issue_cert("127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     (folder / "secret").write_text(oidc.secret)
     (folder / "secret").chmod(0o600)
@@ -82,7 +84,8 @@ def console(tmp_path_factory: pytest.TempPathFactory, oidc: OidcProvider, oidc_p
         state_dir = folder / "state" / "dbgate"
         store = open_store("", state_dir / "approvals" / "approvals.db")
         signer = GrantSigner(keys.load_or_create(state_dir / "approvals" / "grants.key"))
-        yield Console(url, oidc, state_dir, altered, process, ApprovalService(store, signer, now))
+        service = ApprovalService(store, signer, now)
+        yield Console(url, oidc, state_dir, altered, process, folder / "ca.pem", service)
         store.close()
     finally:
         process.terminate()
@@ -119,15 +122,30 @@ def recorded(archive: Installation) -> tuple[Installation, str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium. The certificates are of test authorities that no browser knows."""
+def browser(tmp_path_factory: pytest.TempPathFactory, console: Console) -> Iterator[Browser]:
+    """Chromium, which trusts the authorities of the service and of the provider and nothing else that is ours."""
     path = os.environ.get("DBGATE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
         pytest.fail("there is no chromium: apt-get install chromium, or name one in DBGATE_TEST_CHROMIUM")
+    home = tmp_path_factory.mktemp("home")
+    trust(home, console.ca_file, console.oidc.ca_file)
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        environment: dict[str, str | float | bool] = {**os.environ, "HOME": str(home)}
+        made = playwright.chromium.launch(executable_path=path, args=FLAGS, env=environment)
         yield made
         made.close()
+
+
+def trust(home: Path, *authorities: Path) -> None:
+    """Make the browsers of a home trust these authorities, as an administrator would."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    subprocess.run(["certutil", "-d", f"sql:{store}", "-N", "--empty-password"], check=True)
+    for number, file in enumerate(authorities):
+        subprocess.run(
+            ["certutil", "-d", f"sql:{store}", "-A", "-t", "C,,", "-n", f"authority {number}", "-i", str(file)],
+            check=True,
+        )
 
 
 @pytest.fixture
@@ -136,7 +154,7 @@ def people(browser: Browser, console: Console) -> Iterator[Callable[..., Person]
     made: list[Person] = []
 
     def come(**options: Any) -> Person:
-        context = browser.new_context(ignore_https_errors=True, **options)
+        context = browser.new_context(**options)
         person = Person(context, context.new_page(), console)
         person.page.on("pageerror", lambda error: person.problems.append(str(error)))
         person.page.on("console", person.hear)

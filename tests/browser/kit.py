@@ -28,6 +28,7 @@ class Console:
     state_dir: Path
     altered: str
     process: subprocess.Popen[str]
+    ca_file: Path
     service: ApprovalService = field(repr=False)
 
     def person(self, name: str, *groups: str, **more: Any) -> Identity:

@@ -14,7 +14,7 @@ import pytest
 import requests
 from tests.approvals.kit import ALICE, BOB, EVE, Running, request_of, running_service
 
-from dbgate.approvals.ledger import Refusal
+from dbgate.approvals.ledger import Access, Refusal
 from dbgate.approvals.refusals import BadRequest, NotAllowed, WrongState
 from dbgate.audit import spool
 from dbgate.audit.shipping import ship
@@ -290,6 +290,22 @@ def test_a_service_that_died_is_ended_by_the_next(
         pass
     ends = [record for record in read_spool(settings.state_dir) if record["kind"] == "session.end"]
     assert [end["reason"] for end in ends] == ["crashed", "closed"]
+
+
+def test_who_came_in_and_who_watched_is_replayed(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.ledger.note(Access("signed-in", BOB))
+    desk.ledger.note(Access("watched", BOB, "01m8p7bx1pde7g979tjdr79s9p\x1b[2J" + "x" * 5000))
+    session = desk.records()[0]["session"]
+    found = [record for record in desk.records() if record["kind"] == "access"]
+    assert [(one["action"], one["by"]["email"], one["by"]["groups"]) for one in found] == [
+        ("signed-in", "bob@example.com", ["engineering", "dba"]),
+        ("watched", "bob@example.com", ["engineering", "dba"]),
+    ]
+    assert len(found[1]["watched"]) == 64
+    assert run(["replay", session, "--speed", "1000"]) == 0
+    shown = capsys.readouterr().out
+    assert "[signed-in · bob@example.com]" in shown
+    assert "[watched 01m8p7bx1pde7g979tjdr79s9p\\x1b[2J" in shown
 
 
 def test_the_record_of_a_refusal_is_bounded() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from tests.approvals.kit import Running, now, running_service
 
+from dbgate.approvals.ledger import Ledger
 from dbgate.approvals.limits import RateLimit
 from dbgate.approvals.tokens import TokenVerifier
 from dbgate.audit.sessions import Archive
@@ -96,6 +97,8 @@ def running_console(
     rate_limit: RateLimit | None = None,
     auditors: Sequence[str] = (),
     archive: Callable[[], Archive] | None = None,
+    ledger: Ledger | None = None,
+    strangers: RateLimit | None = None,
 ) -> Iterator[RunningConsole]:
     """A real service with a console, on a loopback port. `clock` is that of the sign-ins."""
     made: list[Setup] = []
@@ -103,10 +106,15 @@ def running_console(
     def beside(running: Running) -> Any:
         address = parse_address(running.url)
         setup = Setup(
-            address, Visits(running.store, clock), issuer(address) if issuer else None, tuple(auditors), archive
+            address,
+            Visits(running.store, clock),
+            issuer(address) if issuer else None,
+            tuple(auditors),
+            archive,
+            strangers or RateLimit(),
         )
         made.append(setup)
         return lambda api: console_routes(api, setup)
 
-    with running_service(state_dir, verifier=verifier, rate_limit=rate_limit, beside=beside) as running:
+    with running_service(state_dir, verifier=verifier, rate_limit=rate_limit, beside=beside, ledger=ledger) as running:
         yield RunningConsole(running, made[0])

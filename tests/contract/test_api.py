@@ -37,7 +37,7 @@ from dbgate.approvals import bodies, openapi
 from dbgate.approvals import service as service_module
 from dbgate.approvals.app import Api
 from dbgate.approvals.databases import open_store
-from dbgate.approvals.ledger import Refusal, UnsafeUnrecorded
+from dbgate.approvals.ledger import Access, Refusal, UnsafeUnrecorded
 from dbgate.approvals.limits import RateLimit
 from dbgate.approvals.service import ApprovalService
 from dbgate.approvals.transactions import Transactions
@@ -396,6 +396,9 @@ class Full:
         raise AssertionError("nothing was intended")
 
     def refuse(self, refusal: Refusal) -> None:
+        raise AuditUnavailable("no space")
+
+    def note(self, access: Access) -> None:
         raise AuditUnavailable("no space")
 
     def check(self) -> None:

@@ -76,6 +76,22 @@ class Refusal(msgspec.Struct, frozen=True):
         }
 
 
+class Access(msgspec.Struct, frozen=True):
+    """Somebody came in, or looked at a recording: `action` is `signed-in` or `watched`, `session` is what was watched."""
+
+    action: str
+    by: Identity
+    session: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """The fields of its record."""
+        return {
+            "action": self.action,
+            "by": person_json(self.by) | {"groups": list(self.by.groups)},
+            "watched": self.session[:64],
+        }
+
+
 class Ledger(Protocol):
     """Keeps the record. Safe to use from several threads."""
 
@@ -87,6 +103,9 @@ class Ledger(Protocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """Make a refused attempt durable. Raises `AuditUnavailable`."""
+
+    def note(self, access: Access) -> None:
+        """Make an access durable, before it is given. Raises `AuditUnavailable`."""
 
     def check(self) -> None:
         """Raise `AuditUnavailable` when nothing can be recorded now."""
@@ -103,6 +122,9 @@ class UnsafeUnrecorded:
         """Do nothing."""
 
     def refuse(self, refusal: Refusal) -> None:
+        """Do nothing."""
+
+    def note(self, access: Access) -> None:
         """Do nothing."""
 
     def check(self) -> None:

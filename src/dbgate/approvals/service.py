@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from dbgate.approvals import signing
 from dbgate.approvals.filing import OTHER, check_binding, covers, new_request, used
 from dbgate.approvals.grants import GrantSigner
-from dbgate.approvals.ledger import Ledger, UnsafeUnrecorded
+from dbgate.approvals.ledger import Access, Ledger, UnsafeUnrecorded
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.refusals import (
     BadRequest,
@@ -270,6 +270,10 @@ class ApprovalService:
         """Raise `Unreachable` when the store does not answer, `AuditUnavailable` when nothing can be recorded."""
         self._store.last_event()
         self._ledger.check()
+
+    def note(self, access: Access) -> None:
+        """Record that somebody came in or watches a recording, before they do. Raises `AuditUnavailable`."""
+        self._ledger.note(access)
 
     @property
     def store(self) -> Store:

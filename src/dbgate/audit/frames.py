@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbgate.audit.record import DECIDED, DECISION, END, INTENT, NOTICE, OUTCOME, REFUSED, START
+from dbgate.audit.record import ACCESS, DECIDED, DECISION, END, INTENT, NOTICE, OUTCOME, REFUSED, START
 from dbgate.audit.sessions import DAMAGED, moment
 from dbgate.text import printable
 
@@ -62,6 +62,8 @@ def _shown(record: dict[str, Any], prompt: str) -> Iterator[tuple[str, str]]:
         yield "approval", _approval(record, kind.removeprefix("approval."))
     elif kind in (DECISION, DECIDED, REFUSED):
         yield from _service(record, kind)
+    elif kind == ACCESS:
+        yield "notice", _access(record)
     elif kind == NOTICE:
         yield from _notice(record)
     elif kind == DAMAGED:
@@ -160,13 +162,22 @@ def _service(record: dict[str, Any], kind: str) -> Iterator[tuple[str, str]]:
         if record.get("status") != "done":
             yield "error", f"decision {_line(record.get('id'))}: {_line(record.get('status'))}"
         return
-    found = record.get("by")
-    by: dict[str, Any] = found if isinstance(found, dict) else {}
-    who = _line(by.get("email")) or _line(by.get("subject")) or "the clock"
+    who = _person(record.get("by")) or "the clock"
     text = f"request {_line(record.get('request')) or 'new'} · {_line(record.get('action'))} by {who}"
     text += f" · {_line(record['note'])}" if record.get("note") else ""
     why = f" · refused: {_line(record.get('why'))}" if kind == REFUSED else ""
     yield ("deny" if kind == REFUSED else "approval"), f"[{text}{why}]"
+
+
+def _access(record: dict[str, Any]) -> str:
+    """Who came into the web console, or watched which recording there."""
+    watched = _line(record.get("watched"))
+    return f"[{_line(record.get('action'))}{f' {watched}' if watched else ''} · {_person(record.get('by'))}]"
+
+
+def _person(found: object) -> str:
+    by: dict[str, Any] = found if isinstance(found, dict) else {}
+    return _line(by.get("email")) or _line(by.get("subject"))
 
 
 def _notice(record: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,8 @@ START, END = "session.start", "session.end"
 INTENT, OUTCOME = "statement.intent", "statement.outcome"
 DECISION, DECIDED, REFUSED = "decision.intent", "decision.outcome", "decision.refused"
 """What the approvals service decides: before it counts, whether it then did, and attempts that it refused."""
+ACCESS = "access"
+"""Who came into the web console, and who watched which recording there."""
 NOTICE = "notice"
 NOT_RUN = frozenset({"deny", "error"})
 """Decisions after which nothing was sent: no outcome is due."""

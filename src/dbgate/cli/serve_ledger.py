@@ -20,7 +20,7 @@ from dbgate.errors import AuditUnavailable, DbgateError
 from dbgate.model import Json
 
 if TYPE_CHECKING:
-    from dbgate.approvals.ledger import Decision, Refusal
+    from dbgate.approvals.ledger import Access, Decision, Refusal
     from dbgate.audit import Pulse, SessionRecorder
     from dbgate.settings import Settings
 
@@ -88,6 +88,11 @@ class TranscriptLedger:
         """Make a refused attempt durable. Raises `AuditUnavailable`."""
         with self._guard:
             self._write("decision.refused", refusal.to_json(), "refused")
+
+    def note(self, access: Access) -> None:
+        """Make an access durable, before it is given. Raises `AuditUnavailable`."""
+        with self._guard:
+            self._write("access", access.to_json(), access.action)
 
     def check(self) -> None:
         """Raise `AuditUnavailable` when nothing can be recorded now."""

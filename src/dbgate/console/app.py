@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from dbgate.approvals.app import Api
+from dbgate.approvals.limits import RateLimit
 from dbgate.audit.sessions import Archive
 from dbgate.console import failures
 from dbgate.console.address import Address
@@ -37,7 +38,7 @@ class Setup(msgspec.Struct, frozen=True):
     """How the console stands here.
 
     `issuer` signs people in, or is None where identities are local: then links do. `auditors` are the groups
-    whose people may watch the recordings in `archive`.
+    whose people may watch the recordings in `archive`. `strangers` holds back who is not signed in yet, by address.
     """
 
     address: Address
@@ -45,6 +46,7 @@ class Setup(msgspec.Struct, frozen=True):
     issuer: IssuerSignIn | None = None
     auditors: tuple[str, ...] = ()
     archive: Callable[[], Archive] | None = None
+    strangers: RateLimit = msgspec.field(default_factory=lambda: RateLimit(burst=100, per_s=10))
 
 
 def console_routes(api: Api, setup: Setup) -> Sequence[BaseRoute]:
@@ -59,7 +61,7 @@ class Console:
         self._api = api
         self._setup = setup
         self._pages = Pages(address=setup.address, is_local=setup.issuer is None, is_auditor=self.is_auditor)
-        self._sign_in = SignIn(self._pages, setup.visits, setup.issuer, setup.address)
+        self._sign_in = SignIn(self._pages, setup, api.service.note)
         api.console = self._sign_in.address_for
         self._stream = Stream(api, setup.visits)
 
@@ -80,7 +82,7 @@ class Console:
             routes.append(self._page(f"/requests/{{id}}/{action}", requests.confirm(action)))
             routes.append(self._page(f"/requests/{{id}}/{action}", requests.decide(action), method="POST"))
         if self._setup.archive is not None:
-            recordings = Recordings(self._pages, self._setup.archive)
+            recordings = Recordings(self._pages, self._setup.archive, self._api.service.note)
             routes.append(self._page("/sessions", recordings.listing, auditors_only=True))
             routes.append(self._page("/sessions/{id}", recordings.show, auditors_only=True))
         handlers = failures.handlers(self._pages)

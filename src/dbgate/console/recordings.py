@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
+from dbgate.approvals.ledger import Access
 from dbgate.audit.record import is_session_id
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ MAX_LOOKED_AT = 500
 class Recordings:
     """The pages of the archive. `open_archive` is called for every page: buckets come and go."""
 
-    def __init__(self, pages: Pages, open_archive: Callable[[], Archive]) -> None:
+    def __init__(self, pages: Pages, open_archive: Callable[[], Archive], note: Callable[[Access], None]) -> None:
+        """`note` records who watches what, before they do."""
         self._pages = pages
         self._open = open_archive
+        self._note = note
 
     def listing(self, call: Call) -> Response:
         """Sessions, newest first, filtered."""
@@ -64,11 +67,12 @@ class Recordings:
         )
 
     def show(self, call: Call) -> Response:
-        """One session, with a player; without scripts, as one long text."""
+        """One session, with a player; without scripts, as one long text. On record before it is read."""
         from dbgate.audit.frames import frames
 
         archive = self._open()
         place = _find(archive, call.path["id"])
+        self._note(Access("watched", call.identity, place.session))
         summary = archive.summary(place)
         shown = list(islice(_bounded(frames(archive.records(place))), MAX_FRAMES))
         return self._pages.page(

@@ -11,19 +11,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
+from dbgate.approvals.ledger import Access
 from dbgate.console.address import way_back
 from dbgate.console.calls import check_origin, read_form
 from dbgate.console.issuer import read_attempt
 from dbgate.errors import DbgateError, SignInRequired
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from dbgate.console.address import Address
+    from dbgate.console.app import Setup
     from dbgate.console.issuer import IssuerSignIn
     from dbgate.console.rendering import Pages
-    from dbgate.console.visits import Visits
     from dbgate.model import Identity
 
 ATTEMPT_S = 600
@@ -35,17 +38,14 @@ CALLBACK = "/sign-in/callback"
 class SignIn:
     """The pages of the sign-in."""
 
-    def __init__(
-        self,
-        pages: Pages,
-        visits: Visits,
-        issuer: IssuerSignIn | None,
-        address: Address,
-    ) -> None:
+    def __init__(self, pages: Pages, setup: Setup, note: Callable[[Access], None]) -> None:
+        """`note` records who comes in, before they do."""
         self._pages = pages
-        self._visits = visits
-        self._issuer = issuer
-        self._address = address
+        self._visits = setup.visits
+        self._issuer = setup.issuer
+        self._address = setup.address
+        self._strangers = setup.strangers
+        self._note = note
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -67,6 +67,7 @@ class SignIn:
 
     async def start(self, request: Request) -> Response:
         """Send the browser to the issuer, with a cookie that only the way back needs."""
+        self._slow_down(request)
         issuer = self._require_issuer()
         url, attempt = await run_in_threadpool(issuer.start, way_back(request.query_params.get("then", "/")))
         response = RedirectResponse(url, status_code=303)
@@ -75,6 +76,7 @@ class SignIn:
 
     async def callback(self, request: Request) -> Response:
         """Back from the issuer: begin a visit, or say why not."""
+        self._slow_down(request)
         issuer, name = self._require_issuer(), self._attempt_cookie(request.query_params.get("state", ""))
         attempt = read_attempt(request.cookies.get(name, ""))
         try:
@@ -104,6 +106,7 @@ class SignIn:
 
     async def use_link(self, request: Request) -> Response:
         """Sign in by a one-time link. Only who reads the terminal has it."""
+        self._slow_down(request)
         code = request.query_params.get("code", "")
         identity = await run_in_threadpool(self._visits.use_link, code)
         if identity is None:
@@ -126,7 +129,8 @@ class SignIn:
         return response
 
     async def _begin(self, identity: Identity, then: str, request: Request) -> Response:
-        """A new visit with a new secret; the one that the browser had ends (no session fixation)."""
+        """A new visit with a new secret; the one that the browser had ends (no session fixation). On record before."""
+        await run_in_threadpool(self._note, Access("signed-in", identity))
         await run_in_threadpool(self._visits.end, request.cookies.get(self._address.cookie, ""))
         secret, _ = await run_in_threadpool(self._visits.begin, identity)
         response = RedirectResponse(then, status_code=303)
@@ -144,6 +148,10 @@ class SignIn:
     def _attempt_cookie(self, state: str) -> str:
         """A cookie for each sign-in, so that several tabs may sign in at once."""
         return f"{self._address.cookie}-sign-in-{''.join(filter(str.isalnum, state[:16]))}"
+
+    def _slow_down(self, request: Request) -> None:
+        """Who is not signed in yet has the address of the connection for a name. Raises `Busy`."""
+        self._strangers.take(request.client.host if request.client else "")
 
     def _require_issuer(self) -> IssuerSignIn:
         if self._issuer is None:

@@ -62,7 +62,7 @@ class Visits:
         visit = msgspec.json.decode(found[0], type=Visit)
         if visit.until <= now:
             return None
-        idle_until = min(now + timedelta(seconds=IDLE_S), visit.until)
+        idle_until = now + timedelta(seconds=IDLE_S)
         if moves and idle_until - found[1] > timedelta(seconds=NOTED_S):
             with self._store.begin() as unit:
                 unit.kept.extend(name, idle_until)
