@@ -1,10 +1,15 @@
-"""One suite over every kind of bucket: a directory, and S3 as a real HTTP server speaks it."""
+"""One suite over every kind of bucket: a directory, and S3 as a real HTTP server speaks it.
+
+`DBGATE_TEST_BUCKET=az://…` (or any other URL) tries one more, in folders of its own, which stay there.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -18,7 +23,10 @@ from dbgate.audit.recorder import open_session
 from dbgate.audit.search import Engine
 from dbgate.audit.shipping import ship
 from dbgate.audit.verification import verify_bucket
-from dbgate.errors import Unreachable
+from dbgate.cli import checks
+from dbgate.cli.findings import Finding, Findings
+from dbgate.errors import Unreachable, UsageError
+from dbgate.settings import AuditSettings, Settings
 
 REGION = "eu-central-1"
 
@@ -27,6 +35,9 @@ REGION = "eu-central-1"
 def endpoint() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    wsgi = server._server
+    assert wsgi
+    wsgi.app = as_an_sdk(wsgi.app)
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
@@ -40,17 +51,41 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def new_s3(endpoint: str, prefix: str) -> str:
+def as_an_sdk(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """S3 asks for a checksum of what is put under a lock; moto for the name that SDKs give it in a header of theirs, too."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:
+            environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = "SHA256"
+        return app(environ, start)
+
+    return answer
+
+
+def new_s3(endpoint: str, prefix: str, *, retention: Mapping[str, object] | None = None) -> str:
     name = f"audit-{secrets.token_hex(6)}"
     client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
-    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    client.create_bucket(
+        Bucket=name,
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+        ObjectLockEnabledForBucket=retention is not None,
+    )
+    if retention is not None:
+        rule = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": dict(retention)}}
+        client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=rule)
     return f"s3://{name}{prefix}?region={REGION}&endpoint={endpoint}"
 
 
-@pytest.fixture(params=["file", "s3", "s3 with a prefix"])
+OUTSIDE = os.environ.get("DBGATE_TEST_BUCKET", "")
+
+
+@pytest.fixture(params=["file", "s3", "s3 with a prefix", *(["outside"] if OUTSIDE else [])])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return (tmp_path / "bucket").as_uri()
+    if request.param == "outside":
+        place, _, options = OUTSIDE.partition("?")
+        return f"{place.rstrip('/')}/{secrets.token_hex(6)}?{options}"
     request.getfixturevalue("credentials")
     return new_s3(request.getfixturevalue("endpoint"), "/team/audit" if "prefix" in request.param else "")
 
@@ -155,6 +190,71 @@ def test_a_bucket_that_is_away_loses_nothing(away: str, tmp_path: Path) -> None:
     assert "\n" not in raised.value.message
     assert spool.spooled(here.state_dir) == [session]
     assert here.ship().shipped == [session]
+
+
+@pytest.mark.parametrize(
+    ("retention", "level", "text"),
+    [
+        (None, "warn", "what is there can be deleted"),
+        ({"Mode": "COMPLIANCE", "Years": 7}, "ok", "(COMPLIANCE)"),
+        ({"Mode": "GOVERNANCE", "Days": 400}, "ok", "(GOVERNANCE)"),
+    ],
+)
+def test_the_retention_of_what_was_shipped(
+    retention: Mapping[str, object] | None, level: str, text: str, endpoint: str, credentials: None, tmp_path: Path
+) -> None:
+    url = new_s3(endpoint, "/audit", retention=retention)
+    here = Installation(tmp_path)
+    settings = Settings(None, tmp_path, audit=AuditSettings(bucket=url))
+
+    def looked_at() -> Finding:
+        findings = Findings(show=False)
+        checks.bucket(findings, settings, offline=False)
+        (found,) = findings.found
+        return found
+
+    before = looked_at()
+    assert (str(before.level), "nothing was shipped yet" in before.hint) == ("ok", True)
+    here.session()
+    assert ship(here.state_dir, url, "file").refused == {}
+    here.session()
+    assert ship(here.state_dir, url, "file").refused == {}, "a checkpoint is replaced under a lock, too"
+    found = looked_at()
+    assert (str(found.level), text in found.text) == (level, True), found
+    assert ("COMPLIANCE" in found.hint) == (retention is not None and retention["Mode"] == "GOVERNANCE")
+    verdicts = verify_bucket(open_bucket(url), keys=own_keys(here.state_dir), seen=here.seen())
+    assert verdicts.holds()
+
+
+def test_puts_carry_a_checksum(endpoint: str, credentials: None) -> None:
+    """S3 takes nothing without one into a bucket with object lock."""
+    url = new_s3(endpoint, "")
+    open_bucket(url).put_new("a", b"x")
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
+    name = url.removeprefix("s3://").partition("?")[0]
+    told = client.head_object(Bucket=name, Key="a", ChecksumMode="ENABLED")
+    assert told["ChecksumSHA256"]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://", "has no name"),
+        ("s3://x?regoin=y", "unknown option of an s3 bucket: regoin"),
+        ("gs://x?region=y", "unknown option of a gs bucket: region"),
+        ("gs:///x", "has no name"),
+        ("az://x", "has no storage account"),
+        ("az://x?account=a&key=b", "unknown option of an az bucket: key"),
+        ("s3://user:pass@x", "takes no credentials in its URL"),
+        ("ftp://x", "not a bucket"),
+    ],
+)
+def test_urls_that_are_none(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(UsageError) as raised:
+        open_bucket(url)
+    assert message in raised.value.message
+    assert "pass" not in raised.value.message
 
 
 def test_a_bucket_is_searched(url: str, tmp_path: Path) -> None:

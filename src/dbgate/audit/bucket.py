@@ -10,26 +10,22 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from dbgate.audit import spool
 from dbgate.errors import Unreachable, UsageError
-from dbgate.text import suggest
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("file", "s3", "gs", "az")
-S3_OPTIONS = ("region", "endpoint", "virtual_hosted_style_request")
 STAGING = "tmp"
 _STALE_S = 3600
-_CLIENT: Mapping[str, Any] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
-_RETRY: Mapping[str, Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=15)}
 
 
 class Bucket:
@@ -83,6 +79,13 @@ class Bucket:
 
         with self._reached():
             return sorted(obstore.list_with_delimiter(self._store, prefix)["common_prefixes"])
+
+    def signed_url(self, path: str, lasts: timedelta) -> str:
+        """A URL that gives an object to whoever has it, for a while. Not of directories. Raises `Unreachable`."""
+        import obstore
+
+        with self._reached():
+            return obstore.sign(self._store, "GET", path, lasts)  # type: ignore[call-overload, no-any-return]
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -171,11 +174,9 @@ def open_bucket(url: str, *, create: bool = False) -> Bucket:
         )
     if parts.scheme == "file":
         return _file_bucket(url, parts, create=create)
-    if parts.scheme == "s3":
-        return Bucket(url, _s3_store(parts))
-    from obstore.store import from_url
+    from dbgate.audit.stores import open_store
 
-    return Bucket(url, from_url(url, client_options=_CLIENT, retry_config=_RETRY))  # type: ignore[call-overload]
+    return Bucket(url, open_store(parts))
 
 
 def _file_bucket(url: str, parts: SplitResult, *, create: bool) -> FileBucket:
@@ -198,22 +199,6 @@ def _file_bucket(url: str, parts: SplitResult, *, create: bool) -> FileBucket:
     if create:
         bucket.sweep()
     return bucket
-
-
-def _s3_store(parts: SplitResult) -> ObjectStore:
-    """An S3 store. `?endpoint=http://…` names another S3 than Amazon's; credentials come from AWS_*."""
-    from obstore.store import S3Store
-
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    for name in options:
-        if name not in S3_OPTIONS:
-            raise UsageError(f"unknown option of an s3 bucket: {name}", hint=suggest(name, S3_OPTIONS))
-    if not parts.netloc:
-        raise UsageError("an s3 bucket has no name", hint="write s3://NAME/PREFIX?region=…")
-    client = {**_CLIENT, "allow_http": options.get("endpoint", "").startswith("http://")}
-    config: Any = {"bucket": parts.netloc, "conditional_put": "etag", **options}
-    prefix = parts.path.strip("/") or None
-    return S3Store(config=config, prefix=prefix, client_options=client, retry_config=_RETRY)  # type: ignore[arg-type]
 
 
 def _sync_file(path: Path) -> None:

@@ -112,11 +112,32 @@ def bucket(findings: Findings, settings: Settings, *, offline: bool) -> None:
         elif offline:
             findings.ok("bucket", f"{url} (not looked at)")
         else:
-            from dbgate.audit.bucket import open_bucket
+            _object_store(findings, url)
 
-            open_bucket(url).folders("sessions")
-            hint = "set a default retention with object lock on the bucket; it cannot be seen from here"
-            findings.ok("bucket", f"{url} can be read; writing is tried when something is shipped", hint)
+
+def _object_store(findings: Findings, url: str) -> None:
+    """Whether it can be read, and whether what was shipped last is kept from being deleted."""
+    from datetime import UTC, datetime
+
+    from dbgate.audit.bucket import open_bucket
+    from dbgate.audit.retention import newest_segment, retention_of
+
+    bucket = open_bucket(url)
+    newest = newest_segment(bucket)
+    text = f"{url} can be read; writing is tried when something is shipped"
+    advice = "set a default retention with object lock on the bucket"
+    if not newest:
+        findings.ok("bucket", text, f"nothing was shipped yet; {advice}, which shows here then")
+    elif not url.startswith("s3:"):
+        findings.ok("bucket", text, "its retention cannot be seen from here: lock the bucket's retention policy")
+    elif (kept := retention_of(bucket, newest)) is None:
+        told = "or allow s3:GetObjectRetention if it has one"
+        findings.warn("bucket", f"{url} can be read, but what is there can be deleted", f"{advice}, {told}")
+    elif kept.until <= datetime.now(UTC):
+        findings.warn("bucket", f"{url}: the retention of what was shipped last is over", "keep it for longer")
+    else:
+        hint = "" if kept.mode == "COMPLIANCE" else "who may bypass governance can delete: use COMPLIANCE for evidence"
+        findings.ok("bucket", f"{url}, locked until {kept.until.date()} ({kept.mode})", hint)
 
 
 def _file_bucket(findings: Findings, url: str) -> None:

@@ -174,8 +174,10 @@ def watch(form: FormatOption = Format.TABLE) -> int:
 
     with client() as approvals:
         found = approvals.find(status=_LIVE)
-        if found and form is Format.TABLE:
-            print_table(found)
+        if form is Format.TABLE:
+            if found:
+                print_table(found)
+            print("notice: watching; Ctrl-C ends it", file=sys.stderr)
         for event in events(approvals, after=max((state.version for state in found), default=None)):
             print(json.dumps(event) if form is Format.JSON else event_line(event), flush=True)
     return EXIT_OK
@@ -239,7 +241,9 @@ def event_line(event: Mapping[str, Any]) -> str:
     from dbgate.cli.requests_view import local_moment, requester
 
     who = requester(event["by"]) if event["by"] else "dbgate"
-    where = f"{event['verb']} on {event['target']} for {event['requester']}"
+    where = f"{event['verb']} on {event['target']}"
+    if event["kind"] not in ("requested", "broke-glass"):
+        where += f" for {event['requester']}"
     return printable(f"{local_moment(event['at'])}  {event['request']}  {event['kind']} by {who}: {where}")
 
 
