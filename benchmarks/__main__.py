@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import approvals, gate
+from benchmarks import approvals, audit, gate
 from benchmarks.processes import PYTHON, in_turn, ratio, report, run_once
 from dbgate.database import binaries
 from dbgate.demo.world import World, running
@@ -35,6 +35,7 @@ def main() -> int:
             gate.catalogs(directory)
             export(world)
             approvals.measure(directory, dsn(world))
+            audit.measure(directory / "record")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0
