@@ -13,6 +13,7 @@ import typer.core
 from typer._click.exceptions import NoArgsIsHelpError
 
 from dbgate import __version__
+from dbgate.cli.option_variables import name_variables
 from dbgate.cli.plain import PlainHelp
 from dbgate.errors import EXIT_INTERRUPTED, EXIT_USAGE, DbgateError, UsageError
 from dbgate.text import printable, suggest
@@ -60,6 +61,7 @@ class LazyGroup(PlainHelp, typer.core.TyperGroup):
         module, _ = COMMANDS[cmd_name]
         command = typer.main.get_command(importlib.import_module(module).APPS[cmd_name])
         command.name = cmd_name
+        name_variables(command, (cmd_name,))
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
