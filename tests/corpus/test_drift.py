@@ -69,6 +69,18 @@ def drifted(module_database: LiveDatabase, tmp_path_factory: pytest.TempPathFact
         "DELETE FROM hr.t WHERE id = 1 RETURNING t.*",
         "MERGE INTO hr.t USING (VALUES (1)) AS n(i) ON t.id = n.i WHEN MATCHED THEN UPDATE SET name = 'm'",
         "WITH u AS (UPDATE hr.t SET name = 'y' WHERE id = 1 RETURNING *) SELECT * FROM u",
+        "SELECT * FROM (hr.t JOIN hr.v USING (id)) AS j",
+        "SELECT j.* FROM (hr.t a JOIN hr.v b USING (id)) AS j",
+        "SELECT j FROM (hr.t a JOIN hr.v b USING (id)) AS j",
+        "SELECT row_to_json(j), j.id FROM (hr.t a LEFT JOIN hr.v b USING (id)) AS j",
+        "SELECT to_jsonb(k) FROM ((hr.t a JOIN hr.v b USING (id)) AS j CROSS JOIN hr.v c) AS k",
+        "SELECT count(j.*), max(j::text) FROM (hr.t JOIN hr.v USING (id)) AS j",
+        "SELECT * FROM (hr.t a JOIN hr.v b USING (id)) AS j (x, y)",
+        "SELECT z FROM (hr.t a CROSS JOIN hr.v b) AS j (x, y, z)",
+        "SELECT j.* FROM (hr.t JOIN (SELECT 1 AS id) AS q USING (id)) AS j GROUP BY j.id",
+        "SELECT b.y FROM hr.t AS b (x, y)",
+        "SELECT * FROM hr.t AS b (x)",
+        "UPDATE hr.t SET name = 'x' FROM (hr.t a JOIN hr.v b USING (id)) AS j WHERE t.id = j.id RETURNING j.*",
     ],
 )
 def test_a_column_that_was_added_meanwhile_is_not_shown(sql: str, drifted: Database) -> None:
@@ -99,6 +111,11 @@ def test_a_column_that_was_added_meanwhile_is_not_shown(sql: str, drifted: Datab
         "DELETE FROM hr.t WHERE ssn IS NOT NULL RETURNING id",
         "MERGE INTO hr.t USING (VALUES (1)) AS n(i) ON t.ssn = 'Zebrafish1' WHEN MATCHED THEN DELETE",
         "COPY hr.t (ssn) TO STDOUT",
+        "SELECT ssn FROM (hr.t JOIN hr.v USING (id)) AS j",
+        "SELECT j.ssn FROM (hr.t a JOIN hr.v b USING (id)) AS j",
+        "SELECT (j).ssn FROM (hr.t a JOIN hr.v b USING (id)) AS j",
+        "SELECT id FROM (hr.t a JOIN hr.v b USING (id)) AS j ORDER BY j.ssn",
+        "SELECT b.ssn FROM hr.t AS b (x, y)",
     ],
 )
 def test_a_column_or_table_that_was_added_meanwhile_does_not_exist_yet(sql: str, drifted: Database) -> None:

@@ -7,6 +7,7 @@ the tables, and never brings out a value of a labelled column.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -353,7 +354,9 @@ def decided(text: str, number: int, world: World) -> Allow | Rewrite | Deny:
 
 
 def differs_only_at_tables(typed: str, sent: str) -> bool:
-    """Whether the words of the typed text, but for table names and GROUP BY's additions, stand in the sent one in order."""
+    """Whether the words of the typed text, but for tables, the names they give columns and GROUP BY's additions, stand in
+    the sent one in order."""
+    typed = re.sub(r"(\bt\d+) \(c\d+(?:, c\d+)*\)", r"\1", typed)
     left = [t.text for t in tokens(typed) if t.text not in TABLES and t.text not in {"ONLY", "*", "."}]
     right = iter(t.text for t in tokens(sent))
     return all(word in right for word in left)

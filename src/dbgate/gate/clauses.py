@@ -112,26 +112,25 @@ class Clauses:
         """Whether GROUP BY a key stands for columns that cannot be named there instead."""
         if not entry.rows and all(column.base_type not in UNORDERED for column in relation.columns):
             return False
-        return any(entry is other for _, scope in self.found.groups for other in scope.entries())
+        grouped = (named for _, scope in self.found.groups for named in scope.entries())
+        return any(entry is other for named in grouped for other in named.family())
 
     def _extend_group(self, body: Tree, scope: Scope) -> None:
         """GROUP BY a primary key: a sub-select has no key, so name the columns that depend on it."""
         missing: list[str] = []
         keys = [name for node in body["groupClause"] for name in _group_keys(node, body)]
         named = {name for node in body["groupClause"] for name in _names_in(node)}
-        for entry in scope.entries():
-            relation = entry.relation
-            if relation is None or id(entry) not in self._shielded or not relation.primary_key:
-                continue
-            grouped = {k[-1] for k in keys if len(k) == 1 or (k[-2] == entry.name)}
-            names = {c.number: c.name for c in relation.columns}
-            if all(names.get(n) in grouped for n in relation.primary_key):
-                wanted = [c for c in relation.columns if entry.whole or c.name in entry.used]
-                missing += [
-                    f"{quote(entry.sent_name)}.{quote(c.name)}"
-                    for c in wanted
-                    if c.name not in grouped | named and c.base_type not in UNORDERED
-                ]
+        for item in scope.entries():
+            grouped = {k[-1] for k in keys if len(k) == 1 or (k[-2] == item.name)}
+            for entry, names in item.relations():
+                if entry.relation is None or id(entry) not in self._shielded or not entry.relation.primary_key:
+                    continue
+                key = [names.get(c.name) for c in entry.relation.columns if c.number in entry.relation.primary_key]
+                if not all(name in grouped for name in key):
+                    continue
+                sortable = (c.name for c in entry.relation.columns if c.base_type not in UNORDERED)
+                wanted = [names[name] for name in sortable if name in entry.asked and name in names]
+                missing += [f"{quote(item.sent_name)}.{quote(name)}" for name in wanted if name not in grouped | named]
         if not missing:
             return
         kind, first = next(iter(body["groupClause"][0].items()))

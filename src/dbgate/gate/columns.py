@@ -44,13 +44,13 @@ class ColumnNames:
             self.found.stars.append(Star(body, tuple(scope.items)))
             for entry in scope.entries():
                 if not entry.implicit:
-                    entry.whole, entry.open = True, entry.open or listed
+                    entry.use_all(unknown=listed)
                     self._note_target(body, entry, "", 0)
             if any(item.columns is None for item in scope.items):
                 return None
             return tuple(c for item in scope.items for c in item.columns or ())
         entry = self._entry(names, scope, body)
-        entry.whole, entry.open = True, entry.open or listed
+        entry.use_all(unknown=listed)
         self._note_target(body, entry, "", 0)
         self.found.stars.append(Star(body, (), entry))
         if len(names) > 1:
@@ -67,7 +67,7 @@ class ColumnNames:
             names = strings(column["fields"])
             entry = scope.entry(names[-1]) if len(names) == 1 and not scope.columns_named(names[0]) else None
             if entry is not None:
-                entry.whole = True
+                entry.use_all(unknown=False)
                 self._note_target(column, entry, "", 1)
                 names = strings(body["indirection"])
                 found = entry.find(names[0])
@@ -85,8 +85,9 @@ class ColumnNames:
             columns = self._star(body, scope, listed=False)
             for entry in self.found.stars[-1].entries():
                 entry.rows.add(self._row_kind(body))
-                if names and self._row_kind(body) == "needed":  # elsewhere `*` may be written out
-                    self.found.rows.append(Reference(body, entry, "", len(names) + 1))
+                if names:
+                    needed = self._row_kind(body) == "needed"  # elsewhere `*` may be written out
+                    self._note_row(Reference(body, entry, "", len(names) + 1), typed=needed)
             return union(c.labels for c in columns or ())
         if len(names) == 1:
             return self._bare_column(body, names[0], scope)
@@ -106,11 +107,11 @@ class ColumnNames:
             if entry.target and name not in self.schema.functions and name not in safe():
                 raise _no_column(name, body)
             self.found.dotted.append(name)
-            entry.whole = True
+            entry.use_all(unknown=False)
             self._unknown(entry, name)
             self._note_target(body, entry, "", parts)
             return entry.labels
-        entry.used.add(name)
+        entry.use(name)
         self._note_target(body, entry, name, parts)
         return found.labels
 
@@ -122,7 +123,7 @@ class ColumnNames:
             if hits or merged:
                 labels = unknown | union(c.labels for c in merged)
                 for entry, column in hits:
-                    entry.used.add(name)
+                    entry.use(name)
                     self._derived += entry.relation is None
                     self._note_target(body, entry, name, 1)
                     labels = labels | column.labels
@@ -138,13 +139,11 @@ class ColumnNames:
         if row is None and any(e.target for e in entries) and all(e.columns is not None for e in entries):
             raise _no_column(name, body)
         for entry in entries:
-            entry.whole = True
-            if row is None:
-                entry.open = True
-            else:
+            entry.use_all(unknown=row is None)
+            if row is not None:
                 entry.rows.add(self._row_kind(body))
-                if self._row_kind(body) != "any" or _renames_columns(entry):
-                    self.found.rows.append(Reference(body, entry, "", 1))
+                typed = self._row_kind(body) != "any" or entry.renames
+                self._note_row(Reference(body, entry, "", 1), typed=typed)
         self._derived += 1
         if row is not None:
             self._note_target(body, row, "", 1)
@@ -161,6 +160,10 @@ class ColumnNames:
             self._row_kinds |= dict.fromkeys(arguments, "needed")
         elif name in _TAKES_ANY_ROW:
             self._row_kinds |= dict.fromkeys(arguments, "any")
+
+    def _note_row(self, reference: Reference, *, typed: bool) -> None:
+        """Note a whole row that is a value; `typed` where it has to be of its relation's type."""
+        (self.found.rows if typed else self.found.records).append(reference)
 
     def _row_kind(self, body: Tree) -> str:
         """Which type a row has to have where a node names it."""
@@ -200,11 +203,6 @@ def _is_column(arguments: Sequence[Tree]) -> bool:
     """Whether the first argument of a call is a plain column."""
     kind, body = kind_of(arguments[0]) if arguments else ("", {})
     return kind == "ColumnRef" and "A_Star" not in body["fields"][-1]
-
-
-def _renames_columns(entry: Entry) -> bool:
-    """Whether the statement gives the columns of a relation other names: those of its row type stay as they are."""
-    return bool((entry.body or {}).get("alias", {}).get("colnames"))
 
 
 def _no_column(name: str, body: Tree) -> StatementError:

@@ -73,7 +73,7 @@ class Findings(msgspec.Struct):
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
     `write_reads` are labelled columns whose real or masked values decide what a write does, `cte_reads` those that a WITH
     reads, which a write may name: they stand among `outputs` and `predicates` too. `assigned_names` are the columns
-    that it sets, by the OID of their relation, `rows` whole rows that it names. `multiplies` are labelled columns whose values
+    that it sets, by the OID of their relation, `rows` whole rows of their relation's type that it names, `records` others. `multiplies` are labelled columns whose values
     decide how many rows a function gives. `analyze` tells that EXPLAIN runs it. `setting_calls` are calls of `current_setting`
     with a column.
     """
@@ -95,6 +95,7 @@ class Findings(msgspec.Struct):
     long_names: list[Reference] = msgspec.field(default_factory=list)
     targets_of: dict[int, Tree] = msgspec.field(default_factory=dict)
     rows: list[Reference] = msgspec.field(default_factory=list)
+    records: list[Reference] = msgspec.field(default_factory=list)
     stars: list[Star] = msgspec.field(default_factory=list)
     groups: list[tuple[Tree, Scope]] = msgspec.field(default_factory=list)
     filters: list[tuple[str, Tree, Entry]] = msgspec.field(default_factory=list)

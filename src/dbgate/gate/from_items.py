@@ -9,7 +9,7 @@ from dbgate.errors import StatementError
 from dbgate.gate.findings import Columns, Cte, Ctes, Findings
 from dbgate.gate.names import kind_of, output_name, strings
 from dbgate.gate.relations import Schema
-from dbgate.gate.scope import NONE, Entry, Item, Labels, Out, Scope, union
+from dbgate.gate.scope import NONE, Entry, Item, Labels, Out, Scope, mark_twins, sources, union
 from dbgate.model import Tree
 
 _SCALAR_SETS = frozenset(
@@ -109,7 +109,6 @@ class FromItems:
         entry.relation = relation
         entry.body = body
         entry.target = target
-        entry.whole = bool(body.get("alias", {}).get("colnames"))
         self._entries[id(body)] = entry
         return entry
 
@@ -145,10 +144,9 @@ class FromItems:
             merged.append(Out(name, labels, all(c.plain for c in pair if c.labels)))
             for entry in (*left.entries, *right.entries):
                 if entry.find(name):
-                    entry.used.add(name)
-                else:
-                    entry.open = entry.open or len(pair) < 2
-                    entry.whole = entry.whole or entry.open
+                    entry.use(name)
+                elif entry.open or len(pair) < 2:
+                    entry.use_all(unknown=True)
         if body.get("quals"):
             self._use(self.expression(body["quals"], both, ctes), predicate=True)
         columns = None
@@ -159,14 +157,20 @@ class FromItems:
         if using:
             entries.append(Entry(using["aliasname"], tuple(merged)))
         _mark_nullable(body.get("jointype", ""), left, right)
-        if body.get("alias") or (body.get("isNatural") and columns is None):
+        item = Item(entries, columns, (left, right, tuple(names)))
+        alias = body.get("alias")
+        if columns is None and (alias or body.get("isNatural")):
             for entry in entries:
-                entry.whole = True
-        if body.get("alias"):
-            named = _named(body["alias"], "", columns)
-            named.extra = NONE if columns is not None else left.labels | right.labels
-            return _single(named)
-        return Item(entries, columns, (left, right, tuple(names)))
+                entry.use_all(unknown=bool(alias))
+        if not alias:
+            return item
+        mark_twins(both)
+        for entry in entries if alias.get("colnames") else ():
+            entry.place()
+        named = _named(alias, "", columns)
+        named.extra = NONE if columns is not None else left.labels | right.labels
+        named.beneath, named.sources = tuple(entries), tuple(sources(item))
+        return _single(named)
 
     def _function(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Entry:
         labels = NONE

@@ -117,9 +117,10 @@ class Implied(msgspec.Struct):
             return
         if entry.whole:
             self.types.add(entry.relation.type_oid)
+        asked = entry.asked
         for column in entry.relation.columns:
             written = entry.target and bool({column.name, "*"} & self._assigned_names)
-            if entry.whole or written or column.name in entry.used:
+            if written or column.name in asked:
                 self.types |= {column.type_oid, column.base_oid}
             if written:
                 self.assigned |= {column.type_oid, column.base_oid}

@@ -16,7 +16,7 @@ def masks_read(examined: Examined, objects: SessionObjects, schema: Schema) -> l
         relation = entry.relation
         if relation is not None and schema.temp_schema and relation.schema == schema.temp_schema:
             kept = objects.masks.get(relation.name, frozenset())
-            found += [f"{relation.name}.{name}" for name in sorted(kept) if entry.whole or name in entry.used]
+            found += [f"{relation.name}.{name}" for name in sorted(kept & entry.asked.keys())]
     return found
 
 

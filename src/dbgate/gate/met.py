@@ -12,8 +12,8 @@ def columns_met(found: Findings) -> tuple[ColumnName, ...]:
     for entry in [*found.reads, *(entry for _, entry in found.targets)]:
         relation = entry.relation
         if relation is not None:
-            names = entry.used | found.assigned_names.get(relation.oid, set())
-            met |= {ColumnName(relation.schema, relation.name, n) for n in (["*"] if entry.whole else names)}
+            names = ["*"] if entry.whole else entry.asked.keys() | found.assigned_names.get(relation.oid, set())
+            met |= {ColumnName(relation.schema, relation.name, name) for name in names}
     return tuple(sorted(met))
 
 

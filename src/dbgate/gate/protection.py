@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -178,22 +178,26 @@ class Protection:
         exact = self.tags.columns[relation.oid][name].exact
         return mask(label.method, column, reference, exact=exact)
 
-    def masked_item(self, relation: CatalogRelation, column: CatalogColumn) -> str:
-        """A column as an item of the sub-select that stands for a relation, with its name and its collation."""
+    def masked_item(self, relation: CatalogRelation, column: CatalogColumn, name: str = "") -> str:
+        """A column as an item of the sub-select that stands for a relation, with its name (or `name`) and its collation."""
         reference = quote(column.name)
+        named = quote(name or column.name)
         masked = self.column_expression(relation, column.name, reference)
         if not masked:
-            return reference
+            return reference if named == reference else f"{reference} AS {named}"
         collation = f" COLLATE {column.collation}" if column.collation else ""
-        return f"{masked}{collation} AS {reference}"
+        return f"{masked}{collation} AS {named}"
 
     def projection(
-        self, relation: CatalogRelation, system: Sequence[str] = (), columns: Collection[str] | None = None
+        self, relation: CatalogRelation, system: Sequence[str] = (), columns: Mapping[str, str] | None = None
     ) -> str:
-        """The target list of the sub-select that stands for a relation; `columns` None asks for all of them."""
-        columns = {c.name for c in relation.columns} if columns is None else columns
-        items = [*system, *(self.masked_item(relation, c) for c in relation.columns if c.name in columns)]
-        return ", ".join(items)
+        """The target list of the sub-select that stands for a relation.
+
+        `columns` are those that it has, with the names that they get; None asks for all of them, under their own.
+        """
+        columns = {c.name: c.name for c in relation.columns} if columns is None else columns
+        items = (self.masked_item(relation, c, columns[c.name]) for c in relation.columns if c.name in columns)
+        return ", ".join([*items, *system])  # names that are given by position are for those before
 
     def condition(self, relation: CatalogRelation) -> str:
         """The conditions of the row filters, joined; empty without any."""
@@ -206,7 +210,7 @@ class Protection:
         only: str = "",
         sample: str = "",
         system: Sequence[str] = (),
-        columns: Collection[str] | None = None,
+        columns: Mapping[str, str] | None = None,
         alias: str = "",
     ) -> str:
         """The sub-select that stands for a table, without parentheses. A filter is fenced by `OFFSET 0`.

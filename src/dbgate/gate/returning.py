@@ -70,30 +70,63 @@ class ColumnSplices:
         Not where a mask may be no value of its domain. Where an outer join may put NULL in its place that stays NULL,
         which a row made of columns is not.
         """
-        entry, relation = reference.entry, reference.entry.relation
-        if relation is None or id(entry) not in self._shielded or not relation.oid:
+        entry, cast = reference.entry, self._row_type(reference.entry)
+        if not cast or id(entry) not in self._shielded or id(reference.body) in self.splices.nodes:
             return
+        self._put_row(reference, self._record(entry, cast), cast)
+
+    def _row_type(self, entry: Entry) -> str:
+        """The cast to the type of a relation's rows; empty where there is none, or a mask may be no value of its domain."""
+        relation = entry.relation
+        if relation is None or not relation.oid:
+            return ""
         hidden = self.protection.hidden_columns(relation)
         domains = any(c.name in hidden and c.type_oid != c.base_oid for c in relation.columns)
         temporary = relation.schema == self.protection.schema.temp_schema
-        system = not temporary and is_system(relation.schema, relation.name)
-        if domains or system or id(reference.body) in self.splices.nodes:
-            return
-        cast = f"::{qualified('pg_temp' if temporary else relation.schema, relation.name)}"
+        if domains or (not temporary and is_system(relation.schema, relation.name)):
+            return ""
+        return f"::{qualified('pg_temp' if temporary else relation.schema, relation.name)}"
+
+    def _write_row(self, reference: Reference, *, typed: bool) -> None:
+        """Leave system columns, which a sub-select may have beside the others, out of a row."""
+        made = self._record(reference.entry, self._row_type(reference.entry) if typed else "")
+        if made and id(reference.body) not in self.splices.nodes:
+            self._put_row(reference, made, "")
+
+    def _put_row(self, reference: Reference, made: str, cast: str) -> None:
+        """Put `made`, or the row itself with a cast, where a row is named."""
         first = self._at(reference.body)
         start, end = self.tokens.list[first].start, self.tokens.list[self.tokens.name_end(first) - 1].end
         row = self.text[start:end]
-        # The last part of CASE gives the column its name.
-        null = f"CASE WHEN {row} IS NOT DISTINCT FROM NULL THEN NULL ELSE {row}{cast} END"
-        made = null if entry.nullable else f"{row}{cast}"
+        made = made or f"{row}{cast}"
+        if reference.entry.nullable:  # the last part of CASE gives the column its name
+            made = f"CASE WHEN {row} IS NOT DISTINCT FROM NULL THEN NULL ELSE {made} END"
         self.splices.edits.append(Edit(start, end, made))
         self.splices.nodes[id(reference.body)] = expression_tree(made)
+
+    def _record(self, entry: Entry, cast: str) -> str:
+        """A row of an item as a query of its columns; empty where its name gives just that."""
+        if not self._shows_system(entry):
+            return ""
+        name = quote(entry.sent_name)
+        return f"(SELECT {name}{cast} FROM (SELECT {', '.join(self._columns(entry))}) AS {name})"
+
+    def _shows_system(self, entry: Entry) -> bool:
+        """Whether a sub-select has system columns beside those that `*` or a row gives."""
+        return any(below.system and id(below) in self._shielded for below in entry.family())
+
+    def _columns(self, entry: Entry) -> list[str]:
+        """The columns of an item, qualified. Raises `RewriteError` where they cannot be listed."""
+        names = [column.name for column in entry.columns or ()]
+        if entry.columns is None or not entry.name or len(set(names)) < len(names):
+            raise RewriteError("`*` cannot be written out here: list the columns")
+        return [f"{quote(entry.sent_name)}.{quote(name)}" for name in names]
 
     def _expand_star(self, star: Star) -> None:
         """Write a `*` out where it would show system columns or the hidden columns of a changed table."""
         body = star.body
         entries = star.entries()
-        needed = any((e.system and id(e) in self._shielded) or self._hides_target(e) for e in entries)
+        needed = any(self._shows_system(e) or self._hides_target(e) for e in entries)
         if not needed and not self._is_open(star):
             return
         items = star.items if star.entry is None else (Item([star.entry], star.entry.columns),)
@@ -129,10 +162,8 @@ class ColumnSplices:
                 )
             return
         entry = item.entries[0]
-        if entry.columns is None or not entry.name:
-            raise RewriteError("`*` cannot be written out here: list the columns")
-        for column in entry.columns:
-            yield self._target_column(entry, column.name) or f"{quote(entry.sent_name)}.{quote(column.name)}"
+        for column, reference in zip(entry.columns or (), self._columns(entry), strict=False):
+            yield self._target_column(entry, column.name) or reference
 
     def _hides_target(self, entry: Entry) -> bool:
         return bool(entry.target and entry.relation and self.protection.hidden_columns(entry.relation))

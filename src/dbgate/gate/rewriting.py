@@ -88,7 +88,7 @@ def _rewrite_copy(source: Source, examined: Examined, protection: Protection) ->
         raise RewriteError(f"COPY reads tables: write COPY (SELECT … FROM {relation.name}) TO STDOUT")
     names = strings(examined.body.get("attlist", ())) or [c.name for c in relation.columns if not c.generated]
     only = "ONLY " if relation.kind == "r" else ""  # COPY leaves out the rows of inheriting tables
-    made_of = protection.source(relation, only=only, columns=names)
+    made_of = protection.source(relation, only=only, columns={name: name for name in names})
     query = f"SELECT {', '.join(quote(n) for n in names)} FROM ({made_of}) AS copied"
     splices = Splices([Edit(tokens.list[first].start, tokens.list[end - 1].end, f"({query})")])
     text = splices.apply(source.text)

@@ -52,6 +52,9 @@ class Entry(msgspec.Struct):
     beside it under the same name. `open` tells that the server would also look at columns that the catalog does not know
     (yet), `rows` how its rows are values: of `any` type, of its `own` type, which is seen, or `needed` by a function.
     `nullable` tells that an outer join may put NULL in the place of its rows.
+
+    For the alias of a join: the entries `beneath` it, and per column what it is made of (`sources`): entries and names.
+    `placed` tells that the alias names their columns by position.
     """
 
     name: str
@@ -70,6 +73,57 @@ class Entry(msgspec.Struct):
     open: bool = False
     rows: set[str] = msgspec.field(default_factory=set)
     nullable: bool = False
+    placed: bool = False
+    beneath: tuple[Entry, ...] = ()
+    sources: tuple[tuple[tuple[Entry, str], ...], ...] = ()
+
+    def use(self, name: str) -> None:
+        """Note that a column is asked for."""
+        self.used.add(name)
+        for column, made_of in zip(self.columns or (), self.sources, strict=False):
+            for source, below in made_of if column.name == name else ():
+                source.use(below)
+
+    def use_all(self, *, unknown: bool) -> None:
+        """Note that all columns are asked for; `unknown`: also those that the catalog does not know."""
+        self.whole, self.open = True, self.open or unknown
+        for entry in self.beneath:
+            # Nothing writes out what `*` or a row of a join gives: a sub-select in its place may have no other columns.
+            entry.use_all(unknown=not entry.system)
+
+    def family(self) -> Iterator[Entry]:
+        """Itself and, for the alias of a join, what lies beneath it at any depth."""
+        yield self
+        for entry in self.beneath:
+            yield from entry.family()
+
+    def relations(self) -> Iterator[tuple[Entry, dict[str, str]]]:
+        """The relations behind it, each with the names that its columns have here, by their own names."""
+        if self.relation is not None:
+            yield self, {c.name: out.name for c, out in zip(self.relation.columns, self.columns or (), strict=False)}
+        made = list(zip(self.columns or (), self.sources, strict=False))
+        for entry in self.beneath:
+            here = {below: column.name for column, made_of in made for source, below in made_of if source is entry}
+            for other, names in entry.relations():
+                yield other, {own: here[name] for own, name in names.items() if name in here}
+
+    def place(self) -> None:
+        """Note that its columns are named by their positions."""
+        self.use_all(unknown=not self.system)
+        for entry in self.family():
+            entry.placed = True
+
+    @property
+    def renames(self) -> bool:
+        """Whether the statement gives the columns other names, by their positions."""
+        return bool((self.body or {}).get("alias", {}).get("colnames"))
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The columns of the relation that are asked for, by their own names, with those that they have here."""
+        own = self.relation.columns if self.relation is not None else ()
+        pairs = zip(own, self.columns or (), strict=False)
+        return {column.name: out.name for column, out in pairs if self.whole or out.name in self.used}
 
     @property
     def shows_unknown(self) -> bool:
@@ -154,6 +208,21 @@ def union(many: Iterable[Labels]) -> Labels:
         if labels:
             result = result | labels
     return result
+
+
+def sources(item: Item) -> Iterator[tuple[tuple[Entry, str], ...]]:
+    """What each column of a FROM item is made of: entries and their columns, several where a join merges them."""
+    if item.join is None:
+        entry = item.entries[0]
+        yield from (((entry, column.name),) for column in entry.columns or ())
+        return
+    left, right, merged = item.join
+    made = [
+        (c.name, found) for side in (left, right) for c, found in zip(side.columns or (), sources(side), strict=False)
+    ]
+    for name in merged:
+        yield tuple(source for other, found in made if other == name for source in found)
+    yield from (found for name, found in made if name not in merged)
 
 
 def mark_twins(scope: Scope) -> None:

@@ -65,10 +65,12 @@ class Substitution(ColumnSplices, Clauses):
             self._filter_write(kind, body, entry)
         for reference in self.found.long_names:
             self._shorten(reference)
-        operands = compared(self.tree) if self.found.rows else frozenset()
+        operands = compared(self.tree) if self.found.rows or self.found.records else frozenset()
         for row in {id(r.body): r for r in self.found.rows}.values():
             if id(row.body) not in operands:
                 self._cast_row(row)
+        for row in {id(r.body): r for r in (*self.found.rows, *self.found.records)}.values():
+            self._write_row(row, typed=id(row.body) not in operands)
         for star in {id(s.body): s for s in self.found.stars}.values():
             self._expand_star(star)
         for call in self.found.setting_calls.values() if self.depth == 0 else ():
@@ -122,8 +124,8 @@ class Substitution(ColumnSplices, Clauses):
         if not replaced:
             self._qualify(entry)
             return
-        names = [c.name for c in relation.columns if entry.whole or c.name in entry.used]
-        items = sorted(entry.system) + [f"{replaced[n]} AS {quote(n)}" if n in replaced else quote(n) for n in names]
+        names = [c.name for c in relation.columns if entry.renames or c.name in entry.asked]
+        items = [f"{replaced[n]} AS {quote(n)}" if n in replaced else quote(n) for n in names] + sorted(entry.system)
         shown = f" WHERE {verdict.rows}" if verdict.rows else ""
         self._replace(entry, f"SELECT {', '.join(items)} FROM {qualified(relation.schema, relation.name)}{shown}")
 
@@ -192,10 +194,15 @@ class Substitution(ColumnSplices, Clauses):
         end = self.tokens.name_end(first)
         first, end, only = self._only(first, end)
         sample, cut = self._sample(entry)
+        if entry.placed and entry.system:
+            raise RewriteError(f"columns of {entry.name} and others have names by position: name them by their own")
         alias = body.get("alias")
         if not source:
-            columns = None if entry.whole else entry.used
+            columns = None if entry.whole else entry.asked
             named = alias["aliasname"] if alias else ""
+            if entry.renames and not entry.whole:
+                self._drop_names(end)
+                alias = {"aliasname": named}
             source = self.protection.source(
                 relation, only=only, sample=sample, system=sorted(entry.system), columns=columns, alias=named
             )
@@ -221,6 +228,13 @@ class Substitution(ColumnSplices, Clauses):
         if end < len(tokens) and tokens[end].text == "*":
             return first, end + 1, ""
         return first, end, ""
+
+    def _drop_names(self, end: int) -> None:
+        """Take the column names out of `name AS alias (columns)`: the sub-select gives them, to those that are asked for."""
+        tokens = self.tokens.list
+        first = next(i for i in range(end, len(tokens)) if tokens[i].text == "(")
+        last = self.tokens.matching(first)
+        self.splices.edits.append(Edit(tokens[first].start, tokens[last].end, ""))
 
     def _sample(self, entry: Entry) -> tuple[str, Edit | None]:
         """The text of a TABLESAMPLE clause, which moves inside, and the edit that takes it out."""

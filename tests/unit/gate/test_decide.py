@@ -45,7 +45,7 @@ def reason_of(sql: str, **more: object) -> str:
         (
             "SELECT pay.ctid, * FROM payroll.pay",
             "SELECT pay.ctid, pay.id, pay.employee_id, pay.iban FROM "
-            "(SELECT ctid, id, employee_id, ('***')::pg_catalog.text AS iban FROM payroll.pay) AS pay",
+            "(SELECT id, employee_id, ('***')::pg_catalog.text AS iban, ctid FROM payroll.pay) AS pay",
         ),
         (
             "SELECT payroll.pay.id FROM payroll.pay",
