@@ -278,7 +278,32 @@ def test_a_replay_into_a_pipe_does_not_wait(desk: Desk) -> None:
     assert "payroll=> SELECT ssn\nFROM t\n[allowed, rewritten by staff (p.yaml:3)]\n" in ran.out
     assert "***6789 \\x1b[2Jgone" in ran.out
     assert "[denied by no-destruction]" in ran.out
+    assert ran.out.splitlines()[-1].startswith("checked: 6 records in one chain, sealed with key ")
     assert "\x1b" not in ran.out
+
+
+def test_a_replay_into_a_pipe_from_a_statement_on(desk: Desk) -> None:
+    ran = desk.dbgate("replay", eventful(desk.here), "--from", "2")
+    assert ran.code == 0
+    assert "person    mia@example.com" in ran.out
+    assert "DROP TABLE" in ran.out
+    assert "SELECT ssn" not in ran.out
+
+
+def test_a_replay_from_another_bucket_with_a_pinned_key(desk: Desk, tmp_path: Path) -> None:
+    session = eventful(desk.here)
+    desk.here.ship()
+    copy = tmp_path / "copy"
+    shutil.copytree(desk.here.bucket_dir, copy)
+    (key,) = (desk.here.state_dir / "keys").glob("*.pub")
+    stranger = Installation(tmp_path / "stranger")
+    stranger.session()
+    (other,) = (stranger.state_dir / "keys").glob("*.pub")
+    ran = desk.dbgate("replay", session, "--bucket", str(copy), "--key", str(key))
+    assert ran.out.splitlines()[-1].endswith(f"sealed with key {key.stem}")
+    ran = desk.dbgate("replay", session, "--bucket", str(copy), "--key", str(other))
+    assert ran.out.splitlines()[-1].endswith("which is not among the keys trusted here")
+    assert desk.dbgate("replay", session, "--key", "/nowhere.pub").code == 2
 
 
 @pytest.mark.parametrize("form", ["cast", "html", "json", "sql"])
@@ -295,7 +320,17 @@ def test_exports_to_stdout_and_to_a_private_file(desk: Desk, tmp_path: Path, for
 
 
 @pytest.mark.parametrize(
-    "options", [["-o", "x"], ["--export", "gif"], ["--export", "sql", "--step"], ["--step"], ["--speed", "0"]]
+    "options",
+    [
+        ["-o", "x"],
+        ["--export", "gif"],
+        ["--export", "sql", "--step"],
+        ["--export", "sql", "--from", "1"],
+        ["--step"],
+        ["--speed", "0"],
+        ["--exact", "--idle-limit", "1"],
+        ["--from", "noon"],
+    ],
 )
 def test_wrong_options_of_replay(desk: Desk, options: list[str]) -> None:
     session = eventful(desk.here)
@@ -328,39 +363,6 @@ def terminal(here: Installation, *arguments: str) -> Any:
         timeout=30,
         dimensions=(40, 80),
     )
-
-
-@FORKS
-def test_stepping_through_a_session_on_a_terminal(tmp_path: Path) -> None:
-    here = Installation(tmp_path)
-    session = eventful(here)
-    child = terminal(here, "replay", session, "--step")
-    child.expect("any key: next statement, q: leave")
-    assert "session   " in child.before
-    assert "SELECT ssn" not in child.before
-    child.send(" ")
-    child.expect("any key: next statement, q: leave")
-    assert "SELECT ssn" in child.before
-    assert "\\x1b[2Jgone" in child.before
-    child.send("q")
-    child.expect(pexpect.EOF)
-    assert "DROP TABLE" not in child.before
-    child.close()
-    assert child.exitstatus == 0
-
-
-@FORKS
-def test_ctrl_c_ends_a_replay_cleanly(tmp_path: Path) -> None:
-    here = Installation(tmp_path)
-    session = eventful(here)
-    child = terminal(here, "replay", session, "--speed", "0.01", "--max-idle", "600")
-    child.expect("reason    INC-4711")
-    child.sendintr()
-    child.expect(pexpect.EOF)
-    assert "Traceback" not in child.before
-    assert child.before.rstrip().endswith("\x1b[0m") or "^C" in child.before
-    child.close()
-    assert child.exitstatus == 130
 
 
 @FORKS

@@ -89,6 +89,12 @@ class Terminal:
         self.prompt()
         self.type(text + "\r")
 
+    def resize(self, lines: int, columns: int) -> None:
+        """Change the size of the terminal; its screen is empty then, until the program draws."""
+        self._screen.resize(lines, columns)
+        self._screen.erase_in_display(2)
+        self.child.setwinsize(lines, columns)
+
     def end(self) -> int:
         """Wait for the program to end; return its exit status."""
         while self._read():

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from dbgate.audit.checked import DAMAGED, VERDICT
 from dbgate.audit.frames import decision_text, frames, header, outcome_text
 from dbgate.audit.record import INTENT, OUTCOME, START
 from dbgate.audit.replay import painted
-from dbgate.audit.sessions import DAMAGED, moment
+from dbgate.audit.summary import moment
 from dbgate.text import printable
 
 MAX_COLUMNS = 200
@@ -47,13 +48,17 @@ def cast(records: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def as_json(summary: dict[str, Any], records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """One JSON document: the summary and every record as it stands."""
+    """One JSON document: the summary, every record as it stands, and what the check of the chain says of them."""
     yield f'{{"summary": {json.dumps(summary)},\n "records": ['
     separator = "\n  "
+    integrity = {}
     for record in records:
+        if record["kind"] == VERDICT:
+            integrity = {"holds": record["holds"], "text": record["text"]}
+            continue
         yield separator + json.dumps(record)
         separator = ",\n  "
-    yield "\n ]}\n"
+    yield f'\n ],\n "integrity": {json.dumps(integrity)}}}\n'
 
 
 def sql(records: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -62,6 +67,7 @@ def sql(records: Iterable[dict[str, Any]]) -> Iterator[str]:
     A statement that did not run stands as a comment. No text of the recording can leave its comment.
     """
     pending: list[dict[str, Any]] = []
+    checked = ""
     for record in records:
         kind = record["kind"]
         if kind == START:
@@ -73,7 +79,10 @@ def sql(records: Iterable[dict[str, Any]]) -> Iterator[str]:
             yield _statement(pending.pop(), record)
         elif kind == DAMAGED:
             yield comment(f"damaged: {record.get('text')}") + "\n"
+        elif kind == VERDICT:
+            checked = comment(f"checked: {record.get('text')}")
     yield from map(_statement, pending, [{}] * len(pending))
+    yield checked
 
 
 def comment(text: str) -> str:

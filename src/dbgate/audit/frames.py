@@ -11,27 +11,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbgate.audit.record import ACCESS, DECIDED, DECISION, END, INTENT, NOTICE, OUTCOME, REFUSED, START
-from dbgate.audit.sessions import DAMAGED, moment
+from dbgate.audit.checked import DAMAGED, VERDICT
+from dbgate.audit.record import ACCESS, DECIDED, DECISION, END, INTENT, NOT_RUN, NOTICE, OUTCOME, REFUSED, START
+from dbgate.audit.summary import moment
 from dbgate.text import printable
 
 ROLES = ("header", "statement", "allow", "mask", "approval", "deny", "output", "outcome", "notice", "error", "end")
+
+MARKS = ("statement", "denial", "approval", "write", "error", "fault")
+"""What a viewer can jump to. A `fault` is where the chain breaks."""
+FAILED = ("error", "unknown", "cancelled", "rolled back")
+"""How statements end that did not do what they should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Something shown. `at_s` counts from the session's start; `role` is one of `ROLES`.
 
-    `text` may have several lines and no final newline.
+    `text` may have several lines and no final newline. `marks` says what a viewer may want to go to, of `MARKS`; of
+    several frames that show one record, the first carries them.
     """
 
     at_s: float
     role: str
     text: str
+    marks: tuple[str, ...] = ()
 
 
 def frames(records: Iterable[dict[str, Any]]) -> Iterator[Frame]:
     """The frames of a session, in order. A clock that went backwards never runs the frames back."""
+    for _, shown in framed(records):
+        yield from shown
+
+
+def framed(records: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[Frame]]]:
+    """Each record with the frames that show it, which may be none."""
     began: datetime | None = None
     at_s = 0.0
     prompt = "=>"
@@ -42,8 +56,33 @@ def frames(records: Iterable[dict[str, Any]]) -> Iterator[Frame]:
             at_s = max(at_s, (now - began).total_seconds())
         if record["kind"] == START:
             prompt = f"{_line(record.get('target')) or 'dbgate'}=>"
+        marks = marks_of(record)
+        shown = []
         for role, text in _shown(record, prompt):
-            yield Frame(at_s, role, text)
+            shown.append(Frame(at_s, role, text, marks))
+            marks = ()
+        yield record, shown
+
+
+def marks_of(record: dict[str, Any]) -> tuple[str, ...]:
+    """What is worth going to in a record, of `MARKS`."""
+    kind, decision = record["kind"], str(record.get("decision"))
+    found = {
+        "statement": kind == INTENT,
+        "denial": (kind == INTENT and decision == "deny") or kind == REFUSED,
+        "approval": kind.startswith("approval.") or kind in (DECISION, REFUSED),
+        "write": kind == INTENT and decision not in NOT_RUN and is_write(record),
+        "error": (kind == INTENT and decision == "error")
+        or (kind == OUTCOME and record.get("status") in FAILED)
+        or (kind == NOTICE and record.get("level") == "error" and not record.get("id")),
+        "fault": kind == DAMAGED or (kind == VERDICT and record.get("holds") is False),
+    }
+    return tuple(mark for mark, holds in found.items() if holds)
+
+
+def is_write(intent: dict[str, Any]) -> bool:
+    """Whether a statement changes data, definitions or rights, as far as its record says."""
+    return bool(intent.get("writes")) or intent.get("access") in ("write", "ddl", "admin")
 
 
 def _shown(record: dict[str, Any], prompt: str) -> Iterator[tuple[str, str]]:
@@ -68,22 +107,20 @@ def _shown(record: dict[str, Any], prompt: str) -> Iterator[tuple[str, str]]:
         yield from _notice(record)
     elif kind == DAMAGED:
         yield "error", f"damaged: {_line(record.get('text'))}"
+    elif kind == VERDICT:
+        role = {True: "end", False: "error"}.get(record.get("holds"), "notice")  # type: ignore[arg-type]
+        yield role, f"checked: {_line(record.get('text'))}"
     elif kind == END:
         yield "end", f"session ended: {_line(record.get('reason')) or 'closed'}"
 
 
 def header(start: dict[str, Any]) -> str:
     """Who, where, when and why: the lines above a session."""
-    found = start.get("identity")
-    identity: dict[str, Any] = found if isinstance(found, dict) else {}
     at = moment(start.get("time"))
-    proven = [_line(identity.get(name)) for name in ("actor", "assurance")]
-    who = _line(identity.get("email")) or _line(identity.get("subject"))
-    behalf = _line(identity.get("on_behalf_of"))
     rows = [
         ("session", _line(start.get("session"))),
-        ("person", who + _bracket(", ".join(filter(None, proven))) + (f" for {behalf}" if behalf else "")),
-        ("target", _line(start.get("target")) + _bracket(_line(start.get("environment")))),
+        ("person", _who(start)),
+        ("target", _target(start)),
         ("started", at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""),
         ("through", " on ".join(filter(None, (_line(start.get("door")), _line(start.get("host")))))),
         ("reason", _line(start.get("reason"))),
@@ -91,18 +128,39 @@ def header(start: dict[str, Any]) -> str:
     return "\n".join(f"{name:<9} {value}" for name, value in rows if value)
 
 
-def decision_text(intent: dict[str, Any]) -> str:
-    """What was decided of a statement, in one line."""
+def who_and_where(start: dict[str, Any]) -> str:
+    """The person and the target, in one line."""
+    return " on ".join(filter(None, (_who(start), _target(start))))
+
+
+def _who(start: dict[str, Any]) -> str:
+    found = start.get("identity")
+    identity: dict[str, Any] = found if isinstance(found, dict) else {}
+    proven = [_line(identity.get(name)) for name in ("actor", "assurance")]
+    behalf = _line(identity.get("on_behalf_of"))
+    return _person(identity) + _bracket(", ".join(filter(None, proven))) + (f" for {behalf}" if behalf else "")
+
+
+def _target(start: dict[str, Any]) -> str:
+    return _line(start.get("target")) + _bracket(_line(start.get("environment")))
+
+
+def decision_word(intent: dict[str, Any]) -> str:
+    """What was decided of a statement, in a word or two."""
     words = {
         "allow": "allowed",
         "rewrite": "allowed, rewritten",
-        "approve": "needs approval",
+        "approve": "approved" if intent.get("grant") else "needs approval",
         "deny": "denied",
         "error": "not run",
     }
     decision = str(intent.get("decision", ""))
-    text = words.get(decision, _line(decision))
-    text = "approved" if decision == "approve" and intent.get("grant") else text
+    return words.get(decision, _line(decision))
+
+
+def decision_text(intent: dict[str, Any]) -> str:
+    """What was decided of a statement, in one line."""
+    text = decision_word(intent)
     rules = _join(intent.get("rules"))
     text += f" by {rules}" if rules else ""
     why = _line(intent.get("denied")) or _line(intent.get("error"))
@@ -137,7 +195,7 @@ def _decision(intent: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _outcome(outcome: dict[str, Any]) -> tuple[str, str]:
-    bad = outcome.get("status") in ("error", "unknown", "cancelled", "rolled back")
+    bad = outcome.get("status") in FAILED
     return "error" if bad else "outcome", f"[{outcome_text(outcome)}]"
 
 

@@ -133,7 +133,7 @@ def opens(kind: str, fields: Mapping[str, Any]) -> Due | None:
     number = fields.get("id")
     if not isinstance(number, int):
         return None
-    if kind == INTENT and fields.get("decision") not in NOT_RUN:
+    if kind == INTENT and str(fields.get("decision")) not in NOT_RUN:
         return OUTCOME, number
     return (DECIDED, number) if kind == DECISION else None
 

@@ -54,6 +54,7 @@ class Transcript:
     records: int = 0
     first_digest: str = ""
     last_digest: str = ""
+    sealed_by: str = ""
     faults: list[Verdict] = field(default_factory=list)
     gaps: list[Verdict] = field(default_factory=list)
     torn: dict[str, str] = field(default_factory=dict)
@@ -72,25 +73,83 @@ class Transcript:
         return self.gaps[0] if self.gaps else Verdict(True, "from session.start to a sealed session.end")
 
 
+class Checker:
+    """Checks a transcript as it is read, segment by segment and line by line, against the trusted `keys` (by id).
+
+    With `unsafe_any_key` the seal of a key that is not among them goes unchecked. Nothing is checked behind the first line
+    that does not follow.
+    """
+
+    def __init__(self, session: str, keys: Mapping[str, PublicKey], *, unsafe_any_key: bool = False) -> None:
+        self.found = Transcript(session)
+        self._keys = keys
+        self._unsafe_any_key = unsafe_any_key
+        self._due: dict[Due, str] = {}
+        self._place = ""
+        self._segments = 0
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is checked: what follows cannot be relied on."""
+        return self._stopped
+
+    def trusts(self, key: str) -> bool:
+        """Whether the key with this id is among the trusted ones."""
+        return key in self._keys
+
+    def segment(self, segment: Segment) -> str:
+        """Take the next segment, before its lines; why it cannot stand there, or nothing."""
+        number, self._segments = self._segments, self._segments + 1
+        if self._stopped:
+            return ""
+        fault = segment.damage
+        if not fault and not segment.name.startswith(f"{number:05d}."):
+            fault = f"segment {number:05d} is missing"
+        if fault:
+            self._stopped = True
+        elif not segment.content.endswith(b"\n"):
+            fault = "the last line is cut off"
+        return self._noted(fault, segment.name)
+
+    def line(self, place: str, line: bytes) -> str:
+        """Take the next line, without its line feed; why it cannot stand there, or nothing."""
+        if self._stopped:
+            return ""
+        self._place = place
+        fault = _take(self.found, line, self._keys, self._due, place, unsafe_any_key=self._unsafe_any_key)
+        self._stopped = bool(fault)
+        return self._noted(fault, place)
+
+    def finish(self) -> Transcript:
+        """What was found, after the last line."""
+        _find_gaps(self.found, self._due, self._place)
+        return self.found
+
+    def _noted(self, fault: str, place: str) -> str:
+        if fault:
+            self.found.faults.append(Verdict(False, fault, place))
+        return fault
+
+
 def check_transcript(
     session: str, segments: Iterable[Segment], keys: Mapping[str, PublicKey], *, unsafe_any_key: bool = False
 ) -> Transcript:
-    """Check the segments of `session`, in order, against the trusted `keys` (by id).
+    """Check the segments of `session`, in order, as `Checker` does. Stops at the first fault. Memory is bounded by one segment."""
+    checker = Checker(session, keys, unsafe_any_key=unsafe_any_key)
+    for segment in segments:
+        checker.segment(segment)
+        for place, line in lines_of(segment):
+            checker.line(place, line)
+            if checker.stopped:
+                return checker.finish()
+    return checker.finish()
 
-    With `unsafe_any_key` the seal of a key that is not among them goes unchecked. Stops at the first fault. Memory is bounded by one segment.
-    """
-    found = Transcript(session)
-    last, place = b"", ""
-    due: dict[Due, str] = {}
-    for place, line in _lines(segments, found):
-        fault = _take(found, line, keys, due, place, unsafe_any_key=unsafe_any_key)
-        if fault:
-            found.faults.append(Verdict(False, fault, place))
-            break
-        last = line
-    found.last_digest = digest(last) if last else ""
-    _find_gaps(found, due, place)
-    return found
+
+def lines_of(segment: Segment) -> Iterator[tuple[str, bytes]]:
+    """The lines that end in a line feed, each with its place."""
+    for number, line in enumerate(segment.content.split(b"\n")[:-1], 1):
+        yield f"{segment.name} line {number}", line
 
 
 def check_torn(found: Transcript, aside: Iterable[Segment]) -> None:
@@ -103,20 +162,6 @@ def check_torn(found: Transcript, aside: Iterable[Segment]) -> None:
             found.faults.append(Verdict(False, "is not what recovery set aside", name))
     for name in present:
         found.faults.append(Verdict(False, "is not named by any record", name))
-
-
-def _lines(segments: Iterable[Segment], found: Transcript) -> Iterator[tuple[str, bytes]]:
-    for number, segment in enumerate(segments):
-        if segment.damage:
-            found.faults.append(Verdict(False, segment.damage, segment.name))
-            return
-        if not segment.name.startswith(f"{number:05d}."):
-            found.faults.append(Verdict(False, f"segment {number:05d} is missing", segment.name))
-            return
-        if not segment.content.endswith(b"\n"):
-            found.faults.append(Verdict(False, "the last line is cut off", segment.name))
-        for index, line in enumerate(segment.content.split(b"\n")[:-1], 1):
-            yield f"{segment.name} line {index}", line
 
 
 def _take(
@@ -142,7 +187,8 @@ def _take(
     if (record["kind"] == START) is not (found.records == 0):
         return "session.start is not the first record, or not the only one"
     if record["kind"] == END:
-        stranger = unsafe_any_key and sealing_key(line) not in keys
+        found.sealed_by = sealing_key(line)
+        stranger = unsafe_any_key and found.sealed_by and found.sealed_by not in keys
         fault = ("" if stranger else broken_seal(line, keys)) or _wrong_totals(record, found)
         if fault:
             return fault

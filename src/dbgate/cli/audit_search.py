@@ -161,7 +161,7 @@ def _opened(
     """The engine on the bucket that was named, or the configured one. `late`: sessions of the days before `since` count,
     since they may have gone on."""
     from dbgate.audit.search import Engine
-    from dbgate.audit.sessions import Filter
+    from dbgate.audit.summary import Filter
 
     source = _source(settings, bucket)
     days = Filter(since=None if late else since, until=until)

@@ -88,7 +88,8 @@ def _targets() -> Iterator[Candidate]:
 
 
 def _sessions() -> Iterator[Candidate]:
-    from dbgate.audit.sessions import Archive, Filter
+    from dbgate.audit.sessions import Archive
+    from dbgate.audit.summary import Filter
     from dbgate.cli.sessions import open_for_reading
     from dbgate.config import load_settings
 

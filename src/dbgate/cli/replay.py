@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.app import new_app
+from dbgate.cli.audit_proofs import BucketOption
 from dbgate.cli.private_file import private_file
 from dbgate.cli.sessions import load, open_archive
 from dbgate.errors import UsageError
 from dbgate.text import printable
 
 if TYPE_CHECKING:
+    from dbgate.audit.frames import Frame
+    from dbgate.audit.replay.recording import Recording
     from dbgate.audit.sessions import Archive, Place
 
 app = new_app()
 APPS = {"replay": app}
+DEFAULT_IDLE_S = 2.0
 
 
 class Exports(StrEnum):
@@ -39,48 +43,104 @@ def replay(
         str, typer.Argument(metavar="SESSION", help="A session, or an unambiguous beginning or end of its id.")
     ],
     speed: Annotated[float | None, typer.Option(min=0.01, max=1000, metavar="N", help="2 plays twice as fast.")] = None,
-    max_idle: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Longest pause, in seconds.")] = 2.0,
+    idle_limit: Annotated[
+        float | None,
+        typer.Option("--idle-limit", "--max-idle", min=0, metavar="SECONDS", help="Longest pause, 2 by default."),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Pauses as long as they were.")] = False,
     step: Annotated[bool, typer.Option("--step", help="Wait for a key before each statement.")] = False,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME|STATEMENT", help="Begin at statement 3, 1:30, 1m30s or 2026-01-31T08:00:20."
+        ),
+    ] = "",
     export: Annotated[Exports | None, typer.Option(help="Write the session in this form instead.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the export to this file.")
     ] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", metavar="FILE", help="Trust only this public key for the seal.")
+    ] = None,
+    bucket: BucketOption = "",
 ) -> int | None:
-    """Play a recorded session at its own pace, or export it (cast: asciicast v3, html: one page)."""
-    if export is not None and (step or speed is not None):
-        raise UsageError("--export does not go with --speed or --step")
+    """Play a recorded session at its own pace, or export it (cast: asciicast v3, html: one page).
+
+    On a terminal: space pauses, arrows and digits seek, / searches, d a w e go to denials, approvals, writes and errors,
+    ? shows all keys. Everywhere else the session is printed as text. The chain is checked while it plays.
+    """
+    from dbgate.audit.keys import read_public_keys
+
+    if export is not None and (step or exact or start or (speed, idle_limit) != (None, None)):
+        raise UsageError("--export does not go with --speed, --idle-limit, --exact, --step or --from")
     if export is None and output is not None:
         raise UsageError("-o needs --export", hint="choose --export cast, html, json or sql")
-    archive = open_archive(load())
+    if exact and idle_limit is not None:
+        raise UsageError("--exact does not go with --idle-limit")
+    archive = open_archive(load(), bucket)
     place = archive.find(session)
-    warn_of_damage(archive, place)
+    records = told(archive.checked(place, read_public_keys(key) if key else None), place)
     if export is not None:
-        write(exported(archive, place, export), output)
+        write(exported(archive, place, export, records), output)
         return None
-    return watch(archive, place, speed, max_idle, step=step)
-
-
-def watch(archive: Archive, place: Place, speed: float | None, max_idle_s: float, *, step: bool) -> int:
-    """Play in this terminal. Without a terminal nothing waits, unless a speed was asked for."""
-    from dbgate.audit.frames import frames
-    from dbgate.audit.replay import Pace, play, wait_for_key
-
-    terminal = sys.stdout.isatty()
-    if step and not (terminal and sys.stdin.isatty()):
+    limit_s = None if exact else DEFAULT_IDLE_S if idle_limit is None else idle_limit
+    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        return watch(records, speed or 1.0, limit_s, start, step=step)
+    if step:
         raise UsageError("--step needs a terminal")
-    pace = Pace(speed if speed is not None else float(terminal), max_idle_s)
-    colour = terminal and not os.environ.get("NO_COLOR")
-    ask = (lambda: wait_for_key(sys.stdin.fileno(), sys.stdout)) if step else None
-    play(frames(archive.records(place)), sys.stdout, pace, colour=colour, step=ask)
+    return print_frames(records, speed, limit_s, start)
+
+
+def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None, start: str, *, step: bool) -> int:
+    """Play on a screen of its own."""
+    from dbgate.audit.replay.player import Options, Player
+    from dbgate.audit.replay.recording import Recording
+    from dbgate.audit.replay.starting import first_cue
+    from dbgate.audit.replay.terminal import Screen
+
+    with Recording(records) as recording:
+        player = Player(recording, Options(speed, limit_s, step))
+        if start:
+            player.begin_at(first_cue(recording, start))
+        else:
+            player.begin()
+        Screen(player).run()
     return 0
 
 
-def exported(archive: Archive, place: Place, form: Exports) -> Iterator[str]:
+def print_frames(records: Iterable[dict[str, Any]], speed: float | None, limit_s: float | None, start: str) -> int:
+    """Print the session as text. Without a terminal nothing waits, unless a speed was asked for."""
+    from dbgate.audit.frames import frames
+    from dbgate.audit.replay import Pace, play
+    from dbgate.audit.replay.recording import Recording
+
+    terminal = sys.stdout.isatty()
+    pace = Pace(speed if speed is not None else float(terminal), limit_s)
+    colour = terminal and not os.environ.get("NO_COLOR")
+    if not start:
+        play(frames(records), sys.stdout, pace, colour=colour)
+        return 0
+    with Recording(records) as recording:
+        play(frames_from(recording, start), sys.stdout, pace, colour=colour)
+    return 0
+
+
+def frames_from(recording: Recording, start: str) -> Iterator[Frame]:
+    """The header, and the frames from where it was asked to begin. Raises `UsageError`."""
+    from dbgate.audit.frames import Frame
+    from dbgate.audit.replay.starting import first_cue
+
+    first = first_cue(recording, start)
+    for index, cue in enumerate(recording.cues):
+        if index >= first or cue.role == "header":
+            yield Frame(max(cue.at_s, recording.cues[first].at_s), cue.role, recording.text(index), cue.marks)
+
+
+def exported(archive: Archive, place: Place, form: Exports, records: Iterable[dict[str, Any]]) -> Iterator[str]:
     """The export, piece by piece."""
     from dbgate.audit.export import as_json, cast, sql
     from dbgate.audit.page import page
 
-    records: Iterable[dict[str, Any]] = archive.records(place)
     match form:
         case Exports.CAST:
             return cast(records)
@@ -102,9 +162,16 @@ def write(pieces: Iterable[str], output: Path | None) -> None:
         file.writelines(piece.encode() for piece in pieces)
 
 
-def warn_of_damage(archive: Archive, place: Place) -> None:
-    """Say so when the transcript that is shown does not hold together."""
-    fault = archive.first_fault(place)
-    if fault:
-        print(f"notice: this transcript was altered: {printable(fault)}", file=sys.stderr)
-        print(f"hint: dbgate audit verify --session {place.session}", file=sys.stderr)
+def told(records: Iterable[dict[str, Any]], place: Place) -> Iterator[dict[str, Any]]:
+    """The records, and a notice on stderr, as soon as it is known, when the transcript does not hold together."""
+    from dbgate.audit.checked import DAMAGED, VERDICT
+
+    said = False
+    for record in records:
+        altered = record["kind"] == DAMAGED
+        if not said and (altered or (record["kind"] == VERDICT and record["holds"] is False)):
+            said = True
+            what = "was altered" if altered else "is not whole"
+            print(f"notice: this transcript {what}: {printable(str(record['text']))}", file=sys.stderr)
+            print(f"hint: dbgate audit verify --session {place.session}", file=sys.stderr)
+        yield record

@@ -20,7 +20,8 @@ from dbgate.text import printable
 
 if TYPE_CHECKING:
     from dbgate.audit.bucket import Bucket
-    from dbgate.audit.sessions import Archive, Filter, Summary
+    from dbgate.audit.sessions import Archive
+    from dbgate.audit.summary import Filter, Summary
     from dbgate.settings import Settings
 
 app = new_app(invoke_without_command=True)
@@ -69,7 +70,7 @@ def list_sessions(
 
     Those that wait in the spool and those in the bucket.
     """
-    from dbgate.audit.sessions import Filter
+    from dbgate.audit.summary import Filter
 
     wanted = Filter(person, target, parse_time(since), parse_time(until, end=True), outcome or "", verb)
     found = collect(open_archive(load()), wanted, limit)
@@ -145,10 +146,15 @@ def open_for_reading(settings: Settings) -> Bucket | None:
         raise
 
 
-def open_archive(settings: Settings) -> Archive:
-    """Spool and bucket. A bucket that is away is said, and the spool is read alone."""
+def open_archive(settings: Settings, path: str = "") -> Archive:
+    """Spool and bucket, or another bucket alone, when `path` names one (its URL or directory).
+
+    When the own bucket is away, that is said, and the spool is read alone. Raises `UsageError`, `Unreachable`.
+    """
     from dbgate.audit.sessions import Archive
 
+    if path:
+        return Archive(None, open_named(path))
     try:
         bucket = open_for_reading(settings)
     except Unreachable as error:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from dbgate.audit.frames import Frame
-    from dbgate.audit.sessions import Archive, Filter, Place, Summary
+    from dbgate.audit.sessions import Archive, Place
+    from dbgate.audit.summary import Filter, Summary
     from dbgate.console.calls import Call
     from dbgate.console.rendering import Pages
 
@@ -43,7 +44,7 @@ class Recordings:
 
     def listing(self, call: Call) -> Response:
         """Sessions, newest first, filtered."""
-        from dbgate.audit.sessions import OUTCOMES
+        from dbgate.audit.summary import OUTCOMES
 
         filters = {name: call.query.get(name, "").strip()[:200] for name in ("person", "target", "since", "until")}
         outcome = call.query.get("outcome", "")
@@ -89,7 +90,7 @@ class Recordings:
 
 def _find(archive: Archive, session: str) -> Place:
     """A session of the bucket by its whole id. Raises `HTTPException` 404."""
-    from dbgate.audit.sessions import Filter
+    from dbgate.audit.summary import Filter
 
     if is_session_id(session):
         for place in archive.in_bucket(Filter()):
@@ -112,7 +113,7 @@ def _row(summary: Summary) -> dict[str, Any]:
 
 
 def _wanted(filters: dict[str, str]) -> Filter:
-    from dbgate.audit.sessions import Filter
+    from dbgate.audit.summary import Filter
 
     until = _day(filters["until"])
     return Filter(

@@ -133,22 +133,20 @@ def test_a_dry_run_says_so() -> None:
 def test_playing_waits_as_recorded_but_never_idles() -> None:
     waits: list[float] = []
     out = io.StringIO()
-    assert play(frames(RECORDS), out, Pace(speed=2, max_idle_s=3), colour=False, sleep=waits.append)
+    play(frames(RECORDS), out, Pace(speed=2, max_idle_s=3), colour=False, sleep=waits.append)
     assert waits == pytest.approx([0.5, 0.25, 0.05, 1.5, 0.5, 1.5, 0.5, 0.5])
     assert "payroll=> DROP TABLE t\n[denied by" in out.getvalue()
     assert "\x1b" not in out.getvalue()
 
 
+def test_playing_waits_exactly_as_recorded() -> None:
+    waits: list[float] = []
+    play(frames(RECORDS), io.StringIO(), Pace(max_idle_s=None), colour=False, sleep=waits.append)
+    assert waits == pytest.approx([1.0, 0.5, 0.1, 18.4, 1.0, 4.0, 1.0, 1.0])
+
+
 def test_without_speed_nothing_waits() -> None:
     play(frames(RECORDS), io.StringIO(), Pace(speed=0), colour=False, sleep=lambda _: pytest.fail("waited"))
-
-
-def test_stepping_stops_before_each_statement_and_leaves_on_request() -> None:
-    answers = iter([True, True, False])
-    out = io.StringIO()
-    assert not play(frames(RECORDS), out, Pace(), colour=False, step=lambda: next(answers))
-    assert "DROP TABLE" in out.getvalue()
-    assert "UPDATE" not in out.getvalue()
 
 
 def test_an_interrupt_leaves_the_terminal_clean() -> None:

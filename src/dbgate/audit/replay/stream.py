@@ -1,8 +1,7 @@
-"""Playing a session in a terminal, at its own pace or step by step."""
+"""A session as a stream of text: for pipes and files, and for terminals that are none to draw on."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,14 +29,15 @@ SPACED = ("statement", "end")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast to play. `speed` 2 is twice as fast, 0 does not wait; waits never exceed `max_idle_s`."""
+    """How fast to play. `speed` 2 is twice as fast, 0 does not wait; pauses are cut to `max_idle_s`, if it is not None."""
 
     speed: float = 1.0
-    max_idle_s: float = 2.0
+    max_idle_s: float | None = 2.0
 
     def wait_s(self, gap_s: float) -> float:
         """How long to wait for a gap of the recording."""
-        return min(gap_s, self.max_idle_s) / self.speed if self.speed > 0 else 0.0
+        gap_s = gap_s if self.max_idle_s is None else min(gap_s, self.max_idle_s)
+        return gap_s / self.speed if self.speed > 0 else 0.0
 
 
 def painted(frame: Frame, *, colour: bool) -> str:
@@ -54,20 +54,13 @@ def play(
     pace: Pace,
     *,
     colour: bool,
-    step: Callable[[], bool] | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> bool:
-    """Write the frames to `out`, waiting in between. Returns False when the viewer left early.
-
-    `step` is called before each statement and tells whether to go on.
-    """
-    last_s = 0.0
+) -> None:
+    """Write the frames to `out`, waiting in between."""
+    last_s: float | None = None
     try:
         for frame in shown:
-            if step is not None:
-                if frame.role == "statement" and not step():
-                    return False
-            elif wait_s := pace.wait_s(frame.at_s - last_s):
+            if wait_s := pace.wait_s(frame.at_s - (frame.at_s if last_s is None else last_s)):
                 sleep(wait_s)
             last_s = frame.at_s
             out.write(painted(frame, colour=colour))
@@ -76,23 +69,3 @@ def play(
         if colour:
             out.write(RESET)
             out.flush()
-    return True
-
-
-def wait_for_key(terminal: int, out: TextIO) -> bool:
-    """Wait for a key on the terminal (a descriptor). False for `q`, Escape or the end of input."""
-    import termios
-    import tty
-
-    prompt = "-- any key: next statement, q: leave --"
-    out.write(f"\x1b[2m{prompt}{RESET}")
-    out.flush()
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setcbreak(terminal)
-        key = os.read(terminal, 32)
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-        out.write("\r\x1b[K")
-        out.flush()
-    return key not in (b"", b"q", b"Q", b"\x04", b"\x1b")
