@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from dbgate.audit import layout, spool
 from dbgate.audit.bucket import Bucket
@@ -17,6 +20,11 @@ from dbgate.audit.transcript import Checker, Segment, check_transcript
 from dbgate.audit.verification import read_object
 from dbgate.errors import AuditUnavailable, UsageError
 from dbgate.text import suggest
+
+READERS = 8
+"""So many sessions of a bucket are read at once."""
+_OUTPUT = re.compile(rb'\{"v":1,"session":"[^"]*","seq":\d+,"prev":"[^"]*","time":"([^"]*)","kind":"output",')
+"""What people saw is most of a transcript, and counts for nothing in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,12 @@ class Archive:
         for date in reversed(self._bucket.folders("sessions")):
             if not wanted.wants_date(date.rpartition("date=")[2]):
                 continue
-            found = [folder for target in self._bucket.folders(date) for folder in self._bucket.folders(target)]
+            targets = [
+                target
+                for target in self._bucket.folders(date)
+                if wanted.wants_target(unquote(target.rpartition("target=")[2]))
+            ]
+            found = [folder for target in targets for folder in self._bucket.folders(target)]
             for folder in sorted(found, key=lambda folder: folder.rpartition("/")[2], reverse=True):
                 name = folder.rpartition("/")[2]
                 if is_session_id(name):
@@ -101,17 +114,53 @@ class Archive:
         """The records of a session, checked as they are read: see `checked.checked`. `keys` are by default one's own."""
         trusted = keys if keys is not None else own_keys(self._state_dir) if self._state_dir else ()
         checker = Checker(place.session, {key.id: key for key in trusted}, unsafe_any_key=True)
-        return checked(checker, self._segments(place), is_live=self._is_being_written(place))
+        return checked(checker, self._segments(place), is_live=self.is_being_written(place))
 
     def first_fault(self, place: Place) -> str:
         """Where the transcript does not hold together, or the empty text. A stranger's seal passes here."""
         keys = {key.id: key for key in own_keys(self._state_dir)} if self._state_dir else {}
         intact = check_transcript(place.session, self._segments(place), keys, unsafe_any_key=True).intact
-        return "" if intact.holds or self._is_being_written(place) else str(intact)
+        return "" if intact.holds or self.is_being_written(place) else str(intact)
 
     def summary(self, place: Place) -> Summary:
         """A session in one line."""
-        return summarise(place, self.records(place))
+        return self.summary_if(Filter(), place) or Summary(place.session, place.name)
+
+    def summary_if(self, wanted: Filter, place: Place) -> Summary | None:
+        """A session in one line, or None when it is not wanted: then no more of it is read than says so."""
+        summary = Summary(place.session, place.name)
+        for segment in self._segments(place):
+            for number, line in enumerate(segment.content.split(b"\n"), 1):
+                output = _OUTPUT.match(line)
+                if output:
+                    summary.records += 1
+                    summary.last_at = output[1].decode("ascii", "replace")
+                elif line:
+                    summary.take(read_line(line, f"{segment.name} line {number}"))
+                if summary.records == 1 and line and not wanted.wants_start(summary):
+                    return None
+            if segment.damage:
+                summary.take(damaged(f"{segment.name}: {segment.damage}"))
+        summary.live = not summary.end and self.is_being_written(place)
+        return summary if wanted.wants(summary) else None
+
+    def wanted_in_bucket(self, wanted: Filter) -> Iterator[Summary]:
+        """The sessions of the bucket that are wanted, newest first, some read ahead at once. Raises `Unreachable`."""
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        ahead: deque[Future[Summary | None]] = deque()
+        with ThreadPoolExecutor(READERS) as readers:
+            try:
+                for place in self.in_bucket(wanted):
+                    ahead.append(readers.submit(self.summary_if, wanted, place))
+                    if len(ahead) >= 2 * READERS and (summary := ahead.popleft().result()):
+                        yield summary
+                while ahead:
+                    if summary := ahead.popleft().result():
+                        yield summary
+            finally:
+                for future in ahead:
+                    future.cancel()
 
     def _segments(self, place: Place) -> Iterator[Segment]:
         if place.directory is not None:
@@ -122,14 +171,6 @@ class Archive:
                 if layout.SEGMENT_OBJECT.fullmatch(name.rpartition("/")[2]):
                     yield read_object(self._bucket, place.folder, name.rpartition("/")[2])[0]
 
-    def _is_being_written(self, place: Place) -> bool:
+    def is_being_written(self, place: Place) -> bool:
+        """Whether a running process records this session."""
         return place.directory is not None and spool.is_live(place.directory)
-
-
-def summarise(place: Place, records: Iterable[dict[str, Any]]) -> Summary:
-    """A session in one line, from its records."""
-    summary = Summary(place.session, place.name)
-    for record in records:
-        summary.take(record)
-    summary.live = place.directory is not None and not summary.end and spool.is_live(place.directory)
-    return summary

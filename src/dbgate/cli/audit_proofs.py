@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.sessions import load, open_for_reading, open_named
+from dbgate.cli.sessions import BucketOption, load, open_for_reading, open_named
 from dbgate.errors import EXIT_OK, EXIT_STATEMENT, Unreachable, UsageError
 from dbgate.text import printable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dbgate.settings import Settings
 
 Keys = Annotated[list[Path] | None, typer.Option("--key", metavar="FILE", help="Trust only this public key of a log.")]
-BucketOption = Annotated[str, typer.Option("--bucket", metavar="PATH", help="Another bucket: its URL or directory.")]
 
 
 def prove_command(

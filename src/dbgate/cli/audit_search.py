@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dbgate.cli.audit_proofs import BucketOption
 from dbgate.cli.private_file import private_file
-from dbgate.cli.sessions import load, open_for_reading, open_named, parse_time
+from dbgate.cli.sessions import BucketOption, load, open_for_reading, open_named, parse_time
 from dbgate.errors import EXIT_OK, UsageError
 from dbgate.text import printable, suggest
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.cli.audit_proofs import BucketOption
 from dbgate.cli.private_file import private_file
-from dbgate.cli.sessions import load, open_archive
+from dbgate.cli.sessions import BucketOption, load, open_archive
 from dbgate.errors import UsageError
 from dbgate.text import printable
 

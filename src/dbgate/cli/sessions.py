@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.cli.columns import print_table
 from dbgate.errors import Unreachable, UsageError
-from dbgate.text import printable
+from dbgate.text import printable, suggest
 
 if TYPE_CHECKING:
     from dbgate.audit.bucket import Bucket
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 app = new_app(invoke_without_command=True)
 APPS = {"sessions": app}
-MAX_TEXT = 60
+BucketOption = Annotated[str, typer.Option("--bucket", metavar="PATH", help="Another bucket: its URL or directory.")]
 
 
 class Outcomes(StrEnum):
@@ -35,8 +34,20 @@ class Outcomes(StrEnum):
     OK = "ok"
     DENIED = "denied"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+    APPROVED = "approved"
     CRASHED = "crashed"
     OPEN = "open"
+
+
+class ListFormats(StrEnum):
+    """How lists are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+    MARKDOWN = "markdown"
 
 
 class Formats(StrEnum):
@@ -63,25 +74,37 @@ def list_sessions(
     until: Annotated[str, typer.Option(metavar="TIME", help="As --since; a day counts to its end.")] = "",
     outcome: Annotated[Outcomes | None, typer.Option(help="What happened in it.")] = None,
     verb: Annotated[str, typer.Option(metavar="VERB", help="A verb of its statements, such as update.")] = "",
+    table: Annotated[
+        str, typer.Option(metavar="GLOB", help="A table that it read or wrote, as schema.table; * and ? match.")
+    ] = "",
+    tag: Annotated[str, typer.Option(metavar="GLOB", help="A tag of labelled columns it met; * and ? match.")] = "",
+    actor: Annotated[str, typer.Option(metavar="ACTOR", help="human, service or agent.")] = "",
+    bucket: BucketOption = "",
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, newest first.")] = 50,
-    format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
+    format: Annotated[ListFormats, typer.Option(help="How to print.")] = ListFormats.TABLE,  # noqa: A002
 ) -> None:
     """List sessions, newest first.
 
-    Those that wait in the spool and those in the bucket.
+    Those that wait in the spool and those in the bucket. --verb, --table, --tag and --outcome denied, failed, unknown or
+    approved have to hold of one and the same statement.
     """
     from dbgate.audit.summary import Filter
+    from dbgate.cli.sessions_view import print_list, write_list
 
-    wanted = Filter(person, target, parse_time(since), parse_time(until, end=True), outcome or "", verb)
-    found = collect(open_archive(load()), wanted, limit)
-    if format is Formats.JSON:
+    known_actor(actor)
+    times = parse_time(since), parse_time(until, end=True)
+    wanted = Filter(person, target, *times, outcome or "", verb, table, tag, actor)
+    found = collect(open_archive(load(), bucket), wanted, limit)
+    if format is ListFormats.JSON:
         print(json.dumps([summary.to_json() for summary in found], indent=2))
+        return
+    if format is not ListFormats.TABLE:
+        write_list(found, format)
         return
     if not found:
         print("notice: no sessions", file=sys.stderr)
         return
-    headings = ("SESSION", "STARTED (UTC)", "PERSON", "TARGET", ">STMTS", "OUTCOME")
-    print_table(headings, [_row(summary) for summary in found], elastic=("PERSON", "TARGET"))
+    print_list(found)
     waiting = sum(summary.place == "spool" and not summary.live for summary in found)
     if waiting:
         print(f"notice: {waiting} of them not shipped yet", file=sys.stderr)
@@ -92,31 +115,47 @@ def show(
     session: Annotated[
         str, typer.Argument(metavar="SESSION", help="A session, or an unambiguous beginning or end of its id.")
     ],
+    bucket: BucketOption = "",
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", metavar="FILE", help="Trust only this public key for the seal.")
+    ] = None,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> None:
     """Show one session and its statements.
 
-    Who, where and why, and every statement with its decision and outcome.
+    Who, where and why, every statement with its decision and outcome, who approved what, and whether the record is intact.
     """
-    from dbgate.audit.frames import header
-    from dbgate.audit.sessions import summarise
+    from dbgate.audit.checked import VERDICT
+    from dbgate.audit.keys import read_public_keys
+    from dbgate.audit.summary import Summary
+    from dbgate.cli.sessions_view import approvals_of, print_session, statements_of
 
-    archive = open_archive(load())
+    archive = open_archive(load(), bucket)
     place = archive.find(session)
-    records = list(archive.records(place))
-    summary = summarise(place, records)
+    summary, records = Summary(place.session, place.name), []
+    integrity: dict[str, Any] = {}
+    for record in archive.checked(place, read_public_keys(key) if key else None):
+        if record["kind"] == VERDICT:
+            integrity = {"holds": record["holds"], "text": record["text"]}
+            continue
+        summary.take(record)
+        if record["kind"] != "output":
+            records.append(record)
+    summary.live = not summary.end and archive.is_being_written(place)
     if format is Formats.JSON:
-        print(json.dumps({**summary.to_json(), "statements": _statements(records)}, indent=2))
+        more = {"statements": statements_of(records), "approvals": approvals_of(records), "integrity": integrity}
+        print(json.dumps({**summary.to_json(), **more}, indent=2))
         return
-    print(header(summary.start))
-    ended = printable(str(summary.end.get("reason", ""))) or ("still open" if summary.live else "without a seal")
-    print(f"{'ended':<9} {ended}, after {duration(summary.duration_s)} and {summary.records} records")
-    print(f"{'in':<9} {summary.place}")
-    rows = [_statement_row(item) for item in _statements(records)]
-    if rows:
-        print()
-        headings = (">#", "STATEMENT", "DECISION", "RULES", "MASKED", "OUTCOME", ">ROWS", ">MS")
-        print_table(headings, rows, elastic=("STATEMENT", "RULES", "MASKED"))
+    print_session(summary, records, integrity)
+    print(f"hint: whether the log holds it: dbgate audit verify --session {place.session}", file=sys.stderr)
+
+
+def known_actor(actor: str) -> None:
+    """Raise `UsageError` for what is no actor."""
+    from dbgate.model import Actor
+
+    if actor and actor not in set(Actor):
+        raise UsageError(f"no such actor: {actor}", hint=suggest(actor, list(Actor)))
 
 
 def load() -> Settings:
@@ -172,22 +211,18 @@ def warn(error: Unreachable) -> None:
 def collect(archive: Archive, wanted: Filter, limit: int) -> list[Summary]:
     """Summaries of the wanted sessions, newest first. A session in both places counts once, as spooled."""
     found: dict[str, Summary] = {}
+    spooled = set()
     for place in archive.in_spool():
-        summary = archive.summary(place)
-        if wanted.wants(summary):
+        try:
+            summary = archive.summary_if(wanted, place)
+        except FileNotFoundError:
+            continue  # shipped meanwhile: the bucket has it
+        spooled.add(place.session)
+        if summary is not None:
             found[place.session] = summary
-    spooled = {place.session for place in archive.in_spool()}
-    matched = 0
     try:
-        for place in archive.in_bucket(wanted):
-            if matched >= limit:
-                break
-            if place.session in spooled:
-                continue
-            summary = archive.summary(place)
-            if wanted.wants(summary):
-                found[place.session] = summary
-                matched += 1
+        others = (summary for summary in archive.wanted_in_bucket(wanted) if summary.session not in spooled)
+        found |= {summary.session: summary for summary in islice(others, limit)}
     except Unreachable as error:
         warn(error)
     newest = sorted(found.values(), key=lambda summary: summary.session, reverse=True)
@@ -208,59 +243,3 @@ def parse_time(text: str, *, end: bool = False) -> datetime | None:
         raise UsageError(f"not a time: {text}", hint="write 2026-01-31, 2026-01-31T08:00, 7d, 12h or 30m") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return at + timedelta(days=1, microseconds=-1) if end and len(text) == len("2026-01-31") else at
-
-
-def duration(seconds: float) -> str:
-    """A duration for people: `0.4s`, `12s`, `3m05s`, `2h07m`."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    if seconds < 60:
-        return f"{seconds:.0f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-def _row(summary: Summary) -> tuple[str, ...]:
-    at = summary.started_at
-    counted = [
-        f"{number} {word}" for number, word in ((summary.denied, "denied"), (summary.failed, "failed")) if number
-    ]
-    grave = [word for word in summary.outcomes if word in ("crashed", "open")]
-    return (
-        summary.session,
-        at.strftime("%Y-%m-%d %H:%M") if at else "?",
-        summary.person,
-        summary.target,
-        str(summary.statements),
-        ", ".join(grave + counted) or "ok",
-    )
-
-
-def _statements(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each intent with its outcome."""
-    found: list[dict[str, Any]] = []
-    for record in records:
-        if record["kind"] == "statement.intent":
-            found.append({"id": record.get("id"), "intent": record, "outcome": {}})
-        elif record["kind"] == "statement.outcome" and found and found[-1]["id"] == record.get("id"):
-            found[-1]["outcome"] = record
-    return found
-
-
-def _statement_row(item: dict[str, Any]) -> tuple[str, ...]:
-    intent, outcome = item["intent"], item["outcome"]
-    text = " ".join(str(intent.get("text", "")).split())
-    short = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-    rules = [str(rule).split(" (", 1)[0] for rule in intent.get("rules") or []]
-    masked = [str(name).rpartition(".")[2] for name in outcome.get("masked") or []]
-    ran = bool(outcome) and outcome.get("status") != "not run"
-    return (
-        str(item["id"]),
-        short,
-        str(intent.get("decision", "")),
-        ", ".join(rules),
-        ", ".join(masked),
-        str(outcome.get("sqlstate") or outcome.get("status") or "not run"),
-        str(outcome.get("rows", "")) if ran else "",
-        f"{outcome['duration_ms']:.1f}" if ran and isinstance(outcome.get("duration_ms"), int | float) else "",
-    )

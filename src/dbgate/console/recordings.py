@@ -60,8 +60,8 @@ class Recordings:
                 more = last
                 break
             looked_at, last = looked_at + 1, place.session
-            summary = archive.summary(place)
-            if wanted.wants(summary):
+            summary = archive.summary_if(wanted, place)
+            if summary is not None:
                 found.append(_row(summary))
         return self._pages.page(
             "sessions.html", call, sessions=found, filters=filters, outcomes=OUTCOMES, more=more, looked_at=looked_at
