@@ -1,9 +1,4 @@
-"""A second verifier of dbgate's transcripts, written from transcript.md alone; it shares no code with dbgate.
-
-verify.py COPIED-BUCKET KEYID.pub … [CHECKPOINT …] prints three verdicts with their first faults, and exits 0 when all hold.
-"""
-
-from __future__ import annotations
+"""A second verifier, written from transcript.md alone: verify.py COPIED-BUCKET KEYID.pub … [CHECKPOINT …] prints three verdicts."""
 
 import hashlib
 import json
@@ -54,25 +49,20 @@ def read_checkpoint(note: bytes, keys: Found) -> tuple[str, int, bytes]:
     text, _, signatures = note.decode().rpartition("\n\n")
     origin, size, head = text.split("\n")
     need(signatures.endswith("\n") and origin and re.fullmatch(r"0|[1-9][0-9]*", size), "a malformed checkpoint")
-    for line in signatures[:-1].split("\n"):
-        dash, name, code = line.split(" ")
-        tagged, hashed = b64decode(code), b64decode(head)
-        need(
-            (dash, b64encode(tagged), b64encode(hashed)) == ("\u2014", code.encode(), head.encode()), "a malformed line"
-        )
+    for dash, name, code in (line.split(" ") for line in signatures[:-1].split("\n")):
+        need(dash == "\u2014" and all(b64encode(b64decode(x)) == x.encode() for x in (code, head)), "a malformed line")
         for key in keys.values():
             hint = hashlib.sha256(name.encode() + b"\n\x01" + key.public_bytes_raw()).digest()[:4]
-            if name == origin and tagged[:4] == hint:
-                key.verify(tagged[4:], text.encode() + b"\n")
-                return origin, int(size), hashed
+            if name == origin and b64decode(code)[:4] == hint:
+                key.verify(b64decode(code)[4:], text.encode() + b"\n")
+                return origin, int(size), b64decode(head)
     raise ValueError("no trusted key signed the checkpoint")
 
 
-def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> Found:
-    """What the log says of each session: `start`, `end`, `records`, `objects`, `time`; raises at a fault."""
-    named, size, head = read_checkpoint((place / "checkpoint").read_bytes(), keys)
-    need(named == origin, "the checkpoint of another log")
-    tiles, entries, known = {}, [], Found()
+def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[Found, Found, Found]:
+    """What each session's leaves say, the leaf at which each revoked key ended, the keys that hold; raises at a fault."""
+    note, tiles, entries, trusted, own = (place / "checkpoint").read_bytes(), {}, [], dict(keys), set()
+    known, revoked, size = Found(), Found(), int(note.split(b"\n")[1])
     for file in (path for path in (place / "tile").rglob("*") if path.is_file()):
         level, index, width = TILE.fullmatch(file.relative_to(place).as_posix()).groups()  # type: ignore[union-attr]
         tiles[level, int(re.sub("[x/]", "", index)) * 256, int(width or 256)] = file.read_bytes()
@@ -81,8 +71,32 @@ def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> Found:
         end = 2 + int.from_bytes(bundles[:2], "big")
         entries.append(bundles[2:end])
         bundles = bundles[end:]
+    for at, said in enumerate(map(json.loads, entries)):
+        facts, kind = Found(), said["kind"]
+        if kind.startswith("session."):
+            need(ULID.fullmatch(said["session"]), "a leaf without a session")
+            facts = known.setdefault(said["session"], {"objects": {}})
+        if kind == "key.new":
+            raw, by = bytes.fromhex(said["public"]), trusted.get(said["by"])
+            need(sha256(raw)[:32] == said["key"], "a leaf that names another key")
+            own |= {said["key"], said["by"]}
+            if by:
+                by.verify(bytes.fromhex(said["signature"]), f"dbgate key v1\n{origin}\n{raw.hex()}\n".encode())
+                trusted |= {} if said["by"] in revoked else {said["key"]: Ed25519PublicKey.from_public_bytes(raw)}
+        elif kind == "key.revoked":
+            need(said["key"] in own, "the revocation of a key of another log")
+            revoked.setdefault(said["key"], at)
+        elif kind == "session.ship":
+            new = {name: (length, digest) for name, length, digest in said["objects"]}
+            need(facts["objects"] | new == new | facts["objects"], "leaves that contradict")
+            facts["objects"] |= new
+        elif kind != "heartbeat":
+            mark, more = {"session.start": ("start", "time"), "session.end": ("end", "records")}[kind]
+            need(facts.setdefault(mark, said["record"]) == said["record"], "leaves that contradict")
+            facts |= {more: said[more]} | ({"sealed": facts.get("sealed", at)} if mark == "end" else {})
+    named, size, head = read_checkpoint(note, {name: key for name, key in trusted.items() if name not in revoked})
     leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
-    need(len(entries) == size and root(leaves) == head, "the entries do not hash to the signed root")
+    need((named, len(entries), root(leaves)) == (origin, size, head), "the entries do not hash to the signed root")
     for other, length, earlier in seen:
         need(other != origin or (length <= size and root(leaves[:length]) == earlier), "rolled back or forked")
     rows = {"entries": [len(entry).to_bytes(2, "big") + entry for entry in entries], "0": leaves}
@@ -93,24 +107,12 @@ def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> Found:
         need(len(row) < width or held == b"".join(row), f"tile {level} {at} does not hold what the entries hash to")
     due = {(level, at, min(256, len(row) - at)) for level, row in rows.items() for at in range(0, len(row), 256)}
     need(due <= tiles.keys(), "a tile is missing")
-    for said in (leaf for leaf in map(json.loads, entries) if leaf["kind"] != "heartbeat"):
-        need(ULID.fullmatch(said["session"]), "a leaf without a session")
-        facts = known.setdefault(said["session"], {"objects": {}})
-        if said["kind"] == "session.ship":
-            new = {name: (length, digest) for name, length, digest in said["objects"]}
-            need(facts["objects"] | new == new | facts["objects"], "leaves that contradict")
-            facts["objects"] |= new
-        else:
-            kind, more = {"session.start": ("start", "time"), "session.end": ("end", "records")}[said["kind"]]
-            need(facts.setdefault(kind, said["record"]) == said["record"], "leaves that contradict")
-            facts[more] = said[more]
-    return known
+    return known, revoked, trusted
 
 
 def unpack(file: Path) -> bytes:
-    stream = zstandard.ZstdDecompressor().decompressobj()
+    stream, sized = zstandard.ZstdDecompressor().decompressobj(), zstandard.frame_content_size(file.read_bytes()) >= 0
     plain = stream.decompress(file.read_bytes())
-    sized = zstandard.frame_content_size(file.read_bytes()) >= 0
     need(sized and stream.eof and not stream.unused_data, f"{file.name} is not exactly one frame")
     return plain
 
@@ -122,16 +124,14 @@ def check_chain(folder: Path, keys: Found) -> tuple[Found, list[str], tuple[str,
     need(all(text.endswith(b"\n") for text in texts), "the last line is cut off")
     for line in (line for text in texts for line in text[:-1].split(b"\n")):
         record = json.loads(line.decode("ascii"))
-        need(
-            not ended and list(record)[:6] == ["v", "session", "seq", "prev", "time", "kind"], "no record of a session"
-        )
+        need(not ended and list(record)[:6] == ["v", "session", "seq", "prev", "time", "kind"], "no record")
         link = (record["v"], record["session"], record["seq"], record["prev"], record["kind"] == "session.start")
         need(link == (1, folder.name, count, prev, count == 0), f"record {count} does not follow")
         if record["kind"] == "session.end":
             need((record["records"], record["head"]) == (count + 1, prev), "wrong totals")
             signed, key, signature = SEALED.fullmatch(line).groups()  # type: ignore[union-attr]
             keys[key.decode()].verify(bytes.fromhex(signature.decode()), b"dbgate session seal v1\n" + signed)
-            ended = True
+            ended, start["sealed by"] = True, key.decode()
         elif record["kind"].endswith(".intent") and record.get("decision") not in ("deny", "error"):
             due.add((record["kind"][:-7], record["id"]))
         elif record["kind"].endswith(".outcome"):
@@ -140,7 +140,6 @@ def check_chain(folder: Path, keys: Found) -> tuple[Found, list[str], tuple[str,
             torn[record["torn"]["file"] + ".zst"] = record["torn"]["sha256"]
         prev, count = sha256(line), count + 1
         start, first = start or record, first or prev
-    need(start, "there are no records")
     gaps = [f"{what} {number} has no outcome" for what, number in sorted(due)] if ended else ["no sealed end"]
     return start, gaps, (first, prev, count), torn
 
@@ -151,22 +150,23 @@ def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: 
     place = f"sessions/date={start['time'][:10]}/target={quote(start['target'], safe='')}/{folder.name}"
     if folder != bucket / place or {file.name: sha256(unpack(file)) for file in folder.glob("torn-*")} != torn:
         faults["intact"].append(f"{folder.name}: belongs to {place}, or holds what no recovery set aside")
-    said = logs.get(start["log"], {}).get(folder.name)
+    for known, revoked in logs.values():
+        if revoked.get(start.get("sealed by"), 1 << 61) <= known.get(folder.name, {}).get("sealed", 1 << 60):
+            faults["intact"].append(f"{folder.name}: sealed by a key that was revoked before")
+    said = logs.get(start["log"], ({}, {}))[0].get(folder.name)
     stored = {file.name: (file.stat().st_size, sha256(file.read_bytes())) for file in folder.iterdir()}
-    if said is None:
-        faults["anchored"].append(f"{folder.name}: no log that holds knows it")
-    elif (said.get("start"), said.get("end"), said.get("records"), said["objects"]) != (*chain, stored):
-        for verdict in ("intact", "anchored"):
-            faults[verdict].append(f"{folder.name}: its log knows another start, end or object")
+    if not said or tuple(map(said.get, ("start", "end", "records", "objects"))) != (*chain, stored):
+        for verdict in ("intact", "anchored") if said else ("anchored",):
+            faults[verdict].append(f"{folder.name}: its log knows another start, end or object, or none")
 
 
 def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
     """The faults of a copied bucket under `intact`, `complete` and `anchored`; none when it holds."""
-    faults: Found = {"intact": [], "complete": [], "anchored": []}
-    logs, folders = Found(), Found()
+    faults, logs, folders, holds = Found(intact=[], complete=[], anchored=[]), Found(), Found(), dict(keys)
     for origin in sorted({head[0] for head in seen} | {f"{at.parent.name}/{at.name}" for at in bucket.glob("log/*/*")}):
         try:
-            logs[origin] = check_log(bucket / "log" / origin, origin, keys, seen)
+            *logs[origin], trusted = check_log(bucket / "log" / origin, origin, keys, seen)
+            holds |= trusted
         except Exception as error:
             faults["anchored"].append(f"log {origin}: {error}")
     for file in sorted(file for part in ("keys", "sessions") for file in bucket.glob(f"{part}/**/*") if file.is_file()):
@@ -180,20 +180,19 @@ def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
             faults["intact"].append(f"{file}: {error}")
     for folder in folders.values():
         try:
-            check_session(folder, bucket, keys, logs, faults)
+            check_session(folder, bucket, holds, logs, faults)
         except Exception as error:
             for found in faults.values():
                 found.append(f"{folder.name}: {error or 'a signature does not fit'}")
-    for session, said in ((s, said) for log in logs.values() for s, said in log.items() if s not in folders):
+    for session, said in ((s, said) for log, _ in logs.values() for s, said in log.items() if s not in folders):
         if said["objects"] or now - datetime.fromisoformat(said["time"].replace("Z", "+00:00")) > timedelta(hours=24):
             faults["complete"].append(f"{session}: is missing")
     return faults
 
 
 if __name__ == "__main__":
-    given = [Path(name) for name in sys.argv[2:]]
-    keys = dict(read_key(path.read_bytes()) for path in given if path.suffix == ".pub")
-    seen = [read_checkpoint(path.read_bytes(), keys) for path in given if path.suffix != ".pub"]
+    keys = dict(read_key(Path(name).read_bytes()) for name in sys.argv[2:] if name.endswith(".pub"))
+    seen = [read_checkpoint(Path(name).read_bytes(), keys) for name in sys.argv[2:] if not name.endswith(".pub")]
     faults = verify(Path(sys.argv[1]), keys, seen, datetime.now(timezone.utc))
     print("\n".join(f"{verdict:9} {'NO   ' + found[0] if found else 'yes'}" for verdict, found in faults.items()))
     sys.exit(any(faults.values()))

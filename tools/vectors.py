@@ -23,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.audit.samples import Installation, intent, outcome
 
-from dbgate.audit.keys import own_keys
+from dbgate.audit.keys import load_key, own_keys, set_current
 from dbgate.audit.layout import compress, decompress
+from dbgate.audit.log import InstallationLog, key_leaf
+from dbgate.audit.rotation import revoke, rotate
 
 Files = dict[str, bytes]
 PLACE = Path(tempfile.gettempdir()) / "vectors"
@@ -237,6 +239,53 @@ def histories(root: Path) -> list[tuple[str, str, str, Bucket]]:
     ]
 
 
+def successions(root: Path) -> list[tuple[str, str, str, Bucket]]:
+    """Keys that follow each other, and keys that were revoked."""
+    here = Installation(root / "keys")
+    first = here.session()
+    here.ship()
+    old = load_key(here.state_dir, "file")
+    thief = Installation(root / "thief")
+    shutil.copytree(here.root, thief.root)
+    forged = Installation(root / "forged")
+    shutil.copytree(here.root, forged.root)
+    rotate(here.state_dir, "file")
+    second = here.session()
+    here.ship()
+    rotated = read(here, [first, second])
+    alone = [key.pem().decode() for key in own_keys(here.state_dir) if key != old.public]
+    only_old = [old.public.pem().decode()]
+
+    log = InstallationLog(forged.state_dir)
+    stranger = load_key(root / "stranger", "file")
+    log.append({**key_leaf(log.origin, stranger.public, stranger), "by": old.public.id})
+    forged.ship()
+
+    revoke(here.state_dir, old.public.id, "the laptop was stolen", "file")
+    here.ship()
+    revoked = read(here, [first, second])
+    stolen = thief.session()
+    thief.ship()
+    by_thief = Bucket(dict(revoked.files), revoked.keys, [first, second, stolen])
+    by_thief.files |= {path: content for path, content in read(thief, [stolen]).files.items() if stolen in path}
+    set_current(here.state_dir, "file", old.public.id)
+    here.session()
+    here.ship()
+    return [
+        ("key rotated", "", "the old key is trusted, and vouches for the new one", _with(rotated, only_old)),
+        ("only the new key", "i c a", "nobody vouches for what came before a key", _with(rotated, alone)),
+        ("voucher forged", "a", "a leaf has another key vouch in the name of the old one", read(forged, [first])),
+        ("key revoked", "", "what it sealed before holds", revoked),
+        ("revoked, old key trusted", "", "it vouched before it was revoked", _with(revoked, only_old)),
+        ("sealed with a revoked key", "i a", "a session that the log did not know before the revocation", by_thief),
+        ("signed with a revoked key", "a", "a checkpoint behind the revocation", read(here, [first, second])),
+    ]
+
+
+def _with(bucket: Bucket, keys: list[str]) -> Bucket:
+    return Bucket(bucket.files, keys, bucket.sessions)
+
+
 def vectors(root: Path) -> list[tuple[str, str, str, Bucket]]:
     """Every vector: its name, the verdicts that fail, why, and the bucket."""
     good = record(Installation(root / "good"))
@@ -245,7 +294,7 @@ def vectors(root: Path) -> list[tuple[str, str, str, Bucket]]:
         bucket = Bucket(dict(good.files), list(good.keys), good.sessions)
         change(bucket)
         found.append((name, fails, why, bucket))
-    return found + histories(root)
+    return found + histories(root) + successions(root)
 
 
 def document(found: list[tuple[str, str, str, Bucket]]) -> str:

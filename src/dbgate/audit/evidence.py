@@ -17,7 +17,7 @@ from pathlib import Path
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.keys import PublicKey
-from dbgate.audit.logcheck import Anchor, Fault, anchors_of, read_entries
+from dbgate.audit.logcheck import Anchor, Fault, anchors_of, keys_of_log, read_entries
 from dbgate.audit.merkle import leaf_hash, root_hash
 from dbgate.audit.note import open_checkpoint
 from dbgate.audit.proofs import LeafProof, parse_proof, prove
@@ -36,7 +36,7 @@ def session_proofs(bucket: Bucket, origin: str, session: str, keys: Sequence[Pub
     if note is None:
         raise UsageError(f"the bucket has no log {origin}", hint="dbgate audit ship")
     try:
-        checkpoint = open_checkpoint(note, keys)
+        checkpoint = open_checkpoint(note, keys_of_log(bucket, origin, keys))
         entries = read_entries(bucket, origin, checkpoint.size)
     except (ValueError, Fault) as error:
         reason = error.reason if isinstance(error, Fault) else str(error)

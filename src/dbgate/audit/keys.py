@@ -100,7 +100,8 @@ def ensure_key(state_dir: Path, key_store: str = "") -> str:
             with spool.locked(_made(keys_dir(state_dir)) / "lock"):
                 current = _current(state_dir)
                 if current is None or (key_store and current[0] != key_store):
-                    current = _make_key(state_dir, key_store)
+                    store, made = make_key(state_dir, key_store)
+                    current = set_current(state_dir, store, made.public.id)
         store, key_id = current
         if store == "file":
             _check_private(keys_dir(state_dir) / f"{key_id}.key")
@@ -195,7 +196,11 @@ def _current(state_dir: Path) -> tuple[str, str] | None:
     return store, key_id
 
 
-def _make_key(state_dir: Path, key_store: str) -> tuple[str, str]:
+def make_key(state_dir: Path, key_store: str) -> tuple[str, SigningKey]:
+    """Make a key and keep it; returns the store that holds it. Nothing is signed with it before `set_current`.
+
+    For who holds the lock of `keys_dir`. Raises `AuditUnavailable`, `OSError`.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -207,7 +212,13 @@ def _make_key(state_dir: Path, key_store: str) -> tuple[str, str]:
         pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         spool.create_file(directory / f"{key_id}.key", pem)
     spool.create_file(directory / f"{key_id}.pub", key.public.pem(), mode=0o644)
-    spool.replace_file(directory / "current", json.dumps({"store": store, "key": key_id}).encode("ascii"))
+    return store, key
+
+
+def set_current(state_dir: Path, store: str, key_id: str) -> tuple[str, str]:
+    """Sign with this key from now on. Raises `OSError`."""
+    choice = {"store": store, "key": key_id}
+    spool.replace_file(keys_dir(state_dir) / "current", json.dumps(choice).encode("ascii"))
     return store, key_id
 
 
@@ -263,7 +274,7 @@ _PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 
 
 def _read_file(path: Path) -> Ed25519PrivateKey:
-    """Read the key that `_make_key` wrote: PKCS #8 in PEM, without the costly import of a general PEM reader."""
+    """Read the key that `make_key` wrote: PKCS #8 in PEM, without the costly import of a general PEM reader."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:

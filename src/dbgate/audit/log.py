@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from dbgate.audit import spool
-from dbgate.audit.keys import SigningKey, own_keys
+from dbgate.audit.keys import PublicKey, SigningKey, own_keys
 from dbgate.audit.record import canonical, digest, timestamp
 from dbgate.errors import AuditUnavailable, TranscriptAltered
 from dbgate.model import Json
 
 LEAF_START, LEAF_END, LEAF_SHIP = "session.start", "session.end", "session.ship"
 LEAF_HEARTBEAT = "heartbeat"
+LEAF_KEY, LEAF_REVOKED = "key.new", "key.revoked"
+OF_NO_SESSION = frozenset({LEAF_HEARTBEAT, LEAF_KEY, LEAF_REVOKED})
 OBJECTS_PER_LEAF = 200
 """A leaf has at most 65,535 bytes: a session of more objects has several `session.ship` leaves."""
 
@@ -73,6 +75,29 @@ def heartbeat_leaf() -> dict[str, Json]:
     return {"v": 1, "kind": LEAF_HEARTBEAT, "time": timestamp()}
 
 
+def key_leaf(origin: str, key: PublicKey, by: SigningKey | None) -> dict[str, Json]:
+    """The leaf that says that a key signs for the log `origin` from now on. `by` vouches for it, if it can still be read."""
+    return {
+        "v": 1,
+        "kind": LEAF_KEY,
+        "time": timestamp(),
+        "key": key.id,
+        "public": key.raw.hex(),
+        "by": by.public.id if by else "",
+        "signature": by.sign(vouching_for(origin, key.raw)).hex() if by else "",
+    }
+
+
+def vouching_for(origin: str, raw: bytes) -> bytes:
+    """What the old key of the log `origin` signs to vouch for a new one, given its 32 bytes."""
+    return f"dbgate key v1\n{origin}\n{raw.hex()}\n".encode()
+
+
+def revocation_leaf(key_id: str, reason: str) -> dict[str, Json]:
+    """The leaf behind which nothing holds that this key signs."""
+    return {"v": 1, "kind": LEAF_REVOKED, "time": timestamp(), "key": key_id, "reason": reason[:2000]}
+
+
 class InstallationLog:
     """The log's files. Every method raises `AuditUnavailable` when they cannot be used."""
 
@@ -94,10 +119,12 @@ class InstallationLog:
         except OSError as error:
             raise _unavailable(error) from None
 
-    def append(self, leaf: Mapping[str, Json]) -> None:
-        """Add a leaf at the end."""
+    def append(self, leaf: Mapping[str, Json], *, durable: bool = False) -> None:
+        """Add a leaf at the end. With `durable`, return only once it is on disk: for what recovery could not write again."""
         with self._writing():
             self._write([canonical(leaf)])
+            if durable:
+                self._sync()
 
     def ensure(self, leaves: Iterable[Mapping[str, Json]]) -> None:
         """Add those leaves that the log does not have yet: same kind, session and part."""
@@ -249,7 +276,9 @@ def _key(entry: bytes) -> tuple[str, str, int]:
 
 
 def _leaf_key(leaf: Mapping[str, Any]) -> tuple[str, str, int]:
-    return (str(leaf["kind"]), "" if leaf["kind"] == LEAF_HEARTBEAT else str(leaf["session"]), int(leaf.get("part", 0)))
+    kind = str(leaf["kind"])
+    about = str(leaf.get("key", "")) if kind in OF_NO_SESSION else str(leaf["session"])
+    return kind, about, int(leaf.get("part", 0))
 
 
 def _unavailable(error: OSError) -> AuditUnavailable:

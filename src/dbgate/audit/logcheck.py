@@ -13,10 +13,11 @@ from typing import Any
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.keys import PublicKey
-from dbgate.audit.log import LEAF_END, LEAF_HEARTBEAT, LEAF_SHIP, LEAF_START
+from dbgate.audit.log import LEAF_END, LEAF_SHIP, LEAF_START, OF_NO_SESSION
 from dbgate.audit.merkle import TILE_WIDTH, leaf_hash, root_hash, spans, split_bundle
-from dbgate.audit.note import Checkpoint, open_checkpoint
+from dbgate.audit.note import Checkpoint, open_checkpoint, size_of
 from dbgate.audit.record import is_session_id
+from dbgate.audit.succession import Succession, succession_of
 from dbgate.audit.transcript import Verdict
 
 _TILE = re.compile(r"tile/(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?")
@@ -31,6 +32,8 @@ class Anchor:
     last_digest: str = ""
     records: int = 0
     objects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    sealed_at: int = -1
+    """The index of the leaf that says how the session was sealed."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class LogFacts:
     signer: str = ""
     anchors: dict[str, Anchor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    keys: Succession = field(default_factory=lambda: Succession({}))
     times: list[datetime] = field(default_factory=list)
 
     def silence(self, now: datetime) -> tuple[datetime, datetime] | None:
@@ -58,8 +62,7 @@ def check_log(bucket: Bucket, origin: str, keys: Iterable[PublicKey], seen: Sequ
     """
     facts = LogFacts(origin, Verdict(False, ""))
     try:
-        checkpoint = _checkpoint(bucket, origin, list(keys))
-        entries = read_entries(bucket, origin, checkpoint.size)
+        checkpoint, entries = _signed_entries(bucket, origin, list(keys), facts)
         hashes = [leaf_hash(entry) for entry in entries]
         if root_hash(hashes) != checkpoint.root:
             raise Fault("tile/entries", "the entries do not hash to the root that the checkpoint signs")
@@ -98,17 +101,50 @@ class Fault(Exception):
         self.reason = reason
 
 
-def _checkpoint(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> Checkpoint:
+def _signed_entries(
+    bucket: Bucket, origin: str, keys: Sequence[PublicKey], facts: LogFacts
+) -> tuple[Checkpoint, list[bytes]]:
+    """The checkpoint, and its leaves. Who signed it may be a key that the trusted ones vouch for in these leaves."""
     note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint")
     if note is None:
         raise Fault("checkpoint", "is missing")
     try:
-        checkpoint = open_checkpoint(note, keys)
+        checkpoint = open_checkpoint(note, keys_of_log(bucket, origin, keys))
     except ValueError as error:
         raise Fault("checkpoint", str(error)) from None
     if checkpoint.origin != origin:
         raise Fault("checkpoint", f"is that of another log, {checkpoint.origin}")
-    return checkpoint
+    entries = read_entries(bucket, origin, checkpoint.size)
+    facts.keys = _succession(origin, entries, keys)
+    if checkpoint.signer in facts.keys.revoked:
+        raise Fault("checkpoint", f"is signed by {checkpoint.signer}, which was revoked before")
+    by = facts.keys.vouched
+    facts.notes += [f"log {origin}: key {by[new]} vouches for {new}" for new in by]
+    return checkpoint, entries
+
+
+def keys_of_log(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> list[PublicKey]:
+    """The trusted `keys`, and those that they vouch for in the log `origin`. Nothing else of it is checked. Raises `Unreachable`."""
+    note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b""
+    try:
+        open_checkpoint(note, keys)
+        return list(keys)
+    except ValueError:
+        pass
+    try:
+        entries = read_entries(bucket, origin, size_of(note))
+        return list(_succession(origin, entries, keys).trusted.values())
+    except (ValueError, Fault):
+        return list(keys)
+
+
+def _succession(origin: str, entries: Sequence[bytes], keys: Sequence[PublicKey]) -> Succession:
+    try:
+        return succession_of(origin, entries, keys)
+    except (KeyError, TypeError, RecursionError):
+        raise Fault("tile/entries", "an entry is no leaf of a log") from None
+    except ValueError as error:
+        raise Fault("tile/entries", str(error)) from None
 
 
 def read_entries(bucket: Bucket, origin: str, size: int) -> list[bytes]:
@@ -182,13 +218,16 @@ def anchors_of(entries: Sequence[bytes]) -> dict[str, Anchor]:
     for number, entry in enumerate(entries):
         try:
             leaf = json.loads(entry)
-            if leaf["kind"] == LEAF_HEARTBEAT:
+            if leaf["kind"] in OF_NO_SESSION:
                 continue
             session = leaf["session"]
             if not is_session_id(session):
                 raise ValueError(session)
-            _read_leaf(leaf, anchors.setdefault(session, Anchor()))
-        except (ValueError, KeyError, TypeError):
+            anchor = anchors.setdefault(session, Anchor())
+            _read_leaf(leaf, anchor)
+            if leaf["kind"] == LEAF_END and anchor.sealed_at < 0:
+                anchor.sealed_at = number
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Fault("tile/entries", f"entry {number} is no leaf of a log, or contradicts one before it") from None
     return anchors
 

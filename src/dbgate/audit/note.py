@@ -46,6 +46,11 @@ def signatures_of(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     return text, [_signature(line) for line in lines]
 
 
+def size_of(note: bytes) -> int:
+    """How many leaves a checkpoint covers; nothing is verified. Raises `ValueError`."""
+    return _parse(_split(note)[0])[1]
+
+
 def open_checkpoint(note: bytes, keys: Iterable[PublicKey]) -> Checkpoint:
     """Read a checkpoint that one of `keys` has signed under its origin's name.
 

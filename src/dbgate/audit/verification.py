@@ -104,6 +104,8 @@ def verify_bucket(
         report.logs.append(check_witnessed(bucket, origin, keys, seen, witnesses))
         report.notes += report.logs[-1].notes
     logs = {log.origin: log for log in report.logs}
+    for log in report.logs:
+        trusted |= log.keys.trusted if log.verdict.holds else {}
     for name, places in sorted(folders.items()):
         if session in ("", name):
             for place in places:
@@ -174,6 +176,7 @@ def _verify_session(
     if not found.faults:
         check_torn(found, read(name for name in names if name.startswith("torn-")))
         _check_place(found, folder, places)
+        _check_key(found, logs)
     anchored = _anchored(found, stored, logs)
     return _verdicts(found, folder, anchored)
 
@@ -190,6 +193,19 @@ def _check_place(found: Transcript, folder: str, places: Mapping[str, list[str]]
         found.faults.append(Verdict(False, f"the session belongs to {expected}", folder))
     elif len(places) > 1:
         found.faults.append(Verdict(False, "the session stands in the bucket twice", folder))
+
+
+def _check_key(found: Transcript, logs: Mapping[str, LogFacts]) -> None:
+    """What a revoked key sealed holds only if the log that revokes it knew the seal before."""
+    key = str(found.end["seal"]["key"]) if found.end else ""
+    for log in logs.values():
+        if key not in log.keys.revoked or not log.verdict.holds:
+            continue
+        anchor = log.anchors.get(found.session)
+        if anchor is None or not 0 <= anchor.sealed_at < log.keys.revoked[key]:
+            found.faults.append(
+                Verdict(False, f"the seal is that of {key}, which log {log.origin} had revoked", "session.end")
+            )
 
 
 def _anchored(found: Transcript, stored: Mapping[str, tuple[int, str]], logs: Mapping[str, LogFacts]) -> Verdict:

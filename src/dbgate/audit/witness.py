@@ -19,7 +19,7 @@ from pathlib import Path
 from dbgate.audit import layout, spool
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.keys import PublicKey, SigningKey
-from dbgate.audit.logcheck import LogFacts, check_log
+from dbgate.audit.logcheck import LogFacts, check_log, keys_of_log
 from dbgate.audit.note import Checkpoint, open_checkpoint, signature_line, signatures_of
 from dbgate.audit.transcript import Verdict
 from dbgate.errors import AuditUnavailable
@@ -80,6 +80,7 @@ def witness_log(
 
     `keys` are the log's trusted keys. Raises `Unreachable`, `AuditUnavailable`.
     """
+    keys = keys_of_log(bucket, origin, keys)
     memory = state_dir / "witness" / hashlib.sha256(origin.encode("utf-8")).hexdigest()
     before = _remembered(memory, keys)
     note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b""
@@ -107,9 +108,10 @@ def check_witnessed(
 ) -> LogFacts:
     """Check a log as `check_log` does, and that it extends what every one of `witnesses` has cosigned of it."""
     known, notes = list(seen), []
+    signers = keys_of_log(bucket, origin, keys) if witnesses else keys
     for witness in witnesses:
         try:
-            checkpoint, word = cosigned(bucket, origin, witness, keys)
+            checkpoint, word = cosigned(bucket, origin, witness, signers)
         except ValueError as error:
             return LogFacts(origin, Verdict(False, str(error), layout.log_prefix(origin)))
         known.append(checkpoint)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dbgate.cli import audit_keys
 from dbgate.cli.app import new_app
 from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dbgate.settings import Settings
 
 app = new_app(no_args_is_help=True)
+app.add_typer(audit_keys.app, name="keys")
 APPS = {"audit": app}
 SHIPPER_WAIT_S = 15.0
 

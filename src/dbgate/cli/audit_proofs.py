@@ -30,6 +30,7 @@ def prove_command(
 ) -> int:
     """Write one session with proofs that the log holds it: enough to verify it offline, without the bucket."""
     from dbgate.audit.evidence import session_proofs, write_evidence
+    from dbgate.audit.logcheck import keys_of_log
     from dbgate.audit.sessions import Archive
 
     settings = load()
@@ -41,7 +42,8 @@ def prove_command(
     start = next(archive.records(place))
     proofs = session_proofs(source, str(start.get("log", "")), place.session, keys)
     objects = [(name.rsplit("/", 1)[1], source.get(name) or b"") for name in names]
-    signer = next(k for k in keys if k.id == proofs[0].verify(keys).signer)
+    signers = keys_of_log(source, str(start.get("log", "")), keys)
+    signer = next(k for k in signers if k.id == proofs[0].verify(signers).signer)
     write_evidence(output, objects, proofs, signer)
     print(f"notice: {len(objects)} objects and {len(proofs)} proofs of session {place.session}", file=sys.stderr)
     print(f"hint: dbgate audit verify {output} --key {signer.id}.pub, with the key from a safe place", file=sys.stderr)
