@@ -119,7 +119,7 @@ def header(start: dict[str, Any]) -> str:
     at = moment(start.get("time"))
     rows = [
         ("session", _line(start.get("session"))),
-        ("person", _who(start)),
+        ("person", who(start)),
         ("target", _target(start)),
         ("started", at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""),
         ("through", " on ".join(filter(None, (_line(start.get("door")), _line(start.get("host")))))),
@@ -130,10 +130,11 @@ def header(start: dict[str, Any]) -> str:
 
 def who_and_where(start: dict[str, Any]) -> str:
     """The person and the target, in one line."""
-    return " on ".join(filter(None, (_who(start), _target(start))))
+    return " on ".join(filter(None, (who(start), _target(start))))
 
 
-def _who(start: dict[str, Any]) -> str:
+def who(start: dict[str, Any]) -> str:
+    """The person, what they are, and whom they act for."""
     found = start.get("identity")
     identity: dict[str, Any] = found if isinstance(found, dict) else {}
     proven = [_line(identity.get(name)) for name in ("actor", "assurance")]
@@ -161,12 +162,12 @@ def decision_word(intent: dict[str, Any]) -> str:
 def decision_text(intent: dict[str, Any]) -> str:
     """What was decided of a statement, in one line."""
     text = decision_word(intent)
-    rules = _join(intent.get("rules"))
+    rules = joined(intent.get("rules"))
     text += f" by {rules}" if rules else ""
     why = _line(intent.get("denied")) or _line(intent.get("error"))
     text += f": {why}" if why else ""
     for name in ("masked", "grant", "approval"):
-        value = _join(intent.get(name)) if isinstance(intent.get(name), list) else _line(intent.get(name))
+        value = joined(intent.get(name)) if isinstance(intent.get(name), list) else _line(intent.get(name))
         text += f" · {name} {value}" if value else ""
     opened = intent.get("unmasked")
     if isinstance(opened, list) and opened:
@@ -203,9 +204,9 @@ def _approval(record: dict[str, Any], what: str) -> str:
     text = f"approval {_line(what)}"
     if record.get("request"):
         text += f" · request {_line(record['request'])}"
-    tags = _join(record.get("tags"))
+    tags = joined(record.get("tags"))
     text += f" · to see {tags} in clear" if tags else ""
-    people = _join(record.get("approved_by"))
+    people = joined(record.get("approved_by"))
     text += f" · by {people}" if people else ""
     measured = record.get("measured")
     if isinstance(measured, dict) and measured:
@@ -254,7 +255,8 @@ def _line(value: object, *, null: str = "") -> str:
     return null if value is None else printable(str(value))
 
 
-def _join(value: object) -> str:
+def joined(value: object) -> str:
+    """A recorded list as text, or nothing."""
     return ", ".join(map(_line, value)) if isinstance(value, list) else ""
 
 

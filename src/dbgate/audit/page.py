@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 from dbgate.audit.frames import frames
@@ -16,32 +17,39 @@ from dbgate.text import printable
 
 def page(records: Iterable[dict[str, Any]]) -> Iterator[str]:
     """The page, piece by piece. Every text is escaped; the policy allows this style and this script only."""
-    style, script = _asset("player.css"), _asset("player.js")
+    style, script = _asset("player.css"), _asset("player.js") + _asset("page.js")
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-    kept = list(records)
-    start = kept[0] if kept and kept[0]["kind"] == START else {}
+    coming = iter(records)
+    first = next(coming, None)
+    start = first if first is not None and first["kind"] == START else {}
     title = escape(printable(f"dbgate session {start.get('session', '')}"))
     yield (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f'<main data-began="{escape(str(start.get("time", "")))}">\n'
     )
-    for frame in frames(kept):
-        yield f'<pre class="{escape(frame.role)}" data-at="{frame.at_s:.3f}">{escape(frame.text)}</pre>\n'
-    yield f"</main>\n{_CONTROLS}<script>{script}</script>\n</body>\n</html>\n"
+    for frame in frames(chain([first] if first is not None else [], coming)):
+        marks = f' data-marks="{" ".join(frame.marks)}"' if frame.marks else ""
+        yield f'<pre class="{escape(frame.role)}" data-at="{frame.at_s:.3f}"{marks}>{escape(frame.text)}</pre>\n'
+    yield f'</main>\n{_CONTROLS}<script type="module">{script}</script>\n</body>\n</html>\n'
 
 
-_CONTROLS = """<nav aria-label="Player" hidden>
-<button id="play" type="button">Play</button>
-<button id="back" type="button" title="Previous statement (p)">&#8249; Statement</button>
-<button id="next" type="button" title="Next statement (n)">Statement &#8250;</button>
-<input id="seek" type="range" min="0" value="0" aria-label="Position">
-<select id="speed" aria-label="Speed">
-<option value="0.5">0.5x</option><option value="1" selected>1x</option>
-<option value="2">2x</option><option value="4">4x</option><option value="16">16x</option>
+_CONTROLS = """<nav aria-label="Player" data-controls hidden>
+<button data-play type="button" title="space">Play</button>
+<button data-back type="button" title="Previous statement (p)">&#8249; Statement</button>
+<button data-next type="button" title="Next statement (n)">Statement &#8250;</button>
+<input data-seek type="range" min="0" value="0" aria-label="Position">
+<select data-speed aria-label="Speed">
+<option value="0.5">0.5×</option><option value="1" selected>1×</option>
+<option value="2">2×</option><option value="4">4×</option><option value="16">16×</option>
 </select>
-<span id="clock"></span>
+<input data-search type="search" aria-label="Search" placeholder="Search (/)">
+<span data-clock></span>
+<details><summary>Keys</summary>
+<p>space plays and pauses · ← → 5 seconds · Home End · 0 … 9 tenths · n p statements · d a w e f next denial, approval, write,
+error, fault of the record, with Shift the previous · &lt; &gt; speed · i pauses as recorded or cut · / search, Enter and Shift Enter</p></details>
 </nav>
 """
 

@@ -130,9 +130,9 @@ def frames_from(recording: Recording, start: str) -> Iterator[Frame]:
     from dbgate.audit.replay.starting import first_cue
 
     first = first_cue(recording, start)
-    for index, cue in enumerate(recording.cues):
-        if index >= first or cue.role == "header":
-            yield Frame(max(cue.at_s, recording.cues[first].at_s), cue.role, recording.text(index), cue.marks)
+    if first > 0 and recording.cues[0].role == "header":
+        yield Frame(recording.cues[first].at_s, "header", recording.text(0))
+    yield from recording.frames(max(first, 0))
 
 
 def exported(archive: Archive, place: Place, form: Exports, records: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -18,6 +18,7 @@ class Assets:
     def __init__(self) -> None:
         folder = files("dbgate.console").joinpath("static")
         self._files = {item.name: item.read_bytes() for item in folder.iterdir() if _type(item.name)}
+        self._files["recording.js"] = files("dbgate.audit").joinpath("player.js").read_bytes()
         whole = b"\0".join(name.encode() + b"\0" + content for name, content in sorted(self._files.items()))
         self._version = hashlib.sha256(whole).hexdigest()[:16]
 

@@ -173,7 +173,7 @@ def test_a_cast_is_asciicast_v3() -> None:
     assert {event[1] for event in events} == {"m", "o", "x"}
     assert all(len(event) == 3 and event[0] >= 0 for event in events)
     assert sum(event[0] for event in events) == pytest.approx(27.0)
-    assert [event[2] for event in events if event[1] == "m"][1] == "payroll=> DROP TABLE t"
+    assert [event[2] for event in events if event[1] == "m"][1] == "denial: payroll=> DROP TABLE t"
     assert events[-1] == [0.0, "x", "0"]
     output = "".join(event[2] for event in events if event[1] == "o")
     assert "\n" not in output.replace("\r\n", "")
@@ -210,8 +210,8 @@ def test_a_page_holds_text_and_no_other_script() -> None:
         assert not any(name.startswith("on") or name in ("src", "href", "style") for name in attributes)
     (policy,) = [a["content"] for tag, a in seen.tags if tag == "meta" and "http-equiv" in a]
     assert policy is not None
-    for tag in ("script", "style"):
-        (body,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+    for tag, start in (("script", '<script type="module">'), ("style", "<style>")):
+        (body,) = re.findall(f"{start}(.*?)</{tag}>", html, re.DOTALL)
         expected = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{expected}'" in policy
     assert policy.startswith("default-src 'none';")
@@ -239,6 +239,25 @@ def test_an_sql_export_runs_what_ran_and_nothing_else() -> None:
     assert "-- DROP TABLE t" in script
     assert "denied by no-destruction: Use migrations." in script
     assert "-- parameters: $1 = 'a', $2 = NULL" in script
+    assert "-- statement 3 at 2026-01-31T08:00:25.000000Z by mia@example.com (human, oidc): approved by bulk" in script
+    assert "-- approved by: dba@example.com\n" in script
+
+
+def test_an_sql_export_runs_nothing_that_is_not_exact_or_not_proven() -> None:
+    def ran(number: int, text: str) -> list[dict[str, Any]]:
+        fields = record("statement.intent", at(1), id=number, text=text, decision="allow")
+        return [fields, record("statement.outcome", at(1), id=number, status="SELECT 1")]
+
+    damaged = {"kind": "damaged", "time": "", "text": "line 5: wrong"}
+    records = [
+        *ran(1, "SELECT 1"), *ran(2, "SELECT 'x\x1b[2J'"), *ran(3, "SELECT x\u202e"), damaged, *ran(4, "SELECT 4"),
+        {"kind": "verdict", "time": "", "text": "not intact\rDROP TABLE t", "holds": False},
+    ]  # fmt: skip
+    script = "".join(sql(records))
+    assert uncommented(script) == "SELECT 1\n;"
+    assert "-- not given to run: control and direction characters" in script
+    assert "-- not given to run: the record does not hold together here\n-- SELECT 4" in script
+    assert script.endswith("-- checked: not intact\n-- DROP TABLE t\n")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\x00"])
@@ -260,3 +279,7 @@ def test_a_json_export_is_exact() -> None:
     document = json.loads("".join(as_json({"session": "x"}, nasty_records())))
     assert document["summary"] == {"session": "x"}
     assert document["records"] == nasty_records()
+    verdict = {"kind": "verdict", "time": "", "text": "fine", "holds": True}
+    document = json.loads("".join(as_json({}, [*nasty_records(), verdict])))
+    assert document["records"] == nasty_records()
+    assert document["integrity"] == {"holds": True, "text": "fine"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from dbgate.audit.approvers import Approvers
 from dbgate.audit.checked import VERDICT
-from dbgate.audit.frames import Frame, decision_word, framed
+from dbgate.audit.frames import Frame, decision_word, framed, joined
 from dbgate.audit.record import END, INTENT, START
 from dbgate.audit.summary import moment
 from dbgate.text import printable
@@ -60,8 +61,10 @@ class Recording:
         self.cues: list[Cue] = []
         self.statements: list[Statement] = []
         self.integrity = Integrity()
+        self.widest = 0
+        """The characters of the longest line."""
         self._texts = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  closed by __exit__
-        self._approvers = _Approvers()
+        self._approvers = Approvers()
         size = 0
         for number, (record, shown) in enumerate(framed(records), 1):
             statement = self._note(record, shown)
@@ -70,6 +73,7 @@ class Recording:
                 self._texts.write(content)
                 self.cues.append(Cue(frame.at_s, frame.role, frame.marks, number, statement, size, len(content)))
                 size += len(content)
+                self.widest = max(self.widest, max(map(len, frame.text.split("\n"))))
 
     def __enter__(self) -> Recording:
         return self
@@ -84,6 +88,11 @@ class Recording:
         cue = self.cues[index]
         self._texts.seek(cue.offset)
         return self._texts.read(cue.size).decode("utf-8", "surrogatepass")
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The frames again, from one of them on."""
+        for index, cue in enumerate(self.cues[first:], first):
+            yield Frame(cue.at_s, cue.role, self.text(index), cue.marks)
 
     def statement_at(self, index: int) -> Statement | None:
         """The statement that a frame belongs to, if one has begun."""
@@ -136,7 +145,7 @@ class Recording:
         elif record["kind"] == VERDICT:
             self.integrity.holds, self.integrity.text = record["holds"], printable(str(record["text"]))
         elif record["kind"] == INTENT:
-            number, rules = printable(str(record.get("id", "?"))), ", ".join(map(_line, _list(record.get("rules"))))
+            number, rules = printable(str(record.get("id", "?"))), joined(record.get("rules"))
             people = self._approvers.of(record)
             self.statements.append(Statement(number, decision_word(record), rules, people, len(self.cues)))
         else:
@@ -146,37 +155,3 @@ class Recording:
         last = self.statements[-1].number if self.statements else ""
         is_of_another = record["kind"].startswith("approval.") and str(record.get("id")) != last
         return 0 if is_of_another or record["kind"] in (END, VERDICT) else len(self.statements)
-
-
-class _Approvers:
-    """Who approved what: by the grant, or else by the statement's number."""
-
-    def __init__(self) -> None:
-        self._by_grant: dict[str, str] = {}
-        self._by_number: dict[str, str] = {}
-
-    def take(self, record: dict[str, Any]) -> None:
-        people = record.get("approved_by")
-        if record["kind"].startswith("approval.") and isinstance(people, list) and people:
-            names = ", ".join(map(_line, people))
-            if record.get("grant"):
-                self._by_grant[str(record["grant"])] = names
-            if record.get("id"):
-                self._by_number[str(record["id"])] = names
-
-    def of(self, intent: dict[str, Any]) -> str:
-        grants = [intent.get("grant")] + [
-            column.get("grant") for column in _list(intent.get("unmasked")) if isinstance(column, dict)
-        ]
-        found = [self._by_grant.get(str(grant), "") for grant in grants if grant]
-        if intent.get("grant"):
-            found.append(self._by_number.get(str(intent.get("id")), "") if not any(found) else "")
-        return ", ".join(dict.fromkeys(filter(None, found)))
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _line(value: object) -> str:
-    return printable(str(value))
