@@ -60,6 +60,16 @@ class Analysis(FromItems, ColumnNames, Writes):
             self._writing -= 1
         return self._returning_list(body, scope, inner)
 
+    def stored(self, body: Tree) -> Columns:
+        """Analyse a query whose result is stored, as a write would."""
+        self._writing += 1
+        try:
+            columns = self.query(body, None, None)
+            self._use(union(c.labels for c in columns or ()), predicate=False)
+            return columns
+        finally:
+            self._writing -= 1
+
     def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None, *, named: bool = False) -> Columns:
         """Analyse a SELECT, VALUES or set operation; return its output columns.
 
@@ -73,7 +83,7 @@ class Analysis(FromItems, ColumnNames, Writes):
 
     def _query(self, body: Tree, parent: Scope | None, inner: Ctes | None, named: bool) -> Columns:
         if body.get("op", "SETOP_NONE") != "SETOP_NONE":
-            return self._set_operation(body, parent, inner)
+            return self._set_operation(body, parent, inner, named)
         if "valuesLists" in body:
             columns = self._values(body, Scope(parent=parent), inner)
             self._tail(body, Scope([Item([], columns)], parent), inner, columns)
@@ -125,9 +135,10 @@ class Analysis(FromItems, ColumnNames, Writes):
                 return names[name[0]] | here
         return self.expression(inner, scope, ctes)
 
-    def _set_operation(self, body: Tree, parent: Scope | None, ctes: Ctes | None) -> Columns:
-        left = self.query(_bare(body["larg"]), parent, ctes)
-        right = self.query(_bare(body["rarg"]), parent, ctes)
+    def _set_operation(self, body: Tree, parent: Scope | None, ctes: Ctes | None, named: bool) -> Columns:
+        named = named and _joins_all(body)  # all other ones compare rows, by each of their columns
+        left = self.query(_bare(body["larg"]), parent, ctes, named=named)
+        right = self.query(_bare(body["rarg"]), parent, ctes, named=named)
         columns = merge(left, right)
         if any(c.labels for c in columns or ()):
             self.found.derived_met = True
@@ -221,7 +232,8 @@ class Analysis(FromItems, ColumnNames, Writes):
                 if cte.ctes.find(cte.name) is cte and body.get("op", "SETOP_NONE") != "SETOP_NONE":
                     rounds = 2  # the second round carries labels around the recursion
                     inner = self._with(body.get("withClause"), cte.parent, cte.ctes)
-                    cte.columns = self._named(cte, self.query(_bare(body["larg"]), cte.parent, inner))
+                    first = self.query(_bare(body["larg"]), cte.parent, inner, named=_joins_all(body))
+                    cte.columns = self._named(cte, first)
                 for _ in range(rounds):
                     cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes, named=True))
             finally:
@@ -232,18 +244,18 @@ class Analysis(FromItems, ColumnNames, Writes):
     def _named(self, cte: Cte, columns: Columns) -> Columns:
         names = strings(cte.body.get("aliascolnames", ()))
         columns = rename(columns, names)
-        extra = [cte.body.get(key, {}) for key in ("search_clause", "cycle_clause")]
-        added = [
-            Out(name)
-            for clause in extra
-            for name in (
-                clause.get("search_seq_column"),
-                clause.get("cycle_mark_column"),
-                clause.get("cycle_path_column"),
-            )
-            if name
-        ]
-        return (*columns, *added) if columns is not None else None
+        if columns is None:
+            return None
+        added: list[Out] = []
+        for kind in ("search", "cycle"):
+            clause = cte.body.get(f"{kind}_clause", {})
+            chosen = strings(clause.get(f"{kind}_col_list", ()))
+            labels = union(c.labels for c in columns if c.name in chosen)
+            if kind == "cycle":  # a row that is the same in these columns ends the recursion
+                self._use(labels, predicate=True)
+            names = (clause.get(key) for key in ("search_seq_column", "cycle_mark_column", "cycle_path_column"))
+            added += [Out(name, labels) for name in names if name]
+        return (*columns, *added)
 
     # -- expressions -----------------------------------------------------------------------------------------
 
@@ -317,6 +329,11 @@ class Analysis(FromItems, ColumnNames, Writes):
         """Constants and parameters that meet a labelled column: they are recorded masked."""
         for body in constants:
             self.found.sensitive[id(body)] = body
+
+
+def _joins_all(body: Tree) -> bool:
+    """Whether a set operation only puts rows together."""
+    return body.get("op") == "SETOP_UNION" and bool(body.get("all"))
 
 
 def merge(left: Columns, right: Columns) -> Columns:

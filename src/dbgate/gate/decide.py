@@ -31,7 +31,7 @@ from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.sample import for_reviewers
-from dbgate.gate.sequences import write_sequences
+from dbgate.gate.sequences import use_sequences
 from dbgate.gate.splice import Refusal, RewriteError
 from dbgate.gate.statement import Examined, defined_relations, examine
 from dbgate.gate.syntax import Source
@@ -153,7 +153,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             relations=defined_relations(examined, protection.schema),
             guarded=examined.found.setting_calls.keys() if examined.kind != "ViewStmt" else (),
         )
-        write_sequences(examined, contents, protection, context.path)
+        use_sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))

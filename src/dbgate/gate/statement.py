@@ -60,6 +60,12 @@ class Examined(msgspec.Struct):
         return [*self.found.reads, *(entry for _, entry in self.found.targets)]
 
     @property
+    def stores(self) -> bool:
+        """Whether it makes a relation that holds what a query gives, and stays."""
+        made = self.made is not None and self.kind != "ViewStmt" and self.inner_kind == "SelectStmt"
+        return made and not is_temporary(self.made or {})
+
+    @property
     def changes_data(self) -> bool:
         """Whether the statement changes rows, or makes a relation out of a query."""
         return bool(self.found.targets) or (self.made is not None and not is_temporary(self.made))
@@ -79,7 +85,9 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
     result.found = analysis.found
     result.found.analyze = kind == "ExplainStmt" and is_analyze(body)
     _find_inner(result)
-    if result.inner_kind:
+    if result.stores:
+        result.found.columns = analysis.stored(result.inner)
+    elif result.inner_kind:
         result.found.columns = analysis.statement(result.inner_kind, result.inner)
     elif kind == "CopyStmt":
         _examine_copy(result, analysis)
