@@ -20,6 +20,7 @@ from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
 from dbgate.gate.executed import Arguments, arguments_of
 from dbgate.gate.findings import guessed
+from dbgate.gate.kept import masks_of_system
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.missing import MissingEntry, explain_missing
@@ -141,6 +142,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
     examined, contents, own = examine(source.tree, protection, context.path), Contents(), context.policy.functions
     run: Allow | Rewrite | Deny = Deny(examined.refusal)
     if not examined.refusal:
+        examined.system_masks = masks_of_system(examined, protection)
         contents = inspect(
             source.tree,
             protection.schema,

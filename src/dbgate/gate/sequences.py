@@ -35,9 +35,7 @@ def _refuse_hidden(sequence: CatalogRelation, contents: Contents, protection: Pr
         contents.refuse(f"{sequence.schema}.{sequence.name} numbers a column that you see only masked", hint)
 
 
-def _known(
-    named: Sequence[Numbered], contents: Contents, schema: Schema, path: Sequence[str]
-) -> list[CatalogRelation]:
+def _known(named: Sequence[Numbered], contents: Contents, schema: Schema, path: Sequence[str]) -> list[CatalogRelation]:
     """The sequences that a statement names; none where one of them is not known, which refuses the statement."""
     found: list[CatalogRelation] = []
     for name in named:

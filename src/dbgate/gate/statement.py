@@ -47,6 +47,7 @@ class Examined(msgspec.Struct):
     copied: Entry | None = None
     made: Tree | None = None
     pins: tuple[int, ...] = ()
+    system_masks: tuple[str, ...] = ()
 
     @property
     def executed(self) -> str | None:
