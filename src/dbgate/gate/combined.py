@@ -31,6 +31,8 @@ class CombinedQueries:
         left = self.query(_bare(body["larg"]), parent, ctes, named=named)
         right = self.query(_bare(body["rarg"]), parent, ctes, named=named)
         columns = merge(left, right)
+        if columns is None:  # nobody can follow those of the side that is known
+            self._use(union(c.labels for side in (left, right) for c in side or ()), predicate=False)
         if any(c.labels for c in columns or ()):
             self.found.derived_met = True
         if not body.get("all") and columns:
