@@ -14,6 +14,8 @@ import typer
 
 from dbgate.cli import audit_keys
 from dbgate.cli.app import new_app
+from dbgate.cli.audit_export import export_command
+from dbgate.cli.audit_pack import report_command
 from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
 from dbgate.cli.audit_search import search_command, usage_command
@@ -122,7 +124,7 @@ def examine(
         if not (report.sessions or report.logs or report.strays):
             raise UsageError(f"there is no transcript in {path}", hint="name a bucket, a session's folder, or one file")
         return report
-    _await_shipper(settings.state_dir)
+    await_shipper(settings.state_dir)
     waiting = spool.spooled(settings.state_dir)
     own_bucket = open_for_reading(settings)
     if session:
@@ -206,7 +208,7 @@ def _named_session(file: Path) -> str:
         return file.stem
 
 
-def _await_shipper(state_dir: Path) -> None:
+def await_shipper(state_dir: Path) -> None:
     """Let a shipper of this installation finish: in the middle of its work nothing would fit."""
     from dbgate.audit import spool
 
@@ -224,3 +226,5 @@ app.command("prove")(prove_command)
 app.command("witness")(witness_command)
 app.command("search")(search_command)
 app.command("usage")(usage_command)
+app.command("export")(export_command)
+app.command("report")(report_command)

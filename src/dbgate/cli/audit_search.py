@@ -64,9 +64,9 @@ def search_command(
     """
     text = sys.stdin.read() if query == "-" else query
     values = dict(_parameter(one) for one in param or [])
-    with _opened(load(), bucket, parse_time(since), parse_time(until, end=True), skip_damaged) as engine:
+    with opened(load(), bucket, parse_time(since), parse_time(until, end=True), skip_damaged) as engine:
         _write(engine.ask(text, values), form, output)
-        _tell(engine)
+        tell(engine)
     return EXIT_OK
 
 
@@ -107,7 +107,7 @@ def usage_command(
     names = _dimensions(by)
     wanted = UsageFilter(person, target, table, tag, parse_time(since), parse_time(until, end=True))
     terminal = sys.stdout.isatty() and output is None
-    with _opened(load(), bucket, wanted.since, wanted.until, skip_damaged, late=True) as engine:
+    with opened(load(), bucket, wanted.since, wanted.until, skip_damaged, late=True) as engine:
         days = (
             engine.ask(*usage_query(["day"], wanted))
             if form == "html" or (terminal if chart is None else chart)
@@ -117,12 +117,12 @@ def usage_command(
         if form == "html":
             from dbgate.audit.search.usage_page import page
 
-            _put(page(answer, days, title=f"Usage by {', '.join(names)}"), output)
+            put(page(answer, days, title=f"Usage by {', '.join(names)}"), output)
         else:
             _write(answer, form, output)
             if days is not None and (form or "table") == "table":
                 _bars(days)
-        _tell(engine)
+        tell(engine)
     return EXIT_OK
 
 
@@ -148,7 +148,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _opened(
+def opened(
     settings: Settings,
     bucket: str,
     since: datetime | None,
@@ -156,19 +156,21 @@ def _opened(
     skip_damaged: bool,
     *,
     late: bool = False,
+    source: Bucket | None = None,
 ) -> Iterator[Engine]:
     """The engine on the bucket that was named, or the configured one. `late`: sessions of the days before `since` count,
     since they may have gone on."""
     from dbgate.audit.search import Engine
     from dbgate.audit.summary import Filter
 
-    source = _source(settings, bucket)
+    source = source or source_bucket(settings, bucket)
     days = Filter(since=None if late else since, until=until)
     with Engine(source, days.wants_date, skip_damaged=skip_damaged) as engine:
         yield engine
 
 
-def _source(settings: Settings, bucket: str) -> Bucket:
+def source_bucket(settings: Settings, bucket: str) -> Bucket:
+    """The bucket that was named, or the configured one; says what is not shipped. Raises `UsageError`, `Unreachable`."""
     from dbgate.audit import spool
 
     if bucket:
@@ -207,7 +209,8 @@ def _stream(output: Path | None) -> AbstractContextManager[Any]:
     return nullcontext(sys.stdout) if output is None else private_file(output)
 
 
-def _put(pieces: Iterator[str], output: Path | None) -> None:
+def put(pieces: Iterator[str], output: Path | None) -> None:
+    """Write text to standard output, or to a file (0600). Raises `UsageError`."""
     with _stream(output) as stream:
         for piece in pieces:
             stream.write(piece if output is None else piece.encode())
@@ -241,7 +244,7 @@ def _bar(kind: str, length: int, colour: bool) -> str:
     return f"\x1b[{code}m{glyph * length}\x1b[0m" if colour and length else glyph * length
 
 
-def _tell(engine: Engine) -> None:
+def tell(engine: Engine) -> None:
     """Say what was left out."""
     for name, why in engine.damaged.items():
         print(f"notice: left out: {printable(name)}: {printable(why)}", file=sys.stderr)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from dbgate.audit.record import (
     encode,
     is_session_id,
     new_session_id,
+    opens,
     parse,
     timestamp,
 )
@@ -108,3 +110,9 @@ def test_a_broken_link_is_named() -> None:
     assert "belongs to session" in broken_link(record, session="other", seq=3, prev="a" * 64)
     assert "seq 3 where 4 is due" in broken_link(record, session=SESSION, seq=4, prev="a" * 64)
     assert "hash" in broken_link(record, session=SESSION, seq=3, prev="b" * 64)
+
+
+@pytest.mark.parametrize("decision", [{}, [], None, 3, "allow"])
+def test_an_outcome_is_due_whatever_a_decision_is(decision: Any) -> None:
+    assert opens("statement.intent", {"id": 1, "decision": decision}) == ("statement.outcome", 1)
+    assert opens("statement.intent", {"id": 1, "decision": "deny"}) is None

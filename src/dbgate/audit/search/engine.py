@@ -126,6 +126,14 @@ class Engine:
         cursor = self._connection.cursor()
         return Answer(self, self.guarded(lambda: cursor.execute(statements[0], values)))
 
+    def hold(self) -> None:
+        """Read the bucket once, for many queries: `records` alone goes on reading it. What does not fit into memory is
+        kept in a temporary folder. Raises `StatementError`, `Unreachable`."""
+        for name in tables.NAMES:
+            if name != "records":
+                self.guarded(lambda name=name: self._connection.execute(f"CREATE TABLE held_{name} AS FROM {name}"))  # type: ignore[misc]
+                self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM held_{name}")
+
     @property
     def damaged(self) -> Mapping[str, str]:
         """The segments that were left out, and why."""

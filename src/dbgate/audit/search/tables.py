@@ -53,6 +53,15 @@ _COLUMNS = {
     "hint": "VARCHAR",
     "records": "BIGINT",
     "silent_s": "DOUBLE",
+    "action": "VARCHAR",
+    "at": "TIMESTAMPTZ",
+    "by": "JSON",
+    "note": "VARCHAR",
+    "why": "VARCHAR",
+    "requester": "JSON",
+    "request_target": "VARCHAR",
+    "binding": "VARCHAR",
+    "uses_left": "BIGINT",
 }
 
 _RECORDS = """
@@ -105,7 +114,30 @@ SELECT session, date, target, id, time, substr(kind, 10) AS what, request, reque
 FROM records WHERE kind LIKE 'approval.%'
 """
 
-NAMES = ("records", "sessions", "statements", "approvals")
+_DECISIONS = """
+CREATE VIEW decisions AS
+SELECT session, date, intent.id, intent.time, intent.at, intent.request, intent.request_kind, intent.action, intent.requester,
+    intent.person, intent.subject, intent.groups, intent.note, intent.request_target, intent.environment, intent.verb,
+    intent.relations, intent.rules, intent.tags, intent.measured, intent.policy_digest, intent.state, outcome.status AS settled
+FROM (
+    SELECT session, date, target, id, time, "at", request, request_kind, action, {requester} AS requester, {person} AS person,
+        "by" ->> 'subject' AS subject, CAST("by" -> 'groups' AS VARCHAR[]) AS groups, note, request_target, environment, verb,
+        relations, rules, tags, measured, policy_digest, status AS state
+    FROM records WHERE kind = 'decision.intent'
+    UNION ALL
+    SELECT session, date, target, id, time, time, request, NULL, 'refused: ' || action, NULL, {person},
+        "by" ->> 'subject', CAST("by" -> 'groups' AS VARCHAR[]), why, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM records WHERE kind = 'decision.refused'
+) AS intent
+LEFT JOIN (
+    SELECT session, date, target, id, status FROM records WHERE kind = 'decision.outcome'
+) AS outcome USING (session, date, target, id)
+""".format(
+    requester="""coalesce(nullif(requester ->> 'email', ''), requester ->> 'subject')""",
+    person="""coalesce(nullif("by" ->> 'email', ''), "by" ->> 'subject')""",
+)
+
+NAMES = ("records", "sessions", "statements", "approvals", "decisions")
 
 
 def definitions(*, record_bytes: int, ignore_errors: bool) -> list[str]:
@@ -115,4 +147,4 @@ def definitions(*, record_bytes: int, ignore_errors: bool) -> list[str]:
     records = _RECORDS.format(
         files=EVERY_SEGMENT, columns=columns, record_bytes=record_bytes, ignore_errors=str(ignore_errors).lower()
     )
-    return [records, _SESSIONS, _STATEMENTS, _APPROVALS]
+    return [records, _SESSIONS, _STATEMENTS, _APPROVALS, _DECISIONS]
