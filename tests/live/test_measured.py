@@ -74,6 +74,9 @@ EXACT = [
     "WITH more AS (SELECT 200 + n AS n FROM generate_series(1, 6) n) INSERT INTO s.left_ SELECT n FROM more WHERE n > 202",
     "INSERT INTO s.left_ DEFAULT VALUES",
     "WITH d AS (DELETE FROM s.sale WHERE amount < 4 RETURNING *) INSERT INTO s.left_ SELECT 500 + amount FROM d",
+    "WITH u AS (UPDATE s.sale SET amount = 0 WHERE amount < 4 RETURNING shop) INSERT INTO s.left_ SELECT DISTINCT 500 + shop FROM u",
+    """WITH u AS (UPDATE s.sale AS x SET amount = 0 FROM s.shop h WHERE h.id = x.shop AND h.region = 'n' RETURNING x.shop, h.region)
+       DELETE FROM s.left_ USING u WHERE u.shop = left_.id AND u.region = 'n'""",
     """MERGE INTO s.sale AS t USING (SELECT id, region FROM s.shop WHERE id < 9) AS x ON t.shop = x.id
        WHEN MATCHED AND CASE WHEN t.amount > 30 THEN true ELSE false END THEN DELETE
        WHEN MATCHED AND x.region = 'n' THEN UPDATE SET amount = 0 WHEN MATCHED THEN DO NOTHING""",
@@ -87,6 +90,8 @@ EXACT = [
 ]
 
 AT_MOST = [
+    """WITH u AS (UPDATE s.sale AS x SET amount = 0 FROM (VALUES (1), (1), (2)) v (n) WHERE v.n = shop RETURNING x.shop)
+       INSERT INTO s.left_ SELECT 500 + row_number() OVER () FROM u""",
     "INSERT INTO s.left_ SELECT n FROM generate_series(1, 9) n ON CONFLICT DO NOTHING",
     "INSERT INTO s.left_ VALUES (1), (77) ON CONFLICT (id) DO NOTHING",
     "DELETE FROM s.member WHERE id IN (3, 4, 40)",

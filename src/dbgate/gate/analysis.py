@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dbgate.gate.columns import ColumnNames, is_column, plain_column
-from dbgate.gate.findings import Columns, Cte, Ctes, Findings
+from dbgate.gate.combined import CombinedQueries
+from dbgate.gate.findings import Columns, Ctes, Findings
 from dbgate.gate.from_items import FromItems
 from dbgate.gate.names import kind_of, output_name, strings
 from dbgate.gate.relations import Schema
@@ -25,7 +26,7 @@ _VALUES = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
 """Sub-selects that give what they select; the others compare it."""
 
 
-class Analysis(FromItems, ColumnNames, Writes):
+class Analysis(FromItems, ColumnNames, CombinedQueries, Writes):
     """The walk over one statement. `labels` maps a relation's OID to its labelled columns by name."""
 
     def __init__(self, schema: Schema, labels: Mapping[int, Mapping[str, Labels]], search_path: Sequence[str]) -> None:
@@ -60,6 +61,16 @@ class Analysis(FromItems, ColumnNames, Writes):
             self._writing -= 1
         return self._returning_list(body, scope, inner)
 
+    def stored(self, body: Tree) -> Columns:
+        """Analyse a query whose result is stored, as a write would."""
+        self._writing += 1
+        try:
+            columns = self.query(body, None, None)
+            self._use(union(c.labels for c in columns or ()), predicate=False)
+            return columns
+        finally:
+            self._writing -= 1
+
     def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None, *, named: bool = False) -> Columns:
         """Analyse a SELECT, VALUES or set operation; return its output columns.
 
@@ -73,7 +84,7 @@ class Analysis(FromItems, ColumnNames, Writes):
 
     def _query(self, body: Tree, parent: Scope | None, inner: Ctes | None, named: bool) -> Columns:
         if body.get("op", "SETOP_NONE") != "SETOP_NONE":
-            return self._set_operation(body, parent, inner)
+            return self._set_operation(body, parent, inner, named)
         if "valuesLists" in body:
             columns = self._values(body, Scope(parent=parent), inner)
             self._tail(body, Scope([Item([], columns)], parent), inner, columns)
@@ -125,17 +136,6 @@ class Analysis(FromItems, ColumnNames, Writes):
                 return names[name[0]] | here
         return self.expression(inner, scope, ctes)
 
-    def _set_operation(self, body: Tree, parent: Scope | None, ctes: Ctes | None) -> Columns:
-        left = self.query(_bare(body["larg"]), parent, ctes)
-        right = self.query(_bare(body["rarg"]), parent, ctes)
-        columns = merge(left, right)
-        if any(c.labels for c in columns or ()):
-            self.found.derived_met = True
-        if not body.get("all") and columns:
-            self._use(union(c.labels for c in columns), predicate=True)
-        self._tail(body, Scope([Item([], columns)], parent), ctes, columns)
-        return columns
-
     def _values(self, body: Tree, scope: Scope, ctes: Ctes | None) -> Columns:
         start = len(self._constants)
         rows = [
@@ -186,64 +186,6 @@ class Analysis(FromItems, ColumnNames, Writes):
                 continue
             inside = [entry] if entry.relation is not None else self.found.reads[first_read:]
             self.found.locks += [e for e in inside if all(known is not e for known in self.found.locks)]
-
-    # -- WITH ------------------------------------------------------------------------------------------------
-
-    def _with(self, clause: Tree | None, parent: Scope | None, outer: Ctes | None) -> Ctes | None:
-        if not clause:
-            return outer
-        recursive = bool(clause.get("recursive"))
-        ctes = Ctes(outer)
-        made: list[Cte] = []
-        for node in clause["ctes"]:
-            body = node["CommonTableExpr"]
-            # Without RECURSIVE an expression sees only those before it.
-            sees = ctes if recursive else _copy(ctes)
-            made.append(Cte(body["ctename"], body, sees, parent))
-            if recursive:
-                ctes.names[body["ctename"]] = made[-1]
-            else:
-                sees_next = Ctes(outer)
-                sees_next.names = {**ctes.names, body["ctename"]: made[-1]}
-                ctes = sees_next
-        for cte in made:
-            self.cte_columns(cte)
-        return ctes
-
-    def cte_columns(self, cte: Cte) -> Columns:
-        """The output columns of a common table expression; while it is being analysed, those of its first part."""
-        if cte.state == "new":
-            cte.state = "busy"
-            self._in_cte += 1
-            try:
-                kind, body = kind_of(cte.body["ctequery"])
-                rounds = 1
-                if cte.ctes.find(cte.name) is cte and body.get("op", "SETOP_NONE") != "SETOP_NONE":
-                    rounds = 2  # the second round carries labels around the recursion
-                    inner = self._with(body.get("withClause"), cte.parent, cte.ctes)
-                    cte.columns = self._named(cte, self.query(_bare(body["larg"]), cte.parent, inner))
-                for _ in range(rounds):
-                    cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes, named=True))
-            finally:
-                self._in_cte -= 1
-            cte.state = "done"
-        return cte.columns
-
-    def _named(self, cte: Cte, columns: Columns) -> Columns:
-        names = strings(cte.body.get("aliascolnames", ()))
-        columns = rename(columns, names)
-        extra = [cte.body.get(key, {}) for key in ("search_clause", "cycle_clause")]
-        added = [
-            Out(name)
-            for clause in extra
-            for name in (
-                clause.get("search_seq_column"),
-                clause.get("cycle_mark_column"),
-                clause.get("cycle_path_column"),
-            )
-            if name
-        ]
-        return (*columns, *added) if columns is not None else None
 
     # -- expressions -----------------------------------------------------------------------------------------
 
@@ -317,34 +259,6 @@ class Analysis(FromItems, ColumnNames, Writes):
         """Constants and parameters that meet a labelled column: they are recorded masked."""
         for body in constants:
             self.found.sensitive[id(body)] = body
-
-
-def merge(left: Columns, right: Columns) -> Columns:
-    """The columns of a set operation: names from the left, labels from both."""
-    if left is None or right is None:
-        return None
-    return tuple(
-        Out(a.name, a.labels | b.labels, (a.plain or not a.labels) and (b.plain or not b.labels))
-        for a, b in zip(left, right, strict=False)
-    )
-
-
-def rename(columns: Columns, names: Sequence[str]) -> Columns:
-    """Columns under the names of an alias list; an unknown result takes the names it is given."""
-    if columns is None or not names:
-        return columns
-    return tuple(Out(names[i] if i < len(names) else c.name, c.labels, c.plain) for i, c in enumerate(columns))
-
-
-def _bare(node: Tree) -> Tree:
-    body: Tree = node.get("SelectStmt", node)
-    return body
-
-
-def _copy(ctes: Ctes) -> Ctes:
-    copy = Ctes(ctes.outer)
-    copy.names = dict(ctes.names)
-    return copy
 
 
 def _has_columns(clause: Sequence[Tree]) -> bool:

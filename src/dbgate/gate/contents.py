@@ -30,16 +30,22 @@ class _Unallowed(msgspec.Struct, frozen=True):
     is_overloaded: bool
 
 
+Numbered = str | tuple[str, str]
+"""A sequence: by its name, or by the table and the column that it numbers."""
+
+
 class Contents(msgspec.Struct):
     """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there.
 
-    `sequences` are those that it writes, by name, and `numbered` those by table and column. `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
+    `sequences` are those that it writes, `numbers` those whose last number it reads; `any_number` tells that it may read that
+    of any. `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
     """
 
     functions: list[str] = msgspec.field(default_factory=list)
     settings: list[str] = msgspec.field(default_factory=list)
-    sequences: list[str] = msgspec.field(default_factory=list)
-    numbered: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    sequences: list[Numbered] = msgspec.field(default_factory=list)
+    numbers: list[Numbered] = msgspec.field(default_factory=list)
+    any_number: bool = False
     unallowed: list[_Unallowed] = msgspec.field(default_factory=list)
     refusal: str = ""
     hint: str = ""
@@ -215,21 +221,28 @@ def _built_in(
         return
     if found.special == "setting-writer" and sets(arguments, contents, limits):
         return
-    if found.special == "writes-sequence":
-        sequence = _name_in(arguments[0]) if arguments else None
-        if sequence is not None:
-            contents.sequences.append(sequence)
-            return
-        column = _numbered_column(arguments[0], schema) if arguments else None
-        if column is not None:
-            contents.numbered.append(column)
-            return
+    if found.special == "reads-sequence" and not arguments:
+        contents.any_number = True
+        return
+    sequence = _sequence(arguments[0], schema) if found.special in _SEQUENCES and arguments else None
+    if sequence is not None:
+        (contents.sequences if found.special == "writes-sequence" else contents.numbers).append(sequence)
+        return
     if found.reason == NOT_REVIEWED and own:
         return
     contents.refuse(
         f"the function {name} is refused: {found.reason}",
         found.hint or (f"check the name with \\df; {ADVICE}" if found.reason == NOT_REVIEWED else ""),
     )
+
+
+_SEQUENCES = frozenset({"reads-sequence", "writes-sequence"})
+
+
+def _sequence(node: Tree, schema: Schema) -> Numbered | None:
+    """The sequence that an argument names; None where it does so by more than a constant."""
+    name = _name_in(node)
+    return name if name is not None else _numbered_column(node, schema)
 
 
 def _name_in(node: Tree) -> str | None:

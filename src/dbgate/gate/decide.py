@@ -20,6 +20,7 @@ from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.depth import deeply
 from dbgate.gate.executed import Arguments, arguments_of
 from dbgate.gate.findings import guessed
+from dbgate.gate.kept import masks_of_system
 from dbgate.gate.lexer import Offsets
 from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.missing import MissingEntry, explain_missing
@@ -31,7 +32,7 @@ from dbgate.gate.refusals import may_run
 from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.sample import for_reviewers
-from dbgate.gate.sequences import write_sequences
+from dbgate.gate.sequences import use_sequences
 from dbgate.gate.splice import Refusal, RewriteError
 from dbgate.gate.statement import Examined, defined_relations, examine
 from dbgate.gate.syntax import Source
@@ -141,6 +142,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
     examined, contents, own = examine(source.tree, protection, context.path), Contents(), context.policy.functions
     run: Allow | Rewrite | Deny = Deny(examined.refusal)
     if not examined.refusal:
+        examined.system_masks = masks_of_system(examined, protection)
         contents = inspect(
             source.tree,
             protection.schema,
@@ -153,7 +155,7 @@ def _prepare(source: Source, context: Context, protection: Protection) -> _Prepa
             relations=defined_relations(examined, protection.schema),
             guarded=examined.found.setting_calls.keys() if examined.kind != "ViewStmt" else (),
         )
-        write_sequences(examined, contents, protection, context.path)
+        use_sequences(examined, contents, protection, context.path)
         run = _rewritten(source, examined, contents, protection)
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))

@@ -1,8 +1,14 @@
-"""Masks that temporary tables of the session hold: a statement that reads them does not store them as data."""
+"""Masks in temporary tables of the session, and in system catalogs: a statement that reads them does not store them as data.
+
+Of a view over such a catalog any column may hold one.
+"""
 
 from __future__ import annotations
 
+from dbgate.catalog import CatalogRelation
+from dbgate.gate.allow.system import is_system, system_verdict
 from dbgate.gate.names import strings
+from dbgate.gate.protection import Protection
 from dbgate.gate.relations import Schema
 from dbgate.gate.statement import Examined, is_temporary
 from dbgate.gate.tracking import SessionObjects
@@ -10,14 +16,39 @@ from dbgate.model import Decision, Deny, Rewrite
 
 
 def masks_read(examined: Examined, objects: SessionObjects, schema: Schema) -> list[str]:
-    """The columns with masks that a statement reads from temporary tables, as `table.column`."""
-    found: list[str] = []
+    """The columns with masks that a statement reads from temporary tables, as `table.column`, and from catalogs."""
+    found = list(examined.system_masks)
     for entry in examined.found.reads:
         relation = entry.relation
         if relation is not None and schema.temp_schema and relation.schema == schema.temp_schema:
             kept = objects.masks.get(relation.name, frozenset())
             found += [f"{relation.name}.{name}" for name in sorted(kept & entry.asked.keys())]
     return found
+
+
+def masks_of_system(examined: Examined, protection: Protection) -> tuple[str, ...]:
+    """The columns that a statement reads of system catalogs and that are replaced there, as `schema.table.column`."""
+    found: list[str] = []
+    for entry in examined.found.reads:
+        relation = entry.relation
+        if relation is None or relation.schema == protection.schema.temp_schema:
+            continue
+        if is_system(relation.schema, relation.name):
+            replaced = {column for column, _ in system_verdict(relation.schema, relation.name).columns}
+        elif _over_catalogs(relation, protection):
+            replaced = {column.name for column in relation.columns}
+        else:
+            continue
+        found += [f"{relation.schema}.{relation.name}.{name}" for name in sorted(replaced & entry.asked.keys())]
+    return tuple(found)
+
+
+def _over_catalogs(relation: CatalogRelation, protection: Protection) -> bool:
+    """Whether a view reads a catalog of which something is replaced, itself or through other views."""
+    if relation.kind not in "vm":
+        return False
+    below = (protection.schema.by_oid[oid] for oid in relation.depends if oid in protection.schema.by_oid)
+    return protection.stored.guarded(relation) or any(_over_catalogs(r, protection) for r in below)
 
 
 def stores_kept_masks(examined: Examined, objects: SessionObjects, schema: Schema) -> Deny | None:

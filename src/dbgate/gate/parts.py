@@ -12,7 +12,7 @@ from typing import Any
 
 from dbgate.errors import StatementError
 from dbgate.gate.lexer import Offsets, Tokens, clause
-from dbgate.gate.names import kind_of, strings
+from dbgate.gate.names import column_references, kind_of, strings
 from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree, normal
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Tree
@@ -160,19 +160,25 @@ def _split(text: str) -> tuple[str, ...] | None:
 
 
 def _as_query(text: str) -> str | None:
-    """The query that gives what `DELETE … RETURNING …` returns; None when it is another statement, or cannot be made."""
+    """The query that gives what `DELETE … RETURNING …` returns, or an UPDATE that returns columns which it does not set.
+
+    None when it is another statement, or the query cannot be made.
+    """
     kind, body = kind_of(parse_one(text))
-    if kind != "DeleteStmt" or not body.get("returningList") or body.get("withClause"):
+    if kind not in _READ_BEFORE or not body.get("returningList") or body.get("withClause"):
         return None
+    if kind == "UpdateStmt" and _returns_new(body):
+        return None
+    key, word = _READ_BEFORE[kind]
     tokens = Tokens(text)
     start = tokens.index_at(Offsets(text).to_chars(int(body["relation"]["location"])))
     first = start - 1 if tokens.list[start - 1].word == "only" else start
-    ends = {word: clause(tokens, start, word) for word in ("using", "where", "returning")}
-    using, where, returning = ends["using"], ends["where"], ends["returning"]
+    assigning = clause(tokens, start, "set") if kind == "UpdateStmt" else None
+    using, where, returning = (clause(tokens, assigning or start, name) for name in (word, "where", "returning"))
     if returning is None:
         return None
     shown = text[tokens.list[returning].end :]
-    stop = next(i for i in (using, where, returning) if i is not None)
+    stop = next(i for i in (assigning, using, where, returning) if i is not None)
     others = ""
     if using is not None:
         others = ", " + text[tokens.list[using].end : tokens.list[returning if where is None else where].start]
@@ -182,10 +188,26 @@ def _as_query(text: str) -> str | None:
     found = [made.get("targetList"), made["fromClause"], made.get("whereClause")]
     wanted = [
         body["returningList"],
-        [{"RangeVar": body["relation"]}, *body.get("usingClause", [])],
+        [{"RangeVar": body["relation"]}, *body.get(key, [])],
         body.get("whereClause"),
     ]
     return query if normal(found) == normal(wanted) else None
+
+
+_READ_BEFORE = {"DeleteStmt": ("usingClause", "using"), "UpdateStmt": ("fromClause", "from")}
+"""Statements whose rows can be read before they run: where their tree and their text have the other relations."""
+
+
+def _returns_new(body: Tree) -> bool:
+    """Whether an UPDATE may return what it sets: a column of SET, a whole row, `*`, `old` and `new`."""
+    relation = body["relation"]
+    row = relation.get("alias", {}).get("aliasname") or relation["relname"]
+    set_names = {node["ResTarget"].get("name", "") for node in body["targetList"]}
+    for fields in column_references(body["returningList"]):
+        names = strings(fields)
+        if "A_Star" in fields[-1] or names[-1] in set_names or names == [row] or names[0] in {"old", "new"}:
+            return True
+    return False
 
 
 def _opening(tokens: Tokens, start: int) -> int:

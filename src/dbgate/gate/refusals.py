@@ -12,7 +12,7 @@ from dbgate.gate.names import strings
 from dbgate.gate.protection import Protection
 from dbgate.gate.relations import SYSTEM_SCHEMAS, Schema
 from dbgate.gate.scope import Label
-from dbgate.gate.statement import Examined, is_temporary
+from dbgate.gate.statement import Examined
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Deny, Touch
 
@@ -26,8 +26,8 @@ an index's condition decides its size, a unique one fails on equal values, a for
 def may_run(examined: Examined, protection: Protection, objects: SessionObjects) -> Deny | None:
     """The denial of a statement that must not run whatever the rules say; None when rules may decide."""
     return (
-        _write_reads(examined)
-        or _stores(examined)
+        _stores(examined)
+        or _write_reads(examined)
         or stores_kept_masks(examined, objects, protection.schema)
         or _blind_write(examined, protection)
         or _compares(examined, protection)
@@ -58,10 +58,9 @@ def _write_reads(examined: Examined) -> Deny | None:
 
 def _stores(examined: Examined) -> Deny | None:
     """A mask is never stored as data; temporary tables may hold masks. A view's definition holds no values."""
-    if examined.made is None or examined.kind == "ViewStmt" or is_temporary(examined.made):
-        return None
     found = examined.found
-    hidden = _hidden(found.outputs | found.predicates)
+    again = examined.body.get("objtype") == "OBJECT_MATVIEW"  # its definition holds every mask, and runs again
+    hidden = _hidden(found.outputs | found.predicates if again else found.write_reads) if examined.stores else []
     if not hidden:
         return None
     return Deny(
@@ -91,7 +90,7 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
     """A check that compares what is assigned with a hidden column would tell by its error where that lies."""
     schema = protection.schema
     for oid, assigned in examined.found.assigned_names.items():
-        for part in (oid, *schema.descendants(oid)):
+        for part in (oid, *(schema.descendants(oid) if _reaches_children(examined, oid) else ())):
             relation = schema.by_oid[part]
             hidden = set(protection.hidden_columns(relation)) - assigned
             for constraint in schema.constraints.get(part, ()):
@@ -103,6 +102,15 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
                         hint="set these columns together, or ask for unmasked access",
                     )
     return None
+
+
+def _reaches_children(examined: Examined, oid: int) -> bool:
+    """Whether a statement may change rows of the tables that inherit from one, or of its partitions."""
+    return any(
+        bool(entry.body and entry.body.get("inh")) and (verb != "insert" or entry.relation.kind == "p")
+        for verb, entry in examined.found.targets
+        if entry.relation is not None and entry.relation.oid == oid
+    )
 
 
 def _with_rules(relation: CatalogRelation, schema: Schema) -> CatalogRelation | None:

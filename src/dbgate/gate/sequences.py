@@ -1,11 +1,14 @@
-"""Statements that write sequences: `nextval('s')`, `setval('s', 1)`, `setval(pg_get_serial_sequence('t', 'id'), 1)`."""
+"""Statements that write sequences, or read their last number.
+
+`nextval('s')`, `setval('s', 1)`, `setval(pg_get_serial_sequence('t', 'id'), 1)`, `currval('s')`, `lastval()`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dbgate.catalog import CatalogRelation
-from dbgate.gate.contents import Contents
+from dbgate.gate.contents import Contents, Numbered
 from dbgate.gate.names import identifiers
 from dbgate.gate.protection import Protection
 from dbgate.gate.relations import Schema
@@ -13,30 +16,41 @@ from dbgate.gate.statement import Examined, relation_value
 from dbgate.model import Access, Touch
 
 
-def write_sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
-    """Count the sequences as updated. Those that are not known are refused, and those that number a hidden column."""
-    found: list[CatalogRelation] = []
-    for name in contents.sequences:
-        sequence = _named(name, protection.schema, path)
-        if sequence is None or sequence.kind != "S":
-            contents.refuse(f"{name} is not a sequence that dbgate knows")
-            return
-        found.append(sequence)
-    for table, column in contents.numbered:
-        numbering = _numbering(table, column, protection.schema, path)
-        if not numbering:
-            contents.refuse(f"{table} has no column {column} with a sequence that dbgate knows")
-            return
-        found += numbering
-    for sequence in found:
-        if protection.hidden_columns(sequence):
-            contents.refuse(
-                f"{sequence.schema}.{sequence.name} numbers a column that you see only masked",
-                "leave the column to its default",
-            )
+def use_sequences(examined: Examined, contents: Contents, protection: Protection, path: Sequence[str]) -> None:
+    """Count the written sequences as updated. Those that are not known are refused, and those that number a hidden column."""
+    for sequence in _known(contents.sequences, contents, protection.schema, path):
+        _refuse_hidden(sequence, contents, protection, "leave the column to its default")
         examined.touches.append(Touch("update", Access.WRITE, relation_value(sequence)))
         if examined.access.strength < Access.WRITE.strength:
             examined.verb, examined.access = "update", Access.WRITE
+    read = _known(contents.numbers, contents, protection.schema, path)
+    if contents.any_number:  # which sequence gave the session's last number only the server knows
+        read += [relation for relation in protection.schema.catalog.relations if relation.kind == "S"]
+    for sequence in read:
+        _refuse_hidden(sequence, contents, protection, "name another sequence by currval, or use RETURNING")
+
+
+def _refuse_hidden(sequence: CatalogRelation, contents: Contents, protection: Protection, hint: str) -> None:
+    if protection.hidden_columns(sequence):
+        contents.refuse(f"{sequence.schema}.{sequence.name} numbers a column that you see only masked", hint)
+
+
+def _known(named: Sequence[Numbered], contents: Contents, schema: Schema, path: Sequence[str]) -> list[CatalogRelation]:
+    """The sequences that a statement names; none where one of them is not known, which refuses the statement."""
+    found: list[CatalogRelation] = []
+    for name in named:
+        if isinstance(name, str):
+            meant = _named(name, schema, path)
+            sequences = [meant] if meant is not None and meant.kind == "S" else []
+            why = f"{name} is not a sequence that dbgate knows"
+        else:
+            sequences = _numbering(*name, schema, path)
+            why = f"{name[0]} has no column {name[1]} with a sequence that dbgate knows"
+        if not sequences:
+            contents.refuse(why)
+            return []
+        found += sequences
+    return found
 
 
 def _named(name: str, schema: Schema, path: Sequence[str]) -> CatalogRelation | None:

@@ -47,6 +47,7 @@ class Examined(msgspec.Struct):
     copied: Entry | None = None
     made: Tree | None = None
     pins: tuple[int, ...] = ()
+    system_masks: tuple[str, ...] = ()
 
     @property
     def executed(self) -> str | None:
@@ -58,6 +59,12 @@ class Examined(msgspec.Struct):
     def entries(self) -> list[Entry]:
         """The relations that it reads and changes, each with the columns that it uses."""
         return [*self.found.reads, *(entry for _, entry in self.found.targets)]
+
+    @property
+    def stores(self) -> bool:
+        """Whether it makes a relation that holds what a query gives, and stays."""
+        made = self.made is not None and self.kind != "ViewStmt" and self.inner_kind == "SelectStmt"
+        return made and not is_temporary(self.made or {})
 
     @property
     def changes_data(self) -> bool:
@@ -79,7 +86,9 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
     result.found = analysis.found
     result.found.analyze = kind == "ExplainStmt" and is_analyze(body)
     _find_inner(result)
-    if result.inner_kind:
+    if result.stores:
+        result.found.columns = analysis.stored(result.inner)
+    elif result.inner_kind:
         result.found.columns = analysis.statement(result.inner_kind, result.inner)
     elif kind == "CopyStmt":
         _examine_copy(result, analysis)

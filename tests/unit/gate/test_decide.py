@@ -166,9 +166,9 @@ def test_rows_are_measured_before_a_rule_on_rows_decides() -> None:
 
 def test_what_cannot_be_counted_counts_as_too_much() -> None:
     given = policy(rule("all"), rule("bulk", "approve", verbs=("delete",), rows=Comparison(">", 10)))
-    updated = "WITH u AS (UPDATE public.log SET n = 1 WHERE id = 1 RETURNING id)"
+    updated = "WITH u AS (UPDATE public.log SET t = 1 WHERE id = 1 RETURNING t)"
     for sql in (
-        f"{updated} DELETE FROM public.log WHERE id IN (SELECT id FROM u)",
+        f"{updated} DELETE FROM public.log WHERE id IN (SELECT t FROM u)",
         f"WITH RECURSIVE {updated[5:]} DELETE FROM public.log WHERE id = 1",
         "EXPLAIN ANALYZE DELETE FROM public.log WHERE current_setting('transaction_read_only') = 'off' AND id > 1",
         "WITH d AS (DELETE FROM public.log WHERE random() < id RETURNING id) SELECT id FROM d",

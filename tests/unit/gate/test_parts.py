@@ -17,7 +17,7 @@ from dbgate.gate.parts import changing_parts
         ('PREPARE "update" (int) AS UPDATE a.b SET c = $1', ("UPDATE a.b SET c = $1",)),
         (
             "WITH x AS (UPDATE a.b SET c = 1 RETURNING id), y AS (DELETE FROM a.c) SELECT * FROM x",
-            ("UPDATE a.b SET c = 1 RETURNING id", "DELETE FROM a.c"),
+            ("UPDATE a.b SET c = 1 RETURNING id", "WITH x AS (SELECT  id FROM a.b  ) DELETE FROM a.c"),
         ),
         (
             "WITH q AS (SELECT 1 AS id), d AS (DELETE FROM a.b USING q WHERE q.id = b.id RETURNING b.id) DELETE FROM a.c",
@@ -32,7 +32,31 @@ from dbgate.gate.parts import changing_parts
         ),
         ("INSERT INTO a.b SELECT nextval('s'), 1", ("INSERT INTO a.b SELECT CAST(0 AS bigint), 1",)),
         ("DELETE FROM a.b WHERE id < nextval('s')", ("DELETE FROM a.b WHERE id < nextval('s')",)),
-        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING id) DELETE FROM a.c USING u WHERE u.id = c.id", None),
+        (
+            "WITH u AS (UPDATE ONLY a.b AS x SET c = extract(day FROM d), e = y.z IS DISTINCT FROM 1 FROM a.y AS y WHERE y.i = x.i RETURNING x.id, "
+            "upper(n) AS n) DELETE FROM a.c USING u WHERE u.id = c.id",
+            (
+                "WITH u AS (SELECT  x.id, upper(n) AS n FROM ONLY a.b AS x ,  a.y AS y  WHERE y.i = x.i ) "
+                " DELETE FROM a.c USING u WHERE u.id = c.id",
+                "UPDATE ONLY a.b AS x SET c = extract(day FROM d), e = y.z IS DISTINCT FROM 1 FROM a.y AS y WHERE y.i = x.i RETURNING x.id, "
+                "upper(n) AS n",
+            ),
+        ),
+        (
+            "WITH u AS (UPDATE a.b SET c = 1 RETURNING id) INSERT INTO a.c SELECT id FROM u",
+            (
+                "WITH u AS (SELECT  id FROM a.b  )  INSERT INTO a.c SELECT id FROM u",
+                "UPDATE a.b SET c = 1 RETURNING id",
+            ),
+        ),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING id, c) DELETE FROM a.c USING u WHERE u.id = c.id", None),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING upper(b.c)) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING *) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b AS x SET c = 1 RETURNING x) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b AS x SET c = 1 RETURNING (x).id) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING new.id) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b SET (d, c) = (1, 2) RETURNING (SELECT c)) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (INSERT INTO a.b VALUES (1) RETURNING id) DELETE FROM a.c USING u WHERE u.id = c.id", None),
         ("WITH RECURSIVE u AS (UPDATE a.b SET c = 1 RETURNING id) SELECT 1", None),
         ("DELETE FROM a.b WHERE c = substring('abc' for share)", None),
     ],

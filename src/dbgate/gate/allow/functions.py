@@ -51,12 +51,21 @@ _SEQUENCE = Verdict(
     "it changes a sequence, which has to be named by a constant",
     "write 'schema.sequence', or pg_get_serial_sequence('schema.table', 'column')",
 )
+_NUMBER = Verdict(
+    False,
+    "reads-sequence",
+    "it shows the last number of a sequence, which has to be named by a constant",
+    "write 'schema.sequence', or use RETURNING",
+    kind="reads-relations",
+)
 _TRANSACTION = Verdict(
     False, "assigns-transaction-id", "it assigns a transaction id", "use pg_current_xact_id_if_assigned()", "writes"
 )
 
 SPECIAL: dict[str, Verdict] = {
     "current_setting": _SETTING,
+    "currval": _NUMBER,
+    "lastval": _NUMBER,
     "nextval": _SEQUENCE,
     "pg_current_xact_id": _TRANSACTION,
     "pg_input_error_info": _TYPE,
@@ -70,6 +79,8 @@ SPECIAL: dict[str, Verdict] = {
 - `setting-reader`: the first argument is a constant, and that setting may be shown (`setting_verdict(…, "show")`).
 - `setting-writer`: name and value are constants, and a `SET` may give the setting that value.
 - `type-reader`: the second argument is a constant that names a type which a cast may name.
+- `reads-sequence`: the first argument is a constant that names a sequence which numbers nothing hidden; without an argument, no
+  sequence of the database does.
 - `writes-sequence`: the first argument is a constant; the statement then writes that sequence.
 - `assigns-transaction-id`: changes no data; a gate that lets it pass counts the statement as a write.
 """

@@ -57,7 +57,7 @@ NEEDED = {
         regexp_replace regexp_matches split_part lower upper initcap concat concat_ws format coalesce_not lpad repeat
         round trunc random random_normal setseed gen_random_uuid md5 sha256 encode decode jsonb_path_query jsonb_set
         jsonb_to_recordset json_populate_record to_jsonb row_to_json to_tsvector to_tsquery ts_rank ts_headline width_bucket
-        array_position string_to_array xpath xmlagg currval lastval hashtext pg_typeof pg_column_size""",
+        array_position string_to_array xpath xmlagg hashtext pg_typeof pg_column_size""",
 }
 
 
@@ -112,6 +112,7 @@ def test_conditions_are_named() -> None:
     assert verdict("current_setting", 1).special == "setting-reader"
     assert verdict("set_config", 3).special == "setting-writer"
     assert verdict("nextval", 1).special == verdict("setval", 2).special == "writes-sequence"
+    assert verdict("currval", 1).special == verdict("lastval", 0).special == "reads-sequence"
     assert verdict("pg_input_is_valid", 2).special == "type-reader"
     assert verdict("txid_current", 0).special == "assigns-transaction-id"
     assert not any(found.safe for found in SPECIAL.values())
