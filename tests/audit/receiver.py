@@ -12,16 +12,24 @@ from typing import Self
 class Receiver:
     """Takes messages until it is left; `messages` are all that arrived.
 
-    `breaks_after` bytes of a connection it resets it; with `never_ends` it does not close when its peer is done.
+    `breaks_after` bytes of a connection it resets it; with `never_ends` it does not close when its peer is done,
+    with `talks` it goes on sending instead.
     """
 
     def __init__(
-        self, kind: str, *, context: ssl.SSLContext | None = None, breaks_after: int = 0, never_ends: bool = False
+        self,
+        kind: str,
+        *,
+        context: ssl.SSLContext | None = None,
+        breaks_after: int = 0,
+        never_ends: bool = False,
+        talks: bool = False,
     ) -> None:
         self._kind = kind
         self._context = context
         self._breaks_after = breaks_after
         self._never_ends = never_ends
+        self._talks = talks
         self._left = threading.Event()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -80,6 +88,11 @@ class Receiver:
                 taken.close()
                 return
         self.streams.append(content)
+        try:
+            while self._talks and not self._left.wait(0.02):
+                taken.sendall(b"still here\n")
+        except OSError:
+            return
         if self._never_ends:
             self._left.wait(20)
         elif isinstance(taken, ssl.SSLSocket):

@@ -147,6 +147,7 @@ def test_damage_is_told_and_stops_nothing_else(desk: Desk, session: str) -> None
     [
         (("--syslog", "h:1", "-o", "x"), "exclude each other"),
         (("--cursor", "c", "--to", "1d"), "exclude each other"),
+        (("--cursor", "c", "-o", "./c"), "the same file"),
         (("--syslog-ca", "x"), "there is no --syslog"),
         (("--syslog", "h:1", "--syslog-cert", "x"), "go together"),
         (("--syslog", "ftp://h"), "not a syslog receiver"),

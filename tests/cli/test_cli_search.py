@@ -222,6 +222,29 @@ def test_a_line_that_is_no_record_stops_the_search_unless_it_is_left_out(desk: D
     assert "notice: left out: 1 lines that are no records" in ran.err
 
 
+TYPED = [
+    "\ud800",
+    "\udc00\ud800",
+    "😀\ud83d",
+    "\\ud800 \\\ud800",
+    "a\udcffb\x00",
+    "\ud83d\\\ude00",
+    "é\u2028",
+    "\\ud800\udc00",
+]
+
+
+def test_a_text_that_is_no_unicode_keeps_nobody_from_searching(desk: Desk) -> None:
+    for number, text in enumerate(TYPED, 1):
+        with desk.here.open(target="typed") as session:
+            session.record("statement.intent", intent(number, text, "error", error=text))
+            session.close({"reason": "quit"})
+    desk.here.ship()
+    found = asked(desk, "SELECT text, refused FROM statements WHERE target = 'typed' ORDER BY id")
+    whole = [text.encode("utf-8", "backslashreplace").decode() for text in TYPED]
+    assert [row["text"] for row in found] == [row["refused"] for row in found] == whole
+
+
 def test_evil_cells_are_shown_as_text(desk: Desk) -> None:
     ran = desk.dbgate("audit", "search", "SELECT chr(27) || '[2Jgone' AS evil", "--format", "table")
     assert ran.code == 0

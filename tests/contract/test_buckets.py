@@ -22,6 +22,7 @@ from dbgate.audit.keys import own_keys
 from dbgate.audit.recorder import open_session
 from dbgate.audit.search import Engine
 from dbgate.audit.shipping import ship
+from dbgate.audit.siem import Feed, Wanted
 from dbgate.audit.verification import verify_bucket
 from dbgate.cli import checks
 from dbgate.cli.findings import Finding, Findings
@@ -270,3 +271,25 @@ def test_a_bucket_is_searched(url: str, tmp_path: Path) -> None:
     ((person, text, place),) = batch
     assert (person, text) == ("mia@example.com", "SELECT 'here'")
     assert open_bucket(url).get(str(place)) is not None
+
+
+def test_a_bucket_is_told_as_events(url: str, tmp_path: Path) -> None:
+    here = Installation(tmp_path / "here")
+    for target in ("pay roll/äöü", "stock"):
+        with open_session(
+            state_dir=here.state_dir, bucket=url, start={**START, "target": target}, key_store="file"
+        ) as recorder:
+            recorder.record("statement.intent", intent(1, "SELECT 'here'"))
+            recorder.record("statement.outcome", outcome(1))
+            recorder.close({"reason": "ended"})
+    ship(here.state_dir, url, "file")
+    feed = Feed(open_bucket(url), Wanted(target="pay*"))
+    (folder,) = feed.folders()
+    marks: list[tuple[int, bool]] = []
+    events = list(feed.session(folder, -1, lambda told, ended: marks.append((told, ended))))
+    assert [(event.kind, event.start["target"]) for event in events] == [
+        ("session.start", "pay roll/äöü"),
+        ("statement", "pay roll/äöü"),
+        ("session.end", "pay roll/äöü"),
+    ]
+    assert (marks[-1], feed.damaged, feed.open) == ((3, True), {}, [])

@@ -133,6 +133,8 @@ def export_command(
         raise UsageError("-o and --syslog exclude each other")
     if cursor is not None and to:
         raise UsageError("--cursor and --to exclude each other", hint="a cursor exports all that is new")
+    if cursor is not None and output is not None and cursor.resolve() == output.resolve():
+        raise UsageError("--cursor and -o name the same file")
     if not syslog and (syslog_ca or syslog_cert or syslog_key or syslog_limit):
         raise UsageError("there is no --syslog to use it for", hint="--syslog HOST:PORT")
     if bool(syslog_cert) != bool(syslog_key):

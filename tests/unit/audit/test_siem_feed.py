@@ -159,6 +159,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "no JSON": lambda c: b"".join([*c.splitlines(keepends=True)[:2], b"{\n"]),
     "another session's": lambda c: c.replace(b'"session":"', b'"session":"x'),
     "another target's": lambda c: c.replace(b'"target":"payroll"', b'"target":"else"'),
+    "too deep": lambda c: c.replace(b'"parameters":[]', b'"parameters":' + b"[" * 900 + b"]" * 900, 1),
     "no start": lambda c: b"".join(c.splitlines(keepends=True)[1:]),
 }
 

@@ -135,6 +135,16 @@ def test_a_receiver_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
         sent(sink, "one")
 
 
+def test_a_receiver_that_talks_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syslog, "TIMEOUT_S", 0.5)
+    with (
+        Receiver("tcp", talks=True) as receiver,
+        Syslog(receiver.address) as sink,
+        pytest.raises(Unreachable, match="did not close the connection in time"),
+    ):
+        sent(sink, "one")
+
+
 def test_nobody_listens() -> None:
     with Receiver("tcp") as gone:
         address = gone.address

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +23,31 @@ NOTHING = f"{PROTOCOL}://sessions/date=/target=/none/00000.jsonl"
 _PACKED = ".zst"
 _KEPT = 4
 """DuckDB opens a file and asks for its size in turn: so many unpacked segments are kept."""
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]..")
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F]..)|\\.")
+
+
+def without_halves(content: bytes) -> bytes:
+    """Records with the text of the escape for each half of a surrogate pair that stands alone: DuckDB takes it for no JSON.
+
+    A person can type such a text. One of theirs would keep everybody from searching.
+    """
+    if not _HALF.search(content):
+        return content
+    lines = content.split(b"\n")
+    return b"\n".join(_whole(line) if _HALF.search(line) else line for line in lines)
+
+
+def _whole(line: bytes) -> bytes:
+    try:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _ESCAPES.sub(lambda found: b"\\\\" + found[1] if found[1] else found[0], line)
+    except (ValueError, RecursionError):
+        return line
+    return line
 
 
 class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
@@ -87,7 +114,7 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         if packed is None:
             raise FileNotFoundError(name)
         try:
-            return decompress(packed)
+            return without_halves(decompress(packed))
         except ValueError as error:
             if self._skip_damaged:
                 self.damaged[name] = str(error)

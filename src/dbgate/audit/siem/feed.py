@@ -38,6 +38,10 @@ class Wanted:
         return not early and not late and self.person.lower() in event.person.lower()
 
 
+MAX_DEPTH = 40
+"""Records of dbgate's own are nested a few levels; nothing deeper than this is followed."""
+
+
 class Damaged(Exception):
     """A session cannot be read on from here. Says where and why."""
 
@@ -114,9 +118,20 @@ class Feed:
                     fault = broken_link(record, session=session, seq=seq, prev=prev)
                     if record["kind"] == START and layout.session_prefix(record) != folder:
                         fault = f"the session belongs to {layout.session_prefix(record)}"
+                    fault = fault or ("is nested too deeply" if _is_deep(record) else "")
                 except ValueError as error:
                     fault = str(error)
                 if fault or (record["kind"] == START) != (seq == 0):
                     raise Damaged(f"{name} line {row}: {fault or 'session.start is not where it belongs'}")
                 yield record
                 seq, prev = seq + 1, digest(line)
+
+
+def _is_deep(record: dict[str, Any]) -> bool:
+    level: list[Any] = [record]
+    for _ in range(MAX_DEPTH):
+        below = [item for value in level for item in (value.values() if isinstance(value, dict) else value)]
+        level = [item for item in below if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -170,8 +171,10 @@ def _end(connection: socket.socket) -> None:
                 raise
             return
     plain.shutdown(socket.SHUT_WR)
+    until = time.monotonic() + TIMEOUT_S
     while plain.recv(4096):
-        pass
+        if time.monotonic() > until:
+            raise TimeoutError
 
 
 def _said(error: OSError) -> str:
