@@ -4,8 +4,6 @@ Loaded by `dbgate.database`, read by `dbgate.gate`. Everything is keyed by OID. 
 deparses (view definitions, defaults) was taken with an empty `search_path`, so its names are qualified.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 

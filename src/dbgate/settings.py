@@ -1,7 +1,5 @@
 """The configuration as frozen values. `dbgate.config` reads them from YAML and the environment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

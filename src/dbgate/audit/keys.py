@@ -16,9 +16,10 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dbgate.audit import spool
 from dbgate.errors import AuditUnavailable, UsageError
@@ -32,8 +33,7 @@ SERVICE = "dbgate audit"
 FILE_HINT = "set audit.key_store: file to keep the signing key in a file of the state directory"
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(msgspec.Struct, frozen=True):
     """A key that seals and checkpoints are verified with. `raw` is the 32 bytes of RFC 8032."""
 
     raw: bytes
@@ -65,8 +65,7 @@ class PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(msgspec.Struct, frozen=True):
     """The private key in memory."""
 
     private: Ed25519PrivateKey

@@ -16,9 +16,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dbgate.audit import spool
 from dbgate.audit.keys import PublicKey, SigningKey, own_keys
@@ -34,8 +35,7 @@ OBJECTS_PER_LEAF = 200
 """A leaf has at most 65,535 bytes: a session of more objects has several `session.ship` leaves."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShippedObject:
+class ShippedObject(msgspec.Struct, frozen=True):
     """An object in the bucket as it was read back. `name` is relative to the session."""
 
     name: str

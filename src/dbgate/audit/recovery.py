@@ -11,9 +11,10 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dbgate.audit import spool
 from dbgate.audit.keys import load_key
@@ -41,8 +42,7 @@ STALE_S = 3600
 """A session that was not even begun after this many seconds never will be."""
 
 
-@dataclass(slots=True)
-class Remains:
+class Remains(msgspec.Struct):
     """What a dead session left: the records that hold together, and where they stop."""
 
     first: bytes = b""
@@ -50,14 +50,14 @@ class Remains:
     seq: int = 0
     prev: str = FIRST_PREV
     ended: bool = False
-    due: dict[Due, None] = field(default_factory=dict)
+    due: dict[Due, None] = msgspec.field(default_factory=dict)
     statements: int = 0
     denied: int = 0
     failed: int = 0
     segment: Path | None = None
     good_bytes: int = 0
     torn: bytes = b""
-    named: set[str] = field(default_factory=set)
+    named: set[str] = msgspec.field(default_factory=set)
 
     def take(self, line: bytes, record: dict[str, Any]) -> None:
         """Count one more record that holds."""

@@ -1,7 +1,5 @@
 """The root command: a table of commands, each imported only when it is used."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

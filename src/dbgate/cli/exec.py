@@ -1,7 +1,5 @@
 """`dbgate exec`: run statements on a target and print their results."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -148,7 +146,7 @@ def run(
             display.finish()
 
 
-def _unmask(driver: SessionDriver, display: ExecDisplay, tags: Sequence[str]) -> int:
+def _unmask(driver: "SessionDriver", display: "ExecDisplay", tags: Sequence[str]) -> int:
     """Ask for the tags and return the first failure's exit code: then nothing is run."""
     first = EXIT_OK
     for finished in driver.unmask(tags) if tags else ():
@@ -158,7 +156,7 @@ def _unmask(driver: SessionDriver, display: ExecDisplay, tags: Sequence[str]) ->
 
 
 def _execute(
-    driver: SessionDriver, display: ExecDisplay, scripts: Sequence[str], values: Mapping[str, str | None]
+    driver: "SessionDriver", display: "ExecDisplay", scripts: Sequence[str], values: Mapping[str, str | None]
 ) -> int:
     """Run the scripts and return the first failure's exit code."""
     first = EXIT_OK
@@ -241,7 +239,7 @@ def _wait_s(wait: str, no_wait: bool) -> float | None:
     return parse_duration(wait)
 
 
-def _open_output(output: str) -> AbstractContextManager[BinaryIO | OutputFile]:
+def _open_output(output: str) -> "AbstractContextManager[BinaryIO | OutputFile]":
     if output:
         from dbgate.doors.exec import OutputFile
 
@@ -251,7 +249,7 @@ def _open_output(output: str) -> AbstractContextManager[BinaryIO | OutputFile]:
     return nullcontext(sys.stdout.buffer)
 
 
-def _display(form: str, stream: BinaryIO | OutputFile, keep_bytes: int) -> ExecDisplay:
+def _display(form: str, stream: "BinaryIO | OutputFile", keep_bytes: int) -> "ExecDisplay":
     from dbgate.doors.exec import ExecDisplay, Output
     from dbgate.doors.formats import open_writer
 

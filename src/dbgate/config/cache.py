@@ -6,12 +6,11 @@ user could have rewritten as well. On a bastion whose policies people cannot wri
 whatever is wrong with it, the file is read instead.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from functools import cache as once
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +104,7 @@ def _is_unchanged(path: str, digest: str) -> bool:
     return Path(path).is_file() and hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
 
 
+@once
 def _made_by() -> str:
     """The version of dbgate, and of the code that reads files, which changes more often in a source tree."""
     root = Path(__file__).parents[1]

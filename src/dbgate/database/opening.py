@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -42,8 +42,7 @@ class Limits(Protocol):
         """For a transaction in which nothing happens."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatementLimits:
+class StatementLimits(msgspec.Struct, frozen=True):
     """`Limits` as a value."""
 
     statement_timeout_s: float | None = None
@@ -51,8 +50,7 @@ class StatementLimits:
     idle_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """What the server said when the session was set up. `search_path` is the pinned one, without `pg_catalog`."""
 
     role: str

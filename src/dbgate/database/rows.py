@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.types.string import TextLoader
@@ -38,12 +38,11 @@ def text_only() -> AdaptersMap:
     return adapters
 
 
-@dataclass(frozen=True, slots=True)
-class TextContext:
+class TextContext(msgspec.Struct, frozen=True):
     """What psycopg's `Transformer` needs to know: no types, the connection's encoding."""
 
     connection: psycopg.Connection[Any] | None
-    adapters: AdaptersMap = field(default_factory=text_only)
+    adapters: AdaptersMap = msgspec.field(default_factory=text_only)
 
 
 class RowReader:

@@ -116,10 +116,11 @@ def _through_partitions(schema: Schema, tags: TagMap) -> bool:
 def key_tags(relation: CatalogRelation, tags: TagMap) -> frozenset[str]:
     """The tags of the columns in a partitioned table's key."""
     tagged = tags.columns.get(relation.oid)
-    if not relation.partition_key or not tagged:
+    near = {name: found for name, found in (tagged or {}).items() if quote(name) in relation.partition_key}
+    if not near:  # the usual case, without a scan
         return frozenset()
     words = {token.text for token in tokens(relation.partition_key)}
-    return frozenset(tag for name, found in tagged.items() if quote(name) in words for tag in found.tags)
+    return frozenset(tag for name, found in near.items() if quote(name) in words for tag in found.tags)
 
 
 def _through_rows(schema: Schema, tags: TagMap) -> bool:

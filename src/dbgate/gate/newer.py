@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 
-_NEWER: tuple[tuple[re.Pattern[str], re.Pattern[str], str, str], ...] = tuple(
-    (re.compile(before + r"\s*\Z", re.IGNORECASE | re.DOTALL), re.compile(at, re.IGNORECASE), name, hint)
-    for before, at, name, hint in (
-        (r"\breturning", r"with\b", "RETURNING WITH (OLD AS …, NEW AS …)", "write old.column and new.column"),
-        (r"", r"without\s+overlaps\b", "WITHOUT OVERLAPS", ""),
-        (r"", r"period\b", "PERIOD in a foreign key", ""),
-        (r",\s*period", r"", "PERIOD in a foreign key", ""),
-        (r"", r"(?:not\s+)?enforced\b", "NOT ENFORCED", ""),
-        (r"\bnot", r"enforced\b", "NOT ENFORCED", ""),
-        (r"\bgenerated\s+always\s+as\s*\(.*\)", r"", "virtual generated columns", "write STORED"),
-    )
+_NEWER = (
+    (r"\breturning", r"with\b", "RETURNING WITH (OLD AS …, NEW AS …)", "write old.column and new.column"),
+    (r"", r"without\s+overlaps\b", "WITHOUT OVERLAPS", ""),
+    (r"", r"period\b", "PERIOD in a foreign key", ""),
+    (r",\s*period", r"", "PERIOD in a foreign key", ""),
+    (r"", r"(?:not\s+)?enforced\b", "NOT ENFORCED", ""),
+    (r"\bnot", r"enforced\b", "NOT ENFORCED", ""),
+    (r"\bgenerated\s+always\s+as\s*\(.*\)", r"", "virtual generated columns", "write STORED"),
 )
 """What stands before a syntax error, what stands at it, the feature of PostgreSQL 18 that it is, and what to do."""
 
@@ -27,6 +24,6 @@ def newer_syntax(text: str, position: int) -> tuple[str, str] | None:
         return None
     before, rest = text[: position - 1], text[position - 1 :]
     for ahead, at, name, hint in _NEWER:
-        if ahead.search(before) and at.match(rest):
+        if re.search(ahead + r"\s*\Z", before, re.IGNORECASE | re.DOTALL) and re.match(at, rest, re.IGNORECASE):
             return f"{name} is syntax of PostgreSQL 18; dbgate reads that of 17", hint or _MIGRATE
     return None

@@ -14,9 +14,7 @@ import pgparse
 
 from dbgate.errors import StatementError
 from dbgate.gate.depth import deeply
-from dbgate.gate.grammar_errors import SYNTAX_ERROR, sqlstate_of
 from dbgate.gate.lexer import Offsets, bind_names, tokens, unbound_names
-from dbgate.gate.newer import newer_syntax
 from dbgate.gate.positions import parameter_edits, typed_position
 from dbgate.model import Edits, Tree
 
@@ -69,7 +67,7 @@ def parse_one(text: str) -> Tree:
     """Parse a text that has to hold exactly one statement and return its tree."""
     statements = _parse(text)
     if len(statements) != 1:
-        raise StatementError("more than one statement where one was expected", sqlstate=SYNTAX_ERROR)
+        raise StatementError("more than one statement where one was expected", sqlstate="42601")
     stmt: Tree = statements[0]["stmt"]
     return stmt
 
@@ -104,6 +102,9 @@ def _parse(text: str, edits: Edits = ()) -> list[dict[str, Any]]:
 
 
 def _syntax_error(error: pgparse.PGQueryError, text: str, edits: Edits) -> StatementError:
+    from dbgate.gate.grammar_errors import sqlstate_of
+    from dbgate.gate.newer import newer_syntax
+
     position = int(error.position or 0)
     if position > 0 and not text.isascii():
         position = min(position, len(text) + 1)

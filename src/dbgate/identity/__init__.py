@@ -12,10 +12,15 @@ identity may do is the gate's business. Importing it is cheap; what it needs is 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from dbgate.identity.current import bearer_token, current_identity
-from dbgate.identity.flows import Progress, sign_in
-from dbgate.identity.leaving import SignedOut, sign_out, sign_out_all
-from dbgate.identity.overview import SignIn, sign_ins, store_name
+
+if TYPE_CHECKING:
+    from dbgate.identity.flows import Progress, sign_in
+    from dbgate.identity.leaving import SignedOut, sign_out, sign_out_all
+    from dbgate.identity.overview import SignIn, sign_ins, store_name
 
 __all__ = [
     "Progress",
@@ -29,3 +34,22 @@ __all__ = [
     "sign_out_all",
     "store_name",
 ]
+
+_LATER = {
+    "Progress": "flows",
+    "sign_in": "flows",
+    "SignedOut": "leaving",
+    "sign_out": "leaving",
+    "sign_out_all": "leaving",
+    "SignIn": "overview",
+    "sign_ins": "overview",
+    "store_name": "overview",
+}
+"""Name → module: what only some commands use."""
+
+
+def __getattr__(name: str) -> object:
+    """Import what most commands do without when it is asked for."""
+    if name in _LATER:
+        return getattr(import_module(f"dbgate.identity.{_LATER[name]}"), name)
+    raise AttributeError(name)

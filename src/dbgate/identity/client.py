@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from dbgate.errors import UsageError
 from dbgate.settings import IdentitySettings
@@ -14,8 +15,7 @@ RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access"})
 """Scopes that msal adds itself and refuses to be given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """A client at an issuer. `issuer` is exactly what tokens must name.
 
     `service` tells that no person signs in: the client itself does, with a secret (`secret_env` names

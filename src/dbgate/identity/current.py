@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from dbgate.errors import SignInRequired, Unreachable
 from dbgate.identity.client import Client, read_client
@@ -20,8 +21,7 @@ RENEW_BEFORE_S = 60
 """A token with less time left than this is renewed before it is used, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What a place of the store holds: a sign-in or None, and its claims, verified just now and empty when it has expired."""
 
     place: str

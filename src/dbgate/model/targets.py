@@ -1,7 +1,5 @@
 """The databases that people may reach."""
 
-from __future__ import annotations
-
 import msgspec
 
 

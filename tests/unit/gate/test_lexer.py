@@ -31,6 +31,18 @@ def test_tokens(sql: str, expected: list[str]) -> None:
     assert texts(sql) == expected
 
 
+def test_words_are_of_ascii_letters_and_all_that_is_beyond() -> None:
+    """PostgreSQL manual, 4.1.1: letters, also those with marks and non-Latin ones, and `_`; then digits and `$` as well."""
+    beyond = "\x80éßĀ€\uffff\U00010000\U0010ffff"
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_" + beyond
+    for character in (*map(chr, range(128)), *beyond):
+        first, *_ = [*tokens(character), None]
+        second, *_ = tokens("a" + character)
+        assert (first is not None and first.kind == "word") == (character in letters), character
+        assert (second.text == "a" + character) == (character in letters + "0123456789$"), character
+        assert (len(texts(f"${character}$'${character}$")) == 1) == (character in letters), character
+
+
 def test_names_are_bound_outside_strings_and_comments() -> None:
     text, names = bind_names("select :a, ':a', \":a\", :b::text, $$:a$$ /* :a */, :a -- :b", {"a": "1", "b": "2"})
     assert text == "select $1, ':a', \":a\", $2::text, $$:a$$ /* :a */, $1 -- :b"

@@ -1,7 +1,5 @@
 """A policy as frozen values. `read.py` makes them from YAML; `decide.py` and `labels.py` use them."""
 
-from __future__ import annotations
-
 from datetime import datetime, time
 
 import msgspec
