@@ -123,15 +123,15 @@ def nodes(tree: Any) -> Iterator[tuple[str, Tree]]:
     todo: list[Any] = [tree]
     while todo:
         current = todo.pop()
-        if current.__class__ is list:
+        if current.__class__ is dict:
+            if len(current) == 1:  # what `kind_of` does, without a call for each node
+                ((kind, body),) = current.items()
+                if body.__class__ is dict and kind[:1].isupper():
+                    yield kind, body
+                    current = body
+            todo += [v for v in current.values() if v.__class__ is dict or v.__class__ is list]
+        elif current.__class__ is list:
             todo += current
-        elif current.__class__ is dict:
-            kind, body = kind_of(current)
-            if kind:
-                yield kind, body
-                todo += [v for v in body.values() if v.__class__ in (dict, list)]
-            else:
-                todo += [v for v in current.values() if v.__class__ in (dict, list)]
 
 
 def _function(body: Tree, contents: Contents, implied: Implied, functions: FunctionList, limits: Limits) -> None:

@@ -30,6 +30,10 @@ _UNCHANGED = frozenset(
     ExplainStmt DefElem DeclareCursorStmt""".split()
 )
 """Nodes that take values as they are: among nothing else, no implicit cast is made."""
+_CALLING = frozenset(
+    """A_Expr CaseExpr JoinExpr SubLink SortBy TypeName InsertStmt UpdateStmt OnConflictClause MergeWhenClause""".split()
+)
+"""Nodes that call operators or assign."""
 
 
 class _Operation(msgspec.Struct, frozen=True):
@@ -67,6 +71,14 @@ class Implied(msgspec.Struct):
 
     def node(self, kind: str, body: Tree) -> None:
         """Note what a node of the tree may call."""
+        if kind in _CALLING:
+            self._calls(kind, body)
+        if not self.changes:
+            self.changes = kind not in _UNCHANGED or (kind == "SelectStmt" and not _is_plain(body))
+        if "typeName" in body or "output" in body:
+            self._names_type(kind, body)
+
+    def _calls(self, kind: str, body: Tree) -> None:
         left, right = body.get("lexpr"), body.get("rexpr")
         match kind:
             case "A_Expr" if "BETWEEN" in body.get("kind", ""):
@@ -85,7 +97,8 @@ class Implied(msgspec.Struct):
                 self.type_named(strings(body.get("names", ())))
             case "InsertStmt" | "UpdateStmt" | "OnConflictClause" | "MergeWhenClause":
                 self._assigns(kind, body)
-        self.changes = self.changes or kind not in _UNCHANGED or (kind == "SelectStmt" and not _is_plain(body))
+
+    def _names_type(self, kind: str, body: Tree) -> None:
         for holder in (body, body.get("output")):  # RETURNING of JSON functions
             named = holder.get("typeName") if holder.__class__ is dict else None
             if named.__class__ is dict:

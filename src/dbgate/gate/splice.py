@@ -41,11 +41,13 @@ class Splices(msgspec.Struct):
     `nodes` maps the `id()` of a node's body to what stands in its place: a wrapped node, or a list of them where
     the node is an element of a list. `bodies` does so for bodies without a wrapper, such as `relation`.
     A replacement that holds the original node holds a shallow copy of its body, so that it is not replaced again.
+    `sources` maps the `id()` of trees that `query_tree` keeps to their text: nothing in them is replaced.
     """
 
     edits: list[Edit] = msgspec.field(default_factory=list)
     nodes: dict[int, Any] = msgspec.field(default_factory=dict)
     bodies: dict[int, Any] = msgspec.field(default_factory=dict)
+    sources: dict[int, str] = msgspec.field(default_factory=dict)
 
     def apply(self, text: str) -> str:
         """The text with all edits made. Raises `RewriteError` when two of them overlap."""
@@ -68,39 +70,69 @@ class Splices(msgspec.Struct):
             result = parse_one(rewritten)
         except StatementError as error:
             raise RewriteError(f"the rewritten statement does not parse: {error.message}") from None
-        if not _same(tree, result, self.nodes, self.bodies):
+        if not _same(tree, result, self):
             raise RewriteError("the rewritten statement is not the intended one")
         return result
 
 
-def _same(intended: Any, result: Any, nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> bool:
-    """Whether two trees are equal but for positions, once the replacements are made in the first."""
-    if intended.__class__ is list:
-        return result.__class__ is list and _same_list(intended, result, nodes, bodies)
-    if intended.__class__ is not dict:
-        return bool(intended == result)
-    intended = _replaced(intended, nodes, bodies)
-    if intended.__class__ is not dict or result.__class__ is not dict:
-        return False
-    missing = False
-    for key, value in intended.items():
-        if key not in result:
-            if key in _POSITIONS:
-                missing = True
-                continue
-            return False
-        if value.__class__ in _CONTAINERS:
-            if not _same(value, result[key], nodes, bodies):
+def _same(intended: Any, result: Any, splices: Splices) -> bool:
+    """Whether two trees are equal but for positions, once the replacements are made in the first.
+
+    A loop, and not a function that calls itself: a statement has hundreds of nodes, and every rewrite is proven.
+    """
+    nodes, bodies, sources = splices.nodes, splices.bodies, splices.sources
+    has_lists = any(value.__class__ is list for value in nodes.values())
+    todo = [(intended, result)]
+    while todo:
+        wanted, found = todo.pop()
+        if wanted.__class__ is dict:
+            if bodies or len(wanted) == 1:
+                wanted = _replaced(wanted, nodes, bodies)
+            if wanted.__class__ is not dict or found.__class__ is not dict:
                 return False
-        elif value != result[key] and key not in _POSITIONS:
+            if id(wanted) in sources and outline(found) == _source_outline(sources[id(wanted)]):
+                continue
+            absent = False
+            for key, value in wanted.items():
+                other = found.get(key, _ABSENT)
+                if value.__class__ in _CONTAINERS:
+                    todo.append((value, other))
+                elif value != other:
+                    if key not in _POSITIONS:
+                        return False
+                    absent = absent or other is _ABSENT
+            if (absent or len(wanted) != len(found)) and not wanted.keys() ^ found.keys() <= _POSITIONS:
+                return False
+        elif wanted.__class__ is list:
+            if has_lists:
+                wanted = _expanded(wanted, nodes, bodies)
+            if found.__class__ is not list or len(wanted) != len(found):
+                return False
+            todo += zip(wanted, found, strict=True)
+        elif wanted != found:
             return False
-    # Every key of the one is in the other; the other may have none beside them.
-    if not missing and len(intended) == len(result):
-        return True
-    return all(key in intended or key in _POSITIONS for key in result)
+    return True
 
 
+def outline(tree: Tree) -> list[bytes]:
+    """What stands around the locations of a tree's nodes: trees with equal outlines differ in those numbers alone.
+
+    A quote within a string is written with a backslash, so that no value can look like the key. Trees that lack a
+    location, or have other positions, may have unequal outlines all the same.
+    """
+    first, *others = _encode(tree).split(b'"location":')
+    return [first, *(other.lstrip(b"-0123456789") for other in others)]
+
+
+@lru_cache(maxsize=1024)
+def _source_outline(text: str) -> list[bytes]:
+    """The outline of what `query_tree` keeps."""
+    return outline(query_tree(text))
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
 _CONTAINERS = (dict, list)
+_ABSENT = object()
 
 
 def _replaced(node: dict[str, Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> Any:
@@ -113,19 +145,16 @@ def _replaced(node: dict[str, Any], nodes: Mapping[int, Any], bodies: Mapping[in
     return node
 
 
-def _same_list(
-    intended: Sequence[Any], result: Sequence[Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]
-) -> bool:
-    items: list[Any] = []
-    for item in intended:
+def _expanded(items: Sequence[Any], nodes: Mapping[int, Any], bodies: Mapping[int, Any]) -> list[Any]:
+    """The items of a list, with those that several stand for replaced by these."""
+    result: list[Any] = []
+    for item in items:
         new = _replaced(item, nodes, bodies) if item.__class__ is dict else item
         if new.__class__ is list and item.__class__ is dict:
-            items += new
+            result += new
         else:
-            items.append(new)
-    if len(items) != len(result):
-        return False
-    return all(_same(a, b, nodes, bodies) for a, b in zip(items, result, strict=True))
+            result.append(new)
+    return result
 
 
 def normal(node: Any) -> Any:

@@ -215,7 +215,9 @@ class Substitution(ColumnSplices, Clauses):
             self.splices.edits.append(cut)
         if first and tokens[first - 1].word == "table":
             self.splices.edits.append(Edit(tokens[first - 1].start, tokens[first - 1].end, "SELECT * FROM"))
-        node = {"RangeSubselect": {"subquery": query_tree(source), "alias": alias or {"aliasname": entry.sent_name}}}
+        query = query_tree(source)
+        self.splices.sources[id(query)] = source
+        node = {"RangeSubselect": {"subquery": query, "alias": alias or {"aliasname": entry.sent_name}}}
         self.splices.nodes[id(entry.sample if entry.sample is not None else body)] = node
 
     def _only(self, first: int, end: int) -> tuple[int, int, str]:
