@@ -175,6 +175,9 @@ CREATE VIEW hr.secured_some AS SELECT s.id FROM hr.secured s JOIN payroll.employ
 CREATE TABLE hr.banked (id int PRIMARY KEY, amount int, ssn text);
 CREATE TABLE hr.banked_child (PRIMARY KEY (id), CHECK (amount > length(ssn))) INHERITS (hr.banked);
 INSERT INTO hr.banked VALUES (1, 100, 'Zebrafish1'); INSERT INTO hr.banked_child VALUES (2, 100, 'Zebrafish2');
+-- A filter that only a child has.
+CREATE TABLE hr.branches (id int PRIMARY KEY, note text); INSERT INTO hr.branches VALUES (1, 'seen');
+CREATE TABLE hr.branches_far () INHERITS (hr.branches); INSERT INTO hr.branches_far VALUES (2, 'seen'), (3, 'Zebrafish hidden');
 -- Rules: what they do, a statement does not show.
 CREATE TABLE hr.ruled (id int PRIMARY KEY, t text);
 CREATE RULE also AS ON INSERT TO hr.ruled DO ALSO INSERT INTO public.log SELECT id, ssn, 1 FROM payroll.employees;

@@ -35,7 +35,7 @@ class Clauses:
         relation = entry.relation
         if relation is None:
             return
-        if self.protection.filtered_part(relation):
+        if not entry.alone and self.protection.filtered_part(relation):
             raise RewriteError(f"a part of {relation.schema}.{relation.name} has a row filter of its own")
         condition = self.protection.condition(relation)
         if not condition:

@@ -107,7 +107,7 @@ def _compares(examined: Examined, protection: Protection) -> Deny | None:
 def _reaches_children(examined: Examined, oid: int) -> bool:
     """Whether a statement may change rows of the tables that inherit from one, or of its partitions."""
     return any(
-        bool(entry.body and entry.body.get("inh")) and (verb != "insert" or entry.relation.kind == "p")
+        not entry.alone and (verb != "insert" or entry.relation.kind == "p")
         for verb, entry in examined.found.targets
         if entry.relation is not None and entry.relation.oid == oid
     )

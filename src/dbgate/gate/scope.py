@@ -114,6 +114,11 @@ class Entry(msgspec.Struct):
             entry.placed = True
 
     @property
+    def alone(self) -> bool:
+        """Whether `ONLY` leaves out the tables that inherit from it, and its partitions."""
+        return self.body is not None and not self.body.get("inh")
+
+    @property
     def renames(self) -> bool:
         """Whether the statement gives the columns other names, by their positions."""
         return bool((self.body or {}).get("alias", {}).get("colnames"))

@@ -133,7 +133,7 @@ class Substitution(ColumnSplices, Clauses):
         self.result.shielded.append(relation)
         if self.protection.filtered_below(relation):
             self.result.filtered.append(Relation(relation.schema, relation.name, relation.oid, relation.kind))
-        if self.protection.filtered_part(relation):
+        if not entry.alone and self.protection.filtered_part(relation):
             raise RewriteError(f"a part of {relation.schema}.{relation.name} has a row filter of its own")
         inlined = self._inline(relation) if relation.kind == "v" else ""
         if relation.kind == "m":
@@ -193,6 +193,8 @@ class Substitution(ColumnSplices, Clauses):
         first = self._at(body)
         end = self.tokens.name_end(first)
         first, end, only = self._only(first, end)
+        if bool(only) != entry.alone:
+            raise RewriteError("ONLY could not be found in the text")
         sample, cut = self._sample(entry)
         if entry.placed and entry.system:
             raise RewriteError(f"columns of {entry.name} and others have names by position: name them by their own")
