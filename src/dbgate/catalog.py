@@ -13,7 +13,8 @@ class CatalogColumn(msgspec.Struct, frozen=True, array_like=True):
     `type` is `format_type(atttypid, atttypmod)`; `category` is `pg_type.typcategory` (`S` string,
     `N` numeric, `D` date, `B` boolean, `A` array, `E` enum, `U` other, `C` composite).
     `default` holds the expression of a generated column (`generated` set) and is empty otherwise. `collation` is the
-    column's, qualified and quoted; empty when it is that of the type.
+    column's, qualified and quoted; empty when it is that of the type. `remote` is what the column of a foreign table is
+    called elsewhere, where it has an option for that.
     """
 
     number: int
@@ -28,6 +29,7 @@ class CatalogColumn(msgspec.Struct, frozen=True, array_like=True):
     default: str = ""
     comment: str = ""
     collation: str = ""
+    remote: str = ""
 
 
 class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
@@ -38,6 +40,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     `readable` tells whether the connected role may SELECT from the whole relation. `primary_key` holds column numbers.
     `partition_key` is what `pg_get_partkeydef` says of a partitioned table. Composite types (kind `c`) have an entry too.
     `row_security` tells that the database's own policies choose which of its rows the role sees.
+    `remote` is the schema and the name of the table that a foreign table stands for, by its options.
     `mark` changes with the relation's rules (a view's query is one) and with the expressions of its columns.
     """
 
@@ -59,6 +62,7 @@ class CatalogRelation(msgspec.Struct, frozen=True, array_like=True):
     partition_key: str = ""
     mark: str = ""
     row_security: bool = False
+    remote: tuple[str, ...] = ()
 
 
 class ForeignKey(msgspec.Struct, frozen=True, array_like=True):

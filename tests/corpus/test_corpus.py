@@ -325,6 +325,26 @@ def test_officers_see_in_clear(half: str, connection: Database, policy: Policy) 
     assert outcome(decision.text, connection).rows == [("Zebrafish11-9931",)]
 
 
+@pytest.mark.parametrize(
+    ("sql", "masks"),
+    [
+        ("SELECT id, number, full_name FROM hr.away", ["***", " AS number"]),
+        ("SELECT a.email FROM hr.away a", ["CASE WHEN email IS NULL", " AS email"]),
+        ("SELECT n FROM hr.away_view", ["***", " AS number"]),
+        ("SELECT full_name FROM hr.away WHERE number > 'M'", ["***", " AS number"]),
+    ],
+)
+def test_foreign_tables_have_the_labels_of_the_table_they_name(
+    sql: str, masks: list[str], connection: Database, policy: Policy
+) -> None:
+    decision = judged(sql, connection, policy).decision
+    assert isinstance(decision, Rewrite), decision
+    assert all(mask in decision.text for mask in masks), decision.text
+    plain = judged("SELECT id, full_name FROM hr.away", connection, policy).decision
+    assert isinstance(plain, Allow | Rewrite)
+    assert "***" not in plain.text
+
+
 def test_the_corpus_is_large_enough() -> None:
     hostile = sum(len(g.get("sql", ())) + len(g.get("scripts", ())) for g in groups("leaks"))
     assert hostile >= 600

@@ -175,6 +175,12 @@ CREATE VIEW hr.secured_some AS SELECT s.id FROM hr.secured s JOIN payroll.employ
 CREATE TABLE hr.banked (id int PRIMARY KEY, amount int, ssn text);
 CREATE TABLE hr.banked_child (PRIMARY KEY (id), CHECK (amount > length(ssn))) INHERITS (hr.banked);
 INSERT INTO hr.banked VALUES (1, 100, 'Zebrafish1'); INSERT INTO hr.banked_child VALUES (2, 100, 'Zebrafish2');
+-- Foreign tables that name tables of this database. Nothing answers for them: what is sent is compared.
+CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER loop FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE hr.away (id int, number text OPTIONS (column_name 'ssn'), email text, full_name text)
+    SERVER loop OPTIONS (schema_name 'payroll', table_name 'employees');
+CREATE FOREIGN TABLE hr.away_rows (id int, note text) SERVER loop OPTIONS (table_name 'regional');
+CREATE VIEW hr.away_view AS SELECT id, number AS n FROM hr.away;
 -- A filter that only a child has.
 CREATE TABLE hr.branches (id int PRIMARY KEY, note text); INSERT INTO hr.branches VALUES (1, 'seen');
 CREATE TABLE hr.branches_far () INHERITS (hr.branches); INSERT INTO hr.branches_far VALUES (2, 'seen'), (3, 'Zebrafish hidden');

@@ -23,7 +23,7 @@ _VERSIONS = "json_build_array(count(*), sum(hash_record_extended((xmin, ctid), 0
 
 FINGERPRINT = f"""
 WITH others AS MATERIALIZED ({_OTHERS_TEMPORARY})
-SELECT json_build_array(2, current_setting('server_version_num'),
+SELECT json_build_array(3, current_setting('server_version_num'),
   (SELECT oid FROM pg_database WHERE datname = current_database()),
   (SELECT json_build_array(oid, rolsuper) FROM pg_roles WHERE rolname = CURRENT_USER),
   (SELECT json_build_array(count(*), sum(hash_record_extended(
@@ -45,6 +45,7 @@ SELECT json_build_array(2, current_setting('server_version_num'),
   (SELECT {_VERSIONS} FROM pg_namespace WHERE NOT pg_is_other_temp_schema(oid)),
   (SELECT {_VERSIONS} FROM pg_extension),
   (SELECT {_VERSIONS} FROM pg_description WHERE objoid >= {FIRST_USER_OID}),
+  (SELECT {_VERSIONS} FROM pg_foreign_table),
   (SELECT {_VERSIONS} FROM pg_auth_members)), {NEWEST}
 """
 """One value that changes with every change of definitions, privileges and comments; and what `Catalog.newest` holds.
@@ -75,6 +76,10 @@ WITH inherited AS (
     SELECT ev_class AS oid, hashtextextended(ev_action::text, 0) AS mark FROM pg_rewrite
     UNION ALL SELECT adrelid, hashtextextended(adbin::text, 0) FROM pg_attrdef) AS x
   WHERE x.oid >= 16384 GROUP BY x.oid
+), away AS (
+  SELECT f.ftrelid, json_build_array(max(o.option_value) FILTER (WHERE o.option_name = 'schema_name'),
+    max(o.option_value) FILTER (WHERE o.option_name = 'table_name')) AS remote
+  FROM pg_foreign_table f LEFT JOIN LATERAL pg_options_to_table(f.ftoptions) o ON true GROUP BY f.ftrelid
 )
 SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
   CASE WHEN c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')
@@ -82,7 +87,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, i.parents,
   d.depends, has_table_privilege(c.oid, 'SELECT'), array_to_json(k.conkey), r.ev_class IS NOT NULL,
   t.tgrelid IS NOT NULL, greatest(c.reltuples, 0)::bigint, o.description, c.reltype,
   CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, m.mark,
-  c.relrowsecurity AND row_security_active(c.oid)
+  c.relrowsecurity AND row_security_active(c.oid), f.remote
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN inherited i ON i.inhrelid = c.oid
 LEFT JOIN depending d ON d.ev_class = c.oid
@@ -90,6 +95,7 @@ LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
 LEFT JOIN ruled r ON r.ev_class = c.oid
 LEFT JOIN triggered t ON t.tgrelid = c.oid
 LEFT JOIN marked m ON m.oid = c.oid
+LEFT JOIN away f ON f.ftrelid = c.oid
 LEFT JOIN pg_description o ON o.objoid = c.oid AND o.classoid = 'pg_class'::regclass AND o.objsubid = 0
 WHERE c.relkind IN ('r','p','v','m','f','S','c') AND n.nspname <> 'pg_toast' AND NOT pg_is_other_temp_schema(n.oid)
 ORDER BY n.nspname, c.relname
@@ -109,6 +115,10 @@ WHERE a.attgenerated <> '' AND a.attrelid IN ({_RELATIONS})
 UNION ALL
 SELECT objoid, objsubid, 'comment', description FROM pg_description
 WHERE classoid = 'pg_class'::regclass AND objsubid > 0 AND objoid >= 16384
+UNION ALL
+SELECT a.attrelid, a.attnum, 'remote', o.option_value
+FROM pg_attribute a CROSS JOIN LATERAL pg_options_to_table(a.attfdwoptions) o
+WHERE a.attfdwoptions IS NOT NULL AND o.option_name = 'column_name'
 UNION ALL
 SELECT a.attrelid, a.attnum, 'collation', format('%I.%I', n.nspname, c.collname)
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype

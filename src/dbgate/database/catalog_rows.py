@@ -32,7 +32,8 @@ def columns(rows: list[Row], types: dict[int, TypeRow], texts: list[Row]) -> dic
     comments: dict[tuple[str | None, str | None], str] = {}
     collations: dict[tuple[str | None, str | None], str] = {}
     written: dict[tuple[str | None, str | None], str] = {}
-    by_kind = {"default": expressions, "comment": comments, "collation": collations}
+    remotes: dict[tuple[str | None, str | None], str] = {}
+    by_kind = {"default": expressions, "comment": comments, "collation": collations, "remote": remotes}
     for relation, number, kind, text in texts:
         by_kind.get(kind or "", written)[relation, number] = text or ""
     described: dict[tuple[str | None, str | None], tuple[str, int, int, str, str]] = {}
@@ -50,6 +51,7 @@ def columns(rows: list[Row], types: dict[int, TypeRow], texts: list[Row]) -> dic
             expressions.get((relation, number), "") if generated else "",
             comments.get((relation, number), "") if comments else "",
             collations.get((relation, number), "") if collations else "",
+            remotes.get((relation, number), "") if remotes else "",
         )
         found.setdefault(relation or "", []).append(column)
     return {relation: tuple(columns) for relation, columns in found.items()}
@@ -69,7 +71,7 @@ def _described(oid: int, written: str, types: dict[int, TypeRow]) -> tuple[str, 
 def relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
     """A relation with its columns."""
     oid, schema, name, kind, parents, definition, depends, readable, key, rules, triggers, rows, *rest = row
-    comment, type_oid, partition_key, mark, secured = rest
+    comment, type_oid, partition_key, mark, secured, remote = rest
     return CatalogRelation(
         oid=int(oid or 0),
         schema=schema or "",
@@ -89,6 +91,10 @@ def relation(row: Row, columns: tuple[CatalogColumn, ...]) -> CatalogRelation:
         partition_key=partition_key or "",
         mark=mark or "",
         row_security=secured == "t",
+        # Without the options it has the names that stand here (PostgreSQL 18 manual, F.38.1.3).
+        remote=tuple(r or own or "" for r, own in zip(json.loads(remote), (schema, name), strict=True))
+        if remote
+        else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""Relations whose very rows tell about hidden columns: partitions, and stored views that chose by them.
+"""Relations whose very rows tell about hidden columns or rows: partitions, stored views that chose by them, foreign tables.
 
 Masking their columns hides nothing: that a row is there, or how many are, shows which values it was chosen by.
 """
@@ -18,6 +18,9 @@ def refuse_chosen(entry: Entry, protection: Protection, *, analyze: bool = False
     if relation is None or not relation.oid:
         return
     name = f"{relation.schema}.{relation.name}"
+    other = protection.filtered_elsewhere(relation)
+    if other is not None:
+        raise Refusal(f"{name} may show rows of {other.schema}.{other.name}, which has a row filter for you")
     tag = protection.chosen_by(relation)
     if tag and relation.kind in "vm":
         raise Refusal(f"the rows of {name} were chosen by values ({tag}) that you see only masked")

@@ -1,7 +1,7 @@
 """Which columns are labelled: by the policy's globs, and by where their values come from.
 
-Labels follow values: through inheritance and partitions (both ways), foreign keys, generated columns, sequences, and
-the definitions of views and materialized views. Where a definition cannot be followed, every column is labelled.
+Labels follow values: through inheritance and partitions (both ways), foreign keys, generated columns, sequences, foreign
+tables that name a table of this database, and the definitions of views and materialized views. Where a definition cannot be followed, every column is labelled.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def tag_columns(schema: Schema, classify: Callable[[str, str, str], frozenset[st
         changed = _through_tables(schema, tags)
         changed = _through_rows(schema, tags) or changed
         changed = _through_sequences(schema, tags) or changed
+        changed = _through_foreign(schema, tags) or changed
         changed = _through_partitions(schema, tags) or changed
         changed = _through_views(schema, tags) or changed
     return tags
@@ -98,6 +99,19 @@ def _through_sequences(schema: Schema, tags: TagMap) -> bool:
         tagged = tags.columns.get(numbering.relation, {}).get(names[0]) if names else None
         if tagged is not None and numbering.sequence in schema.by_oid:
             changed = tags.add(numbering.sequence, "last_value", tagged.tags, exact=False) or changed
+    return changed
+
+
+def _through_foreign(schema: Schema, tags: TagMap) -> bool:
+    """A foreign table that names a table as one here is called may show its values: only the server knows where it leads."""
+    changed = False
+    for relation in schema.catalog.relations:
+        source = schema.elsewhere(relation)
+        tagged = tags.columns.get(source.oid, {}) if source is not None else {}
+        for column in relation.columns if tagged else ():
+            found = tagged.get(column.remote or column.name)
+            if found is not None:
+                changed = tags.add(relation.oid, column.name, found.tags, exact=found.exact) or changed
     return changed
 
 

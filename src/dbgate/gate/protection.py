@@ -111,7 +111,8 @@ class Protection:
         if not self._filters:
             return False
         below = relation.kind == "m" and self.filtered_below(relation)
-        return bool(self.filters(relation) or self.filtered_part(relation) or below)
+        elsewhere = self.filtered_elsewhere(relation)
+        return bool(self.filters(relation) or self.filtered_part(relation) or elsewhere or below)
 
     def filters(self, relation: CatalogRelation) -> tuple[RowFilter, ...]:
         """The row filters of a table: its own and those of the tables that it is a part of."""
@@ -137,6 +138,7 @@ class Protection:
                 self.hidden_columns(relation)
                 or self.filters(relation)
                 or self.filtered_part(relation)
+                or self.filtered_elsewhere(relation)
                 or (relation.kind in "vm" and self.stored.guarded(relation))
                 or any(self.hides(tag) for tag in self.tags.predicates.get(oid, ()))
                 or any(self.shields(self.schema.by_oid[d]) for d in relation.depends if d in self.schema.by_oid)
@@ -160,6 +162,12 @@ class Protection:
         own = self.filters(relation)
         parts = (self.schema.by_oid[oid] for oid in self.schema.descendants(relation.oid) if self._filters)
         return next((f for part in parts for f in self.filters(part) if f not in own), None)
+
+    def filtered_elsewhere(self, relation: CatalogRelation) -> CatalogRelation | None:
+        """The table of this database with a row filter that a foreign table, or a child that is one, stands for."""
+        oids = (relation.oid, *self.schema.descendants(relation.oid)) if self._filters else ()
+        found = (self.schema.elsewhere(self.schema.by_oid[oid]) for oid in oids if oid in self.schema.by_oid)
+        return next((other for other in found if other is not None and self.filtered_below(other)), None)
 
     def filtered_below(self, relation: CatalogRelation) -> RowFilter | None:
         """A row filter on the relation or on anything that its definition reads."""

@@ -78,6 +78,11 @@ class Schema:
                 return _system_relation(schema, name, tuple(columns))
         return found
 
+    def elsewhere(self, relation: CatalogRelation) -> CatalogRelation | None:
+        """The table of this database that has the names which a foreign table stands for, if that is another one."""
+        found = self.by_name.get((relation.remote[0], relation.remote[1])) if relation.remote else None
+        return found if found is not relation else None
+
     def functions_named(self, schema: str, name: str, search_path: Sequence[str]) -> list[CatalogFunction]:
         """The functions outside `pg_catalog` that a name can mean."""
         found = self.functions.get(name, [])
