@@ -16,25 +16,21 @@ from msgspec.structs import replace
 from dbgate.catalog import Catalog
 from dbgate.errors import StatementError
 from dbgate.gate.approving import Held, Standing, commit_approval
-from dbgate.gate.contents import Contents, inspect
+from dbgate.gate.contents import Contents
 from dbgate.gate.depth import deeply
 from dbgate.gate.executed import Arguments, arguments_of
 from dbgate.gate.findings import guessed
-from dbgate.gate.kept import masks_of_system
+from dbgate.gate.groundwork import Groundwork, groundwork_for
 from dbgate.gate.lexer import Offsets
-from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.missing import MissingEntry, explain_missing
-from dbgate.gate.opening import by_grant, only_reads, opened_columns
+from dbgate.gate.opening import by_grant, only_reads
 from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
-from dbgate.gate.recorded import recorded_parameters, recorded_text, without_constants
+from dbgate.gate.recorded import recorded_parameters, without_constants
 from dbgate.gate.refusals import may_run
-from dbgate.gate.rewriting import rewrite
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.sample import for_reviewers
-from dbgate.gate.sequences import use_sequences
-from dbgate.gate.splice import Refusal, RewriteError
-from dbgate.gate.statement import Examined, defined_relations, examine
+from dbgate.gate.statement import Examined
 from dbgate.gate.syntax import Source
 from dbgate.gate.tracking import Changes, SessionObjects
 from dbgate.gate.transactions import changes_of
@@ -118,85 +114,9 @@ def judge(source: Source, context: Context) -> Judgement:
         return _unexamined(source, "the statement nests too deeply", "write it flatter")
 
 
-class _Prepared(msgspec.Struct, frozen=True):
-    """What does not depend on rules, time or the session: it is kept per statement text."""
-
-    source: Source
-    examined: Examined
-    contents: Contents
-    run: Allow | Rewrite | Deny
-    tags: tuple[str, ...]
-    recorded: str
-    rewritten: str
-    opened: tuple[tuple[ColumnName, str], ...] = ()
-    columns: tuple[ColumnName, ...] = ()
-    labelled: tuple[LabelledColumn, ...] = ()
-
-
-def _prepare(source: Source, context: Context, protection: Protection) -> _Prepared:
-    """Examine, inspect and rewrite a statement; the latest ones are kept with the protection."""
-    key = (source.text, context.path)
-    kept: dict[object, _Prepared] = protection.prepared
-    if key in kept:
-        return kept[key]
-    examined, contents, own = examine(source.tree, protection, context.path), Contents(), context.policy.functions
-    run: Allow | Rewrite | Deny = Deny(examined.refusal)
-    if not examined.refusal:
-        examined.system_masks = masks_of_system(examined, protection)
-        contents = inspect(
-            source.tree,
-            protection.schema,
-            own,
-            context.path,
-            limits=context.policy.limits,
-            queries_only=examined.handling != "ddl",
-            dotted=examined.found.dotted if examined.inner_kind else None,
-            entries=examined.entries,
-            relations=defined_relations(examined, protection.schema),
-            guarded=examined.found.setting_calls.keys() if examined.kind != "ViewStmt" else (),
-        )
-        use_sequences(examined, contents, protection, context.path)
-        run = _rewritten(source, examined, contents, protection)
-    if len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)))
-    labelled = labelled_columns_met(examined.found)
-    sensitive, sent = examined.found.masked_constants(), run.text if isinstance(run, Allow | Rewrite) else ""
-    kept[key] = _Prepared(
-        source,
-        examined,
-        contents,
-        run,
-        tags=tuple(sorted({column.tag for column in labelled})),
-        recorded=recorded_text(source.text, sensitive),
-        rewritten=without_constants(sent) if sensitive and sent else sent,
-        opened=opened_columns(examined, protection) if context.unmasked.tags else (),
-        columns=columns_met(examined.found),
-        labelled=labelled,
-    )
-    return kept[key]
-
-
-_KEPT = 256
-
-
-def _rewritten(
-    source: Source, examined: Examined, contents: Contents, protection: Protection
-) -> Allow | Rewrite | Deny:
-    if contents.refusal:
-        return Deny(contents.refusal, hint=contents.hint)
-    if examined.executed is not None:
-        return Allow(source.text)
-    try:
-        return rewrite(source, examined, protection)
-    except Refusal as error:
-        return Deny(str(error))
-    except RewriteError as error:
-        return Deny(f"the statement cannot be masked safely: {error}", hint="write it another way, or ask for access")
-
-
 def _judge(source: Source, context: Context) -> Judgement:
     protection = protection_for(context.catalog, context.policy, context.identity, context.unmasked)
-    prepared = _prepare(source, context, protection)
+    prepared = groundwork_for(source, protection, context.path, opens=bool(context.unmasked.tags))
     examined = prepared.examined
     if context.unmasked.tags and not only_reads(examined):
         return _judge(source, replace(context, unmasked=Unmasked()))
@@ -214,7 +134,7 @@ def _judge(source: Source, context: Context) -> Judgement:
 
 
 def _decide(
-    source: Source, statement: Statement, prepared: _Prepared, protection: Protection, context: Context
+    source: Source, statement: Statement, prepared: Groundwork, protection: Protection, context: Context
 ) -> Decision:
     if prepared.contents.refusal and isinstance(prepared.run, Deny):
         return prepared.run
@@ -267,7 +187,7 @@ def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
 
 
 def _fetch(
-    source: Source, statement: Statement, prepared: _Prepared, protection: Protection, context: Context
+    source: Source, statement: Statement, prepared: Groundwork, protection: Protection, context: Context
 ) -> Decision:
     """FETCH shows what the cursor's query was allowed to show."""
     cursor = context.objects.cursors[prepared.examined.body.get("portalname", "")]
@@ -292,7 +212,7 @@ def _statement(source: Source, examined: Examined, contents: Contents) -> Statem
 
 
 def _judgement(
-    source: Source, statement: Statement, decision: Decision, prepared: _Prepared, context: Context
+    source: Source, statement: Statement, decision: Decision, prepared: Groundwork, context: Context
 ) -> Judgement:
     run = decision.run if isinstance(decision, NeedsApproval) else decision
     opened = _opened(prepared, context) if isinstance(run, Allow | Rewrite) else ()
@@ -319,7 +239,7 @@ def _sample(decision: Decision, examined: Examined, statement: Statement, contex
     return for_reviewers(decision, examined, statement, context)
 
 
-def _opened(prepared: _Prepared, context: Context) -> tuple[tuple[ColumnName, str], ...]:
+def _opened(prepared: Groundwork, context: Context) -> tuple[tuple[ColumnName, str], ...]:
     """The columns that a statement shows by a grant; those of its cursor, if it fetches from one."""
     if prepared.examined.kind != "FetchStmt":
         return prepared.opened
