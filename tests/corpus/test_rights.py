@@ -33,7 +33,7 @@ CREATE TABLE hr.u (id int PRIMARY KEY, t_id int, code text, ssn text); INSERT IN
 CREATE TABLE hr.p (id int PRIMARY KEY, word text, closed text); INSERT INTO hr.p VALUES (1, 'w', 'x');
 GRANT USAGE ON SCHEMA hr TO {user}; GRANT SELECT (id, name) ON hr.t TO {user}; GRANT SELECT (id, code, ssn), UPDATE (code) ON hr.u TO {user};
 GRANT SELECT (id, word) ON hr.p TO {user};"""
-DENIED = "42501"
+DENIED, TOO_MANY_NAMES = "42501", "42P10"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,7 @@ def directly(sql: str, database: LiveDatabase) -> tuple[str, list[tuple[str | No
         "SELECT b.t FROM hr.u AS b (i, t)",
         "SELECT b FROM hr.u AS b (i, t)",
         "SELECT 1 FROM (hr.t a JOIN hr.u b ON a.pay = b.id) AS j",
+        "SELECT b.c FROM hr.u AS b (i, t, c, s, x)",
     ],
 )
 def test_rights_on_columns_are_asked_as_postgresql_asks(sql: str, connection: Database, database: LiveDatabase) -> None:
@@ -96,5 +97,5 @@ def test_rights_on_columns_are_asked_as_postgresql_asks(sql: str, connection: Da
     assert isinstance(decision, Allow | Rewrite), decision
     seen = outcome(decision.text, connection)
     sqlstate, rows = directly(sql, database)
-    assert sqlstate in {"", DENIED}
+    assert sqlstate in {"", DENIED, TOO_MANY_NAMES}
     assert (seen.messages[:5], sorted(seen.rows)) == (sqlstate, rows), decision.text

@@ -109,6 +109,7 @@ class FromItems:
         entry.relation = relation
         entry.body = body
         entry.target = target
+        entry.whole = len(body.get("alias", {}).get("colnames", ())) > len(columns)  # an error that the server words
         self._entries[id(body)] = entry
         return entry
 
