@@ -16,6 +16,7 @@ from tests.audit.samples import Installation, intent, outcome, overwrite
 
 from dbgate.audit import layout, spool
 from dbgate.audit.keys import own_keys
+from dbgate.cli import audit_progress
 from dbgate.cli.app import run
 
 
@@ -185,6 +186,41 @@ def test_a_spooled_session_is_verified_where_it_stands(desk: Desk) -> None:
     assert desk.dbgate("audit", "verify", "--session", session, "--allow-unanchored").code == 0
     waiting = desk.dbgate("audit", "verify")
     assert "notice: 1 session in the spool, not shipped yet: dbgate audit ship" in waiting.err
+
+
+def test_verifying_goes_on_where_it_was(desk: Desk, tmp_path: Path) -> None:
+    session = eventful(desk.here)
+    desk.here.ship()
+    options = ["audit", "verify", "--resume", str(tmp_path / "verified"), "--jobs", "2"]
+    assert desk.dbgate(*options).err == ""
+    again = desk.dbgate(*options)
+    assert (again.code, again.err) == (0, "notice: 1 session verified before, and the objects are the same\n")
+    file = desk.here.folder(session) / "00000.jsonl.zst"
+    overwrite(file, layout.compress(layout.decompress(file.read_bytes()).replace(b"DROP TABLE", b"DROP tABLE")))
+    changed = desk.dbgate(*options)
+    assert changed.code == 1
+    assert f"error: {session} is not intact: 00000.jsonl line 6" in changed.err
+    other = desk.dbgate(*options[:3], str(desk.here.root / "config.yaml"))
+    assert (other.code, "holds something else" in other.err or "by others" in other.err) == (2, True)
+    assert "key_store" in (desk.here.root / "config.yaml").read_text()
+
+
+def test_progress_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(audit_progress, "DRAW_S", 0.0)
+    monkeypatch.setattr(audit_progress, "SAY_S", 0.0)
+    lines = audit_progress.Progress()
+    lines.tell(1, 3000, 2_500_000)
+    lines.clear()
+    said = capsys.readouterr().err
+    assert said.startswith("notice: verified 1 of 3,000 sessions, 2.5 MB, ")
+    assert "\r" not in said
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    drawn = audit_progress.Progress()
+    drawn.tell(2, 3000, 5_000_000)
+    drawn.clear()
+    said = capsys.readouterr().err
+    assert said.startswith("\rverified 2 of 3,000 sessions, 5.0 MB, ")
+    assert said.endswith("\r\x1b[K")
 
 
 @pytest.mark.parametrize("command", [["replay"], ["sessions", "show"], ["audit", "verify", "--session"]])

@@ -59,6 +59,13 @@ def key_states(state_dir: Path) -> list[KeyState]:
     return sorted(found, key=lambda one: (one.key.id == current, one.since.timestamp() if one.since else 0))
 
 
+def unrevoked_keys(state_dir: Path) -> list[PublicKey]:
+    """The public keys of this installation that its own log does not call revoked."""
+    leaves = map(json.loads, InstallationLog(state_dir).entries())
+    revoked = {leaf["key"] for leaf in leaves if leaf["kind"] == LEAF_REVOKED}
+    return [key for key in own_keys(state_dir) if key.id not in revoked]
+
+
 def rotate(state_dir: Path, key_store: str = "", *, is_lost: bool = False) -> PublicKey:
     """Make a new signing key, for which the old one vouches, and use it from now on. Returns its public half.
 

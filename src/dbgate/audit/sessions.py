@@ -13,11 +13,12 @@ from urllib.parse import unquote
 from dbgate.audit import layout, spool
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.checked import checked, damaged, read_line
+from dbgate.audit.examination import read_object
 from dbgate.audit.keys import PublicKey, own_keys
 from dbgate.audit.record import is_session_id
+from dbgate.audit.rotation import unrevoked_keys
 from dbgate.audit.summary import Filter, Summary
 from dbgate.audit.transcript import Checker, Segment, check_transcript
-from dbgate.audit.verification import read_object
 from dbgate.errors import AuditUnavailable, UsageError
 from dbgate.text import suggest
 
@@ -112,7 +113,7 @@ class Archive:
 
     def checked(self, place: Place, keys: Sequence[PublicKey] | None = None) -> Iterator[dict[str, Any]]:
         """The records of a session, checked as they are read: see `checked.checked`. `keys` are by default one's own."""
-        trusted = keys if keys is not None else own_keys(self._state_dir) if self._state_dir else ()
+        trusted = keys if keys is not None else unrevoked_keys(self._state_dir) if self._state_dir else ()
         checker = Checker(place.session, {key.id: key for key in trusted}, unsafe_any_key=True)
         return checked(checker, self._segments(place), is_live=self.is_being_written(place))
 

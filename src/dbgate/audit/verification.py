@@ -9,8 +9,7 @@ Nothing here needs a network beyond the bucket itself, and nothing trusts what s
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +17,13 @@ from pathlib import Path
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.evidence import proven_anchor, wrong_anchor
+from dbgate.audit.examination import Examined, Job, examine_all
 from dbgate.audit.keys import PublicKey, parse_public_key
 from dbgate.audit.logcheck import Anchor, LogFacts
 from dbgate.audit.note import Checkpoint
 from dbgate.audit.record import is_session_id
 from dbgate.audit.transcript import Segment, Transcript, Verdict, check_torn, check_transcript
+from dbgate.audit.verified import VerifiedSessions
 from dbgate.audit.witness import check_witnessed
 
 ARRIVAL = timedelta(hours=24)
@@ -53,6 +54,8 @@ class VerifyReport:
     strays: list[Verdict] = field(default_factory=list)
     missing: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    known: int = 0
+    """So many sessions had been verified before, and their objects are the same."""
 
     @property
     def intact(self) -> Verdict:
@@ -89,10 +92,14 @@ def verify_bucket(
     elsewhere: Iterable[str] = (),
     witnesses: Sequence[PublicKey] = (),
     now: datetime | None = None,
+    processes: int = 1,
+    before: VerifiedSessions | None = None,
+    progress: Callable[[int, int, int], None] = lambda done, total, size_bytes: None,
 ) -> VerifyReport:
-    """Verify a bucket, or one session of it, with the trusted `keys`.
+    """Verify a bucket, or one session of it, with the trusted `keys`, in so many processes.
 
-    `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool. Every one of `witnesses`
+    What stands in `before` is not checked again while its objects are the same. `progress` hears the sessions done, all sessions,
+    and the bytes read. `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool. Every one of `witnesses`
     must have cosigned every log, and each log must extend what was cosigned.
     Raises `Unreachable`.
     """
@@ -106,10 +113,21 @@ def verify_bucket(
     logs = {log.origin: log for log in report.logs}
     for log in report.logs:
         trusted |= log.keys.trusted if log.verdict.holds else {}
-    for name, places in sorted(folders.items()):
-        if session in ("", name):
-            for place in places:
-                report.sessions.append(_verify_session(bucket, name, place, places, trusted, logs))
+    jobs = [
+        Job(name, place, tuple(names), before.digests(place, trusted) if before is not None else {})
+        for name, places in sorted(folders.items())
+        if session in ("", name)
+        for place, names in places.items()
+    ]
+    size_bytes = 0
+    for job, examined in examine_all(bucket, jobs, trusted, processes=processes):
+        if before is not None:
+            before.keep(job.folder, examined)
+            examined.found = before.recall(job.folder) if examined.is_known else examined.found
+        report.known += examined.is_known
+        report.sessions.append(_judged(job, examined, folders, logs))
+        size_bytes += sum(size for size, _ in examined.stored.values())
+        progress(len(report.sessions), len(jobs), size_bytes)
     here = set(folders) | set(elsewhere)
     _find_missing(report, here, session, now or datetime.now(UTC))
     return report
@@ -143,42 +161,16 @@ def find_sessions(bucket: Bucket) -> tuple[dict[str, dict[str, list[str]]], list
     return folders, strays
 
 
-def read_object(bucket: Bucket, folder: str, name: str) -> tuple[Segment, bytes]:
-    """A segment of a session, decompressed, and the object's bytes as stored."""
-    stored = bucket.get(f"{folder}/{name}")
-    plain_name = name.removesuffix(".zst")
-    if stored is None:
-        return Segment(plain_name, damage="is missing"), b""
-    try:
-        return Segment(plain_name, layout.decompress(stored)), stored
-    except ValueError as error:
-        return Segment(plain_name, damage=str(error)), stored
-
-
-def _verify_session(
-    bucket: Bucket,
-    session: str,
-    folder: str,
-    places: Mapping[str, list[str]],
-    keys: Mapping[str, PublicKey],
-    logs: Mapping[str, LogFacts],
+def _judged(
+    job: Job, examined: Examined, folders: Mapping[str, Mapping[str, list[str]]], logs: Mapping[str, LogFacts]
 ) -> SessionVerdicts:
-    stored: dict[str, tuple[int, str]] = {}
-
-    def read(names: Iterable[str]) -> Iterator[Segment]:
-        for name in names:
-            segment, content = read_object(bucket, folder, name)
-            stored[name] = (len(content), hashlib.sha256(content).hexdigest())
-            yield segment
-
-    names = places[folder]
-    found = check_transcript(session, read(name for name in names if not name.startswith("torn-")), keys)
+    """A session's verdicts: what was found in it, where it stands, and what the logs say of it."""
+    found = examined.found
     if not found.faults:
-        check_torn(found, read(name for name in names if name.startswith("torn-")))
-        _check_place(found, folder, places)
+        _check_place(found, job.folder, folders[job.session])
         _check_key(found, logs)
-    anchored = _anchored(found, stored, logs)
-    return _verdicts(found, folder, anchored)
+    anchored = _anchored(found, examined.stored, logs)
+    return _verdicts(found, job.folder, anchored)
 
 
 def _check_place(found: Transcript, folder: str, places: Mapping[str, list[str]]) -> None:

@@ -16,6 +16,7 @@ from dbgate.cli import audit_keys
 from dbgate.cli.app import new_app
 from dbgate.cli.audit_export import export_command
 from dbgate.cli.audit_pack import report_command
+from dbgate.cli.audit_progress import DEFAULT, Manner, verify
 from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
 from dbgate.cli.audit_search import search_command, usage_command
@@ -81,6 +82,13 @@ def verify_command(
         str, typer.Option(metavar="DURATION", help="No log may have gained nothing for longer, up to now (e.g. 25h).")
     ] = "",
     allow_unanchored: Annotated[bool, typer.Option("--allow-unanchored", help="Exit 0 without a log.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, max=64, metavar="N", help="Processes; 0: as many as are worth it.")
+    ] = 0,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="FILE", help="Remember here what was verified, and spare it the next time."),
+    ] = None,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
 ) -> int:
     """Verify transcripts: intact, complete, anchored. Exit 0 only when all three hold, else 1."""
@@ -91,7 +99,7 @@ def verify_command(
     witnesses = read_public_keys(witness or [])
     keys = trusted_keys(settings, key or [])
     seen = known_checkpoints(settings, checkpoint or [], keys, own=not path and not key)
-    report = examine(settings, path, session, keys, seen, witnesses)
+    report = examine(settings, path, session, keys, seen, witnesses, Manner(jobs, resume))
     if max_silence:
         refuse_silence(report.logs, parse_duration(max_silence), datetime.now(UTC))
     if format is Formats.JSON:
@@ -108,11 +116,12 @@ def examine(
     keys: Sequence[PublicKey],
     seen: Sequence[Checkpoint],
     witnesses: Sequence[PublicKey] = (),
+    manner: Manner = DEFAULT,
 ) -> VerifyReport:
     """Verify what `path` names: nothing for the configured bucket, else a URL, a directory or a file."""
     from dbgate.audit import spool
     from dbgate.audit.sessions import Archive
-    from dbgate.audit.verification import VerifyReport, counted, verify_bucket
+    from dbgate.audit.verification import VerifyReport, counted
 
     if path:
         alone = _single(path, keys)
@@ -120,7 +129,7 @@ def examine(
             return VerifyReport([alone])
         bucket = open_named(path)
         found = Archive(None, bucket).find(session).session if session else ""
-        report = verify_bucket(bucket, keys=keys, session=found, seen=seen, witnesses=witnesses)
+        report = verify(bucket, keys, manner, session=found, seen=seen, witnesses=witnesses)
         if not (report.sessions or report.logs or report.strays):
             raise UsageError(f"there is no transcript in {path}", hint="name a bucket, a session's folder, or one file")
         return report
@@ -135,9 +144,7 @@ def examine(
     if own_bucket is None:
         report = VerifyReport(notes=["nothing has been shipped to the bucket yet"])
     else:
-        report = verify_bucket(
-            own_bucket, keys=keys, session=session, seen=seen, elsewhere=waiting, witnesses=witnesses
-        )
+        report = verify(own_bucket, keys, manner, session=session, seen=seen, elsewhere=waiting, witnesses=witnesses)
     if waiting and not session:
         report.notes.append(f"{counted(len(waiting), 'session')} in the spool, not shipped yet: dbgate audit ship")
     return report

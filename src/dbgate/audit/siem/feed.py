@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
+from dbgate.audit.examination import read_object
 from dbgate.audit.record import END, FIRST_PREV, START, broken_link, digest, is_session_id, parse
 from dbgate.audit.siem.events import Event, events_of
 from dbgate.audit.summary import moment
-from dbgate.audit.verification import read_object
 
 
 @dataclass(frozen=True, slots=True)
