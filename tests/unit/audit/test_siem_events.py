@@ -284,6 +284,16 @@ def test_plain_holds_everything() -> None:
     assert (told["uid"], told["person"], told["target"]) == (f"{SESSION}.1", "mia@example.com", "payroll")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", "x\udfff😀", {"\udc00": ["\ud83d"]}])
+def test_lines_are_strict_json(value: Any) -> None:
+    def never(word: str) -> None:
+        raise AssertionError(word)
+
+    told = json.loads(line({"a": [value]}), parse_constant=never)
+    assert not re.search("[\ud800-\udfff]", repr(told))
+    json.dumps(told, ensure_ascii=False).encode()
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("letter", ["a", "\u202e", "é", "😀", "\\", "="])
 def test_the_longest_events_fit(form: str, letter: str) -> None:

@@ -29,9 +29,16 @@ def plain(event: Event) -> dict[str, Any]:
     return told | {"outcome": own_fields(event.outcome)} if event.outcome else told
 
 
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
 def line(value: Any) -> str:
     """A value as one line of ASCII JSON: whatever a text holds, it ends neither the line nor its quotes."""
-    return json.dumps(whole(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    try:
+        text = _encode(value)
+    except ValueError:
+        return _encode(whole(value))
+    return _encode(whole(value)) if "\\ud" in text else text
 
 
 def whole(value: Any) -> Any:
