@@ -12,13 +12,16 @@ from pathlib import Path
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, now, person, request_of
 
 from dbgate.approvals import schema
 from dbgate.approvals.databases import holds_password, open_store
+from dbgate.approvals.filing import new_request
 from dbgate.approvals.grants import GrantSigner
 from dbgate.approvals.service import ApprovalService
-from dbgate.approvals.store import Store
+from dbgate.approvals.store import Query, Store
+from dbgate.binding import binding_of
 from dbgate.errors import Unreachable, UsageError
 
 KEY = Ed25519PrivateKey.generate()
@@ -67,6 +70,43 @@ def test_the_history_cannot_be_changed(backend: str, statement: str) -> None:
         with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException, psycopg.errors.CheckViolation)):
             run(backend, statement)
         assert (store.get(name), store.events()) == before
+
+
+def test_what_is_added_last_and_fails_undoes_everything(backend: str) -> None:
+    """Additions may go to the server with the next statement: without one they still have to be made before the commit."""
+    with opened(backend) as store:
+        new = new_request(ALICE, request_of(ALICE), now())
+
+        def file(name: str) -> None:
+            with store.begin() as unit:
+                unit.insert(new)
+                unit.append(name, "requested", now(), ALICE)
+
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.ForeignKeyViolation)):
+            file("nobody-asked")
+        assert store.get(new.id) is None
+        file(new.id)
+        found = store.get(new.id)
+        assert found is not None
+        assert (found.asked, found.approvals, [e.kind for e in store.events()]) == (new.asked, (), ["requested"])
+
+
+def test_requests_come_with_their_own_approvals_and_last_events(backend: str) -> None:
+    with opened(backend) as store:
+        service = ApprovalService(store, GrantSigner(KEY), now)
+        asked = [replace(request_of(ALICE), statement=f"DELETE FROM t WHERE id = {n}") for n in range(3)]
+        names = [service.file(ALICE, replace(a, binding=binding_of(ALICE.key, a)))[0].id for a in asked]
+        service.approve(BOB, names[1], "fine")
+        found = store.find(Query(ALICE))
+        assert [request.id for request in found] == names[::-1]
+        assert [len(request.approvals) for request in found] == [0, 1, 0]
+        assert [request.last.kind if request.last else "" for request in found] == [
+            "requested",
+            "approved",
+            "requested",
+        ]
+        assert [request.id for request in store.find(Query(ALICE, limit=2))] == names[:0:-1]
+        assert found == [store.get(name) for name in names[::-1]]
 
 
 def test_everything_is_still_there_after_a_restart(backend: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dbgate.approvals.queries import Statements
+    from dbgate.approvals.queries import Reading, Statements
 
 
 class SqlKept:
@@ -36,7 +36,7 @@ class SqlKept:
         self._statements.change("DELETE FROM kept WHERE name = :name", name=name)
 
 
-def kept(statements: Statements, name: str, now: datetime) -> tuple[str, datetime] | None:
+def kept(statements: Reading, name: str, now: datetime) -> tuple[str, datetime] | None:
     """What is kept under a name, and until when, or None."""
     text = "SELECT content, until FROM kept WHERE name = :name AND until > :now"
     rows = statements.rows(text, name=name, now=_ms(now))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
@@ -41,6 +41,7 @@ _DEFAULTS = {
 """libpq's parameters (PostgreSQL manual, 34.1.2), where the DSN does not say otherwise: a dead peer is noticed."""
 
 _Connection = psycopg.Connection[dict[str, Any]]
+_T = TypeVar("_T")
 
 
 class Pool:
@@ -62,16 +63,36 @@ class Pool:
         self._is_closed = False
         self._is_down = False
 
+    def query(
+        self, opening: Sequence[str], text: bytes, values: Mapping[str, str | int | None]
+    ) -> Sequence[dict[str, Any]]:
+        """The rows of a query in a transaction that `opening` begins and that changes nothing. Raises `Unreachable`."""
+
+        def ask(connection: _Connection) -> Sequence[dict[str, Any]]:
+            with connection.pipeline():
+                _run(connection, opening)
+                found = connection.execute(text, values)
+                connection.execute("COMMIT")
+            return found.fetchall()
+
+        with self._place():
+            connection, rows = self._on_a_living_one(ask)
+            self._give_back(connection)
+            return rows
+
     @contextmanager
-    def transaction(self, opening: str) -> Iterator[_Connection]:
+    def transaction(self, opening: Sequence[str]) -> Iterator[_Connection]:
         """A connection inside the transaction that `opening` begins; commits at the end, or undoes all on an exception.
 
         Raises `Unreachable`, with whether anything may have happened.
         """
-        if not self._places.acquire(timeout=self._wait_s):
-            raise Unreachable("the approvals database is too busy", hint="nothing was changed; try again")
-        try:
-            connection = self._begun(opening)
+
+        def begin(connection: _Connection) -> None:
+            with connection.pipeline():
+                _run(connection, opening)
+
+        with self._place():
+            connection, _ = self._on_a_living_one(begin)
             try:
                 try:
                     yield connection
@@ -84,6 +105,14 @@ class Pool:
                 raise
             finally:
                 self._give_back(connection)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Room for one more connection. Raises `Unreachable` where there is none, or the database is away."""
+        if not self._places.acquire(timeout=self._wait_s):
+            raise Unreachable("the approvals database is too busy", hint="nothing was changed; try again")
+        try:
+            yield
         except _GONE as error:
             raise self._down(error, "nothing was changed; try again") from error
         finally:
@@ -94,21 +123,21 @@ class Pool:
         self._is_closed = True
         self._let_idle_go()
 
-    def _begun(self, opening: str) -> _Connection:
-        """A connection on which a transaction has begun: an idle one that still lives, or a new one."""
+    def _on_a_living_one(self, work: Callable[[_Connection], _T]) -> tuple[_Connection, _T]:
+        """Do the first work of a transaction on an idle connection that still lives, or on a new one; both are returned."""
         while connection := self._take_idle():
             try:
-                return _begin(connection, opening)
-            except psycopg.errors.LockNotAvailable:
-                raise
+                return connection, _done(connection, work)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                raise  # it lives, and another one would wait as long
             except psycopg.Error:
                 self._let_idle_go()
         connection = psycopg.connect(self._parameters, autocommit=True, row_factory=dict_row, prepare_threshold=None)
-        _begin(connection, opening)
+        result = _done(connection, work)
         if self._is_down:
             self._is_down = False
             _LOG.warning("the approvals database is there again")
-        return connection
+        return connection, result
 
     def _commit(self, connection: _Connection) -> None:
         try:
@@ -141,14 +170,18 @@ class Pool:
             connection.close()
 
 
-def _begin(connection: _Connection, opening: str) -> _Connection:
-    """The connection, inside a transaction; closed when it cannot be."""
+def _done(connection: _Connection, work: Callable[[_Connection], _T]) -> _T:
+    """What the work gives; the connection is closed when it fails."""
     try:
-        connection.execute(opening.encode())
+        return work(connection)
     except BaseException:
         connection.close()
         raise
-    return connection
+
+
+def _run(connection: _Connection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        connection.execute(statement.encode())
 
 
 def _undo(connection: _Connection) -> None:

@@ -30,14 +30,14 @@ _LOCK_KEY = 0x6462_6761_7465
 """The advisory lock of all writers: `dbgate` in ASCII. Advisory locks are a database's own."""
 
 _SETTINGS = (
-    "set_config('search_path', 'dbgate', true), set_config('statement_timeout', '{statement_s}s', true),"
+    "SELECT set_config('search_path', 'dbgate', true), set_config('statement_timeout', '{statement_s}s', true),"
     " set_config('lock_timeout', '{lock_s}s', true), set_config('idle_in_transaction_session_timeout', '10s', true)"
 )
 
 
-def _opening(mode: str, what: str = "", *, statement_s: int = 10, lock_s: int = 5) -> str:
+def _opening(mode: str, what: str = "", *, statement_s: int = 10, lock_s: int = 5) -> tuple[str, str]:
     """What begins a transaction. An instance that hangs inside one loses it after ten seconds, and with it the lock."""
-    return f"BEGIN {mode}; SELECT {_SETTINGS.format(statement_s=statement_s, lock_s=lock_s)}{what}"
+    return f"BEGIN {mode}", _SETTINGS.format(statement_s=statement_s, lock_s=lock_s) + what
 
 
 _TAKE_LOCK = f", pg_advisory_xact_lock({_LOCK_KEY})"
@@ -80,9 +80,15 @@ class PostgresStore:
                 schema.note_version(statements, number, time.time())
 
     @contextmanager
-    def _transaction(self, opening: str) -> Iterator[PostgresStatements]:
+    def _transaction(self, opening: Sequence[str]) -> Iterator[PostgresStatements]:
         with self._pool.transaction(opening) as connection:
-            yield PostgresStatements(connection)
+            statements = PostgresStatements(connection)
+            yield statements
+            statements.finish()
+
+    @property
+    def _reading(self) -> PostgresQuery:
+        return PostgresQuery(self._pool)
 
     @contextmanager
     def begin(self) -> Iterator[SqlUnit]:
@@ -92,53 +98,43 @@ class PostgresStore:
 
     def get(self, request_id: str) -> StoredRequest | None:
         """A request, or None."""
-        with self._transaction(_READ) as statements:
-            return queries.get(statements, request_id)
+        return queries.get(self._reading, request_id)
 
     def is_delivery_due(self, now: datetime) -> bool:
         """Whether any hook waits to be told."""
-        with self._transaction(_READ) as statements:
-            return outbox.is_any_due(statements, now)
+        return outbox.is_any_due(self._reading, now)
 
     def deliveries(self, status: str, limit: int = 200) -> Sequence[Delivery]:
         """Webhooks in a status, latest first."""
-        with self._transaction(_READ) as statements:
-            return outbox.deliveries(statements, status=status, limit=limit)
+        return outbox.deliveries(self._reading, status=status, limit=limit)
 
     def delivery_counts(self) -> Mapping[str, int]:
         """How many webhooks there are in each status."""
-        with self._transaction(_READ) as statements:
-            return outbox.counts(statements)
+        return outbox.counts(self._reading)
 
     def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
         """What is kept under a name, and until when, or None."""
-        with self._transaction(_READ) as statements:
-            return keeping.kept(statements, name, now)
+        return keeping.kept(self._reading, name, now)
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""
-        with self._transaction(_READ) as statements:
-            return queries.find(statements, query)
+        return queries.find(self._reading, query)
 
     def live_counts(self) -> Mapping[str, int]:
         """How many requests there are in each live status."""
-        with self._transaction(_READ) as statements:
-            return queries.live_counts(statements)
+        return queries.live_counts(self._reading)
 
     def next_due(self, now: datetime) -> bool:
         """Whether any live request is past its deadline."""
-        with self._transaction(_READ) as statements:
-            return queries.is_any_due(statements, now)
+        return queries.is_any_due(self._reading, now)
 
     def events(self, *, after: int = 0, request_id: str = "", limit: int = 1000) -> Sequence[Event]:
         """Events with a number above `after`, in order."""
-        with self._transaction(_READ) as statements:
-            return queries.events(statements, after=after, request_id=request_id, limit=limit)
+        return queries.events(self._reading, after=after, request_id=request_id, limit=limit)
 
     def last_event(self) -> int:
         """The number of the latest event."""
-        with self._transaction(_READ) as statements:
-            return queries.last_event(statements)
+        return queries.last_event(self._reading)
 
     def close(self) -> None:
         """Close all connections."""
@@ -146,22 +142,56 @@ class PostgresStore:
 
 
 class PostgresStatements:
-    """`queries.Statements` on a psycopg connection."""
+    """`queries.Statements` on a psycopg connection, inside a transaction.
+
+    What is added waits for the next statement, and goes to the server together with it: while a write transaction holds
+    the lock of all writers, every round trip is one that the others wait for.
+    """
 
     def __init__(self, connection: psycopg.Connection[dict[str, Any]]) -> None:
         self._connection = connection
+        self._waiting: list[tuple[bytes, dict[str, str | int | None]]] = []
 
     def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
         """Run a query and return its rows."""
-        return self._connection.execute(_dialect(text), _checked(values)).fetchall()
+        return self._run(_dialect(text), _checked(values)).fetchall()
 
     def change(self, text: str, **values: str | int | None) -> int:
         """Run a statement that changes rows, and tell how many."""
-        return self._connection.execute(_dialect(text), _checked(values)).rowcount
+        return self._run(_dialect(text), _checked(values)).rowcount
+
+    def add(self, text: str, **values: str | int | None) -> None:
+        """Run a statement whose outcome nobody asks for, with the next one."""
+        self._waiting.append((_dialect(text), _checked(values)))
+
+    def finish(self) -> None:
+        """Run what still waits."""
+        if self._waiting:
+            self._run(*self._waiting.pop())
+
+    def _run(self, text: bytes, values: Mapping[str, str | int | None]) -> psycopg.Cursor[dict[str, Any]]:
+        if not self._waiting:
+            return self._connection.execute(text, values)
+        waiting, self._waiting = self._waiting, []
+        with self._connection.pipeline():
+            for earlier in waiting:
+                self._connection.execute(*earlier)
+            return self._connection.execute(text, values)
 
     def script(self, text: str) -> None:
         """Run several statements without parameters."""
         self._connection.execute(text.encode())
+
+
+class PostgresQuery:
+    """`queries.Reading` on a pool: each query in a read-only transaction of its own, in one round trip."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
+        """Run a query and return its rows."""
+        return self._pool.query(_READ, _dialect(text), _checked(values))
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Protocol
 
 import msgspec
@@ -27,14 +28,21 @@ Row = Mapping[str, Any]
 _LIVE = "r.status IN ('pending', 'approved')"
 
 
-class Statements(Protocol):
-    """A connection inside a transaction."""
+class Reading(Protocol):
+    """What runs queries."""
 
     def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
         """Run a query and return its rows."""
 
+
+class Statements(Reading, Protocol):
+    """A connection inside a write transaction."""
+
     def change(self, text: str, **values: str | int | None) -> int:
         """Run a statement that changes rows, and tell how many."""
+
+    def add(self, text: str, **values: str | int | None) -> None:
+        """Run a statement whose outcome nobody asks for: at the latest before the next one, or the commit."""
 
 
 class SqlUnit:
@@ -64,20 +72,25 @@ class SqlUnit:
         self._known.pop(str(values["id"]), None)
         return self._statements.change(text, **values)
 
+    def _add(self, text: str, **values: str | int | None) -> None:
+        """Add rows to the request with that `id`."""
+        self._known.pop(str(values["id"]), None)
+        self._statements.add(text, **values)
+
     def live_of(self, requester: Identity) -> Sequence[StoredRequest]:
         """The pending and approved requests of an identity, newest first."""
-        text = f"SELECT * FROM requests r WHERE r.person = :person AND {_LIVE} ORDER BY r.position DESC"
-        return _requests(self._statements, self._statements.rows(text, person=requester.key))
+        text = f"SELECT * FROM requests r WHERE r.person = :person AND {_LIVE}"
+        return _requests(self._statements, text, "DESC", person=requester.key)
 
     def due(self, now: datetime) -> Sequence[StoredRequest]:
         """Live requests whose deadline has passed."""
-        text = f"SELECT * FROM requests r WHERE {_LIVE} AND r.deadline <= :now ORDER BY r.position"
-        return _requests(self._statements, self._statements.rows(text, now=_ms(now)))
+        text = f"SELECT * FROM requests r WHERE {_LIVE} AND r.deadline <= :now"
+        return _requests(self._statements, text, now=_ms(now))
 
     def insert(self, request: StoredRequest) -> None:
         """Add a request without approvals."""
         asked = request.asked
-        self._change(
+        self._add(
             "INSERT INTO requests (id, person, behind, target, binding, asked, requester, status, created_at, deadline,"
             " uses, uses_left) VALUES (:id, :person, :behind, :target, :binding, :asked, :requester, :status,"
             " :created_at, :deadline, :uses, :uses_left)",
@@ -95,7 +108,7 @@ class SqlUnit:
             uses_left=request.uses_left,
         )
         groups = sorted({group for clause in asked.clauses for group in clause.groups})
-        self._change(
+        self._add(
             "INSERT INTO reviewer_groups (request, name) SELECT :id, value FROM MEMBERS(:groups)",
             id=request.id,
             groups=_json(groups),
@@ -149,7 +162,7 @@ class SqlUnit:
 
     def append(self, request_id: str, kind: str, at: datetime, by: Identity | None, note: str = "") -> None:
         """Add an event to the history; triggers refuse to change or delete one."""
-        self._change(
+        self._add(
             "INSERT INTO events (request, at, kind, identity, note) VALUES (:id, :at, :kind, :identity, :note)",
             id=request_id,
             at=_ms(at),
@@ -177,8 +190,8 @@ class SqlUnit:
 
     def keep_answer(self, caller: Identity, name: str, answer: Answer, at: datetime, *, forget: datetime) -> None:
         """Keep an answer, and forget those from before `forget`."""
-        self._statements.change("DELETE FROM answers WHERE at < :forget", forget=_ms(forget))
-        self._statements.change(
+        self._statements.add("DELETE FROM answers WHERE at < :forget", forget=_ms(forget))
+        self._statements.add(
             "INSERT INTO answers (person, name, asked, status, body, at)"
             " VALUES (:person, :name, :asked, :status, :body, :at)",
             person=caller.key,
@@ -190,13 +203,13 @@ class SqlUnit:
         )
 
 
-def get(statements: Statements, request_id: str) -> StoredRequest | None:
+def get(statements: Reading, request_id: str) -> StoredRequest | None:
     """A request, or None."""
-    found = _requests(statements, statements.rows("SELECT * FROM requests WHERE id = :id", id=request_id))
+    found = _requests(statements, "SELECT * FROM requests r WHERE r.id = :id", id=request_id)
     return found[0] if found else None
 
 
-def find(statements: Statements, query: Query) -> Sequence[StoredRequest]:
+def find(statements: Reading, query: Query) -> Sequence[StoredRequest]:
     """The requests that match, newest first."""
     mine = "(r.person = :person OR (r.behind <> '' AND r.behind IN (:email, :subject)))"
     review = (
@@ -223,23 +236,23 @@ def find(statements: Statements, query: Query) -> Sequence[StoredRequest]:
             conditions.append(condition)
             values[name] = value
     text = f"SELECT * FROM requests r WHERE {' AND '.join(conditions)} ORDER BY r.position DESC LIMIT :limit"
-    return _requests(statements, statements.rows(text, **values))
+    return _requests(statements, text, "DESC", **values)
 
 
-def is_any_due(statements: Statements, now: datetime) -> bool:
+def is_any_due(statements: Reading, now: datetime) -> bool:
     """Whether any live request is past its deadline."""
     text = f"SELECT 1 AS one FROM requests r WHERE {_LIVE} AND r.deadline <= :now LIMIT 1"
     return bool(statements.rows(text, now=_ms(now)))
 
 
-def live_counts(statements: Statements) -> Mapping[str, int]:
+def live_counts(statements: Reading) -> Mapping[str, int]:
     """How many requests there are in each status in which something can still happen."""
     text = f"SELECT r.status, count(*) AS found FROM requests r WHERE {_LIVE} GROUP BY r.status"
     counted = {row["status"]: int(row["found"]) for row in statements.rows(text)}
     return {status.value: counted.get(status.value, 0) for status in sorted(LIVE)}
 
 
-def events(statements: Statements, *, after: int, request_id: str, limit: int) -> Sequence[Event]:
+def events(statements: Reading, *, after: int, request_id: str, limit: int) -> Sequence[Event]:
     """Events with a number above `after`, in order, of one request or (with an empty id) of all."""
     of_one = "AND request = :id " if request_id else ""
     text = f"SELECT * FROM events WHERE number > :after {of_one}ORDER BY number LIMIT :limit"
@@ -247,31 +260,33 @@ def events(statements: Statements, *, after: int, request_id: str, limit: int) -
     return [_event(row) for row in statements.rows(text, after=after, limit=limit, **values)]
 
 
-def last_event(statements: Statements) -> int:
+def last_event(statements: Reading) -> int:
     """The number of the latest event, 0 when there is none."""
     return int(statements.rows("SELECT coalesce(max(number), 0) AS number FROM events")[0]["number"])
 
 
-def _requests(statements: Statements, rows: Sequence[Row]) -> list[StoredRequest]:
-    """Requests with their approvals and latest events, in three statements however many they are."""
-    if not rows:
-        return []
-    ids = _json([row["id"] for row in rows])
-    approvals: dict[str, list[Approval]] = {row["id"]: [] for row in rows}
-    text = "SELECT * FROM approvals WHERE request IN (SELECT value FROM MEMBERS(:ids)) ORDER BY rowid"
-    for row in statements.rows(text, ids=ids):
-        approvals[row["request"]].append(
-            Approval(by=_identity(row["identity"]), at=_moment(row["at"]), note=row["note"])
-        )
+def _requests(statements: Reading, text: str, order: str = "", **values: str | int | None) -> list[StoredRequest]:
+    """The requests that `text` selects, with their approvals and latest events: one statement, however many they are."""
     text = (
-        "SELECT * FROM events WHERE number IN (SELECT max(number) FROM events"
-        " WHERE request IN (SELECT value FROM MEMBERS(:ids)) GROUP BY request)"
+        f"SELECT r.*, a.identity AS a_identity, a.at AS a_at, a.note AS a_note,"
+        " e.number AS e_number, e.at AS e_at, e.kind AS e_kind, e.identity AS e_identity, e.note AS e_note"
+        f" FROM ({text}) r LEFT JOIN approvals a ON a.request = r.id"
+        " LEFT JOIN events e ON e.number = (SELECT max(l.number) FROM events l WHERE l.request = r.id)"
+        f" ORDER BY r.position {order}, a.rowid"
     )
-    last = {row["request"]: _event(row) for row in statements.rows(text, ids=ids)}
-    return [_request(row, approvals[row["id"]], last.get(row["id"])) for row in rows]
+    found: list[StoredRequest] = []
+    for _, lines in groupby(statements.rows(text, **values), lambda row: row["position"]):
+        first, *others = lines
+        agreed = [
+            Approval(by=_identity(row["a_identity"]), at=_moment(row["a_at"]), note=row["a_note"])
+            for row in (first, *others)
+            if row["a_identity"] is not None
+        ]
+        found.append(_request(first, agreed))
+    return found
 
 
-def _request(row: Row, approvals: Sequence[Approval], last: Event | None) -> StoredRequest:
+def _request(row: Row, approvals: Sequence[Approval]) -> StoredRequest:
     return StoredRequest(
         id=row["id"],
         asked=msgspec.json.decode(row["asked"], type=ApprovalRequest),
@@ -283,8 +298,13 @@ def _request(row: Row, approvals: Sequence[Approval], last: Event | None) -> Sto
         uses=row["uses"],
         uses_left=row["uses_left"],
         approvals=tuple(approvals),
-        last=last,
+        last=_event({name: row[f"e_{name}"] for name in _OF_EVENT} | {"request": row["id"]})
+        if row["e_number"]
+        else None,
     )
+
+
+_OF_EVENT = ("number", "at", "kind", "identity", "note")
 
 
 def _event(row: Row) -> Event:

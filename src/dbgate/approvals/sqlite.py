@@ -153,6 +153,10 @@ class SqliteStatements:
         """Run a statement that changes rows, and tell how many."""
         return self._connection.execute(_dialect(text), values).rowcount
 
+    def add(self, text: str, **values: str | int | None) -> None:
+        """Run a statement whose outcome nobody asks for."""
+        self._connection.execute(_dialect(text), values)
+
 
 @lru_cache
 def _dialect(text: str) -> str:

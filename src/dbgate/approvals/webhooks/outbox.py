@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from dbgate.approvals.queries import Row, Statements
+    from dbgate.approvals.queries import Reading, Row, Statements
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
 
@@ -102,19 +102,19 @@ class Outbox:
         return self._statements.change(text, number=number, now=_ms(now)) == 1
 
 
-def deliveries(statements: Statements, *, status: str, limit: int) -> Sequence[Delivery]:
+def deliveries(statements: Reading, *, status: str, limit: int) -> Sequence[Delivery]:
     """The deliveries in a status, latest first."""
     text = "SELECT * FROM deliveries WHERE status = :status ORDER BY number DESC LIMIT :limit"
     return [_delivery(row) for row in statements.rows(text, status=status, limit=limit)]
 
 
-def is_any_due(statements: Statements, now: datetime) -> bool:
+def is_any_due(statements: Reading, now: datetime) -> bool:
     """Whether any delivery is due."""
     text = "SELECT 1 AS one FROM deliveries WHERE status = 'waiting' AND due_at <= :now LIMIT 1"
     return bool(statements.rows(text, now=_ms(now)))
 
 
-def counts(statements: Statements) -> dict[str, int]:
+def counts(statements: Reading) -> dict[str, int]:
     """How many deliveries there are in each status."""
     rows = statements.rows("SELECT status, count(*) AS n FROM deliveries GROUP BY status")
     return {WAITING: 0, SENT: 0, DEAD: 0} | {row["status"]: int(row["n"]) for row in rows}
