@@ -133,6 +133,8 @@ def test_period_and_target_choose(full: Desk) -> None:
     assert set(numbers(packed(full, "--from", "2020-01-01", "--to", "2020-02-01")).values()) == {0}
     told = numbers(packed(full, *PERIOD, "--target", "prod/*"))
     assert (told["sessions"], told["statements"], told["requested"]) == (1, 2, 0)
+    injected = packed(full, *PERIOD, "--target", "' OR true OR target GLOB '*")
+    assert set(numbers(injected).values()) == {0}
 
 
 class Texts(HTMLParser):
