@@ -15,9 +15,12 @@ from dbgate.gate.splice import Edit, RewriteError, Splices, expression_tree, tar
 from dbgate.model import Tree
 
 
-def compared(tree: Any) -> frozenset[int]:
-    """The columns that are operands themselves, by `id`: a row that is cast would be compared by its columns there."""
-    found: set[int] = set()
+def compared(tree: Any) -> dict[int, bool]:
+    """The columns that are operands themselves, by `id`: a row that is cast would be compared by its columns there.
+
+    True where a literal without a type stands on the other side, which takes the row's own type.
+    """
+    found: dict[int, bool] = {}
     todo = [tree]
     while todo:
         node = todo.pop()
@@ -30,9 +33,10 @@ def compared(tree: Any) -> frozenset[int]:
         if kind == "A_Expr":
             sides = [body.get("lexpr"), body.get("rexpr")]
             items = [x for side in sides for x in kind_of(side)[1].get("items", [side])]
-            found.update(id(kind_of(item)[1]) for item in items)
+            literal = any("sval" in kind_of(item)[1] for item in items)
+            found |= {id(kind_of(item)[1]): literal for item in items}
         todo += node.values()
-    return frozenset(found)
+    return found
 
 
 class ColumnSplices:
@@ -64,16 +68,17 @@ class ColumnSplices:
             self.splices.edits.append(Edit(tokens[first].start, tokens[keep].start, ""))
         self.splices.nodes[id(reference.body)] = {"ColumnRef": {"fields": fields}}
 
-    def _cast_row(self, reference: Reference) -> None:
+    def _cast_row(self, reference: Reference, *, is_operand: bool = False) -> None:
         """A row of a sub-select has no type of its own: give a value the type that the relation's rows have.
 
+        An operand gets it in a query of its own, so that it is compared as one value.
         Not where a mask may be no value of its domain. Where an outer join may put NULL in its place that stays NULL,
         which a row made of columns is not.
         """
         entry, cast = reference.entry, self._row_type(reference.entry)
         if not cast or id(entry) not in self._shielded or id(reference.body) in self.splices.nodes:
             return
-        self._put_row(reference, self._record(entry, cast), cast)
+        self._put_row(reference, self._record(entry, cast), cast, is_operand=is_operand)
 
     def _row_type(self, entry: Entry) -> str:
         """The cast to the type of a relation's rows; empty where there is none, or a mask may be no value of its domain."""
@@ -93,12 +98,12 @@ class ColumnSplices:
         if made and id(reference.body) not in self.splices.nodes:
             self._put_row(reference, made, "")
 
-    def _put_row(self, reference: Reference, made: str, cast: str) -> None:
+    def _put_row(self, reference: Reference, made: str, cast: str, *, is_operand: bool = False) -> None:
         """Put `made`, or the row itself with a cast, where a row is named."""
         first = self._at(reference.body)
         start, end = self.tokens.list[first].start, self.tokens.list[self.tokens.name_end(first) - 1].end
         row = self.text[start:end]
-        made = made or f"{row}{cast}"
+        made = made or (f"(SELECT {row}{cast})" if is_operand else f"{row}{cast}")
         if reference.entry.nullable:  # the last part of CASE gives the column its name
             made = f"CASE WHEN {row} IS NOT DISTINCT FROM NULL THEN NULL ELSE {made} END"
         self.splices.edits.append(Edit(start, end, made))

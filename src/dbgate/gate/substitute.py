@@ -65,10 +65,10 @@ class Substitution(ColumnSplices, Clauses):
             self._filter_write(kind, body, entry)
         for reference in self.found.long_names:
             self._shorten(reference)
-        operands = compared(self.tree) if self.found.rows or self.found.records else frozenset()
+        operands = compared(self.tree) if self.found.rows or self.found.records else {}
         for row in {id(r.body): r for r in self.found.rows}.values():
-            if id(row.body) not in operands:
-                self._cast_row(row)
+            if operands.get(id(row.body), True):
+                self._cast_row(row, is_operand=id(row.body) in operands)
         for row in {id(r.body): r for r in (*self.found.rows, *self.found.records)}.values():
             self._write_row(row, typed=id(row.body) not in operands)
         for star in {id(s.body): s for s in self.found.stars}.values():
