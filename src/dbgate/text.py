@@ -35,7 +35,10 @@ def printable(text: str, *, keep: str = "") -> str:
     Control characters become `\\xNN`, bidirectional and other format characters, lone surrogates and
     private separators `\\uNNNN`. Characters in `keep` (for example newline and tab) stay.
     """
-    if text.isascii() and text.isprintable():
+    plain = text
+    for char in keep:
+        plain = plain.replace(char, "")
+    if plain.isascii() and plain.isprintable():
         return text
     return "".join(c if c in keep else _visible(c) for c in text)
 

@@ -16,7 +16,7 @@ from tests.audit.samples import Installation, intent, outcome, overwrite
 
 from dbgate.audit import layout, spool
 from dbgate.audit.keys import own_keys
-from dbgate.cli import audit_progress
+from dbgate.cli import audit_progress, replay
 from dbgate.cli.app import run
 
 
@@ -188,6 +188,27 @@ def test_a_spooled_session_is_verified_where_it_stands(desk: Desk) -> None:
     assert "notice: 1 session in the spool, not shipped yet: dbgate audit ship" in waiting.err
 
 
+def test_evidence_is_replayed_from_its_folder(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = eventful(desk.here)
+    desk.here.ship()
+    (key,) = (desk.here.state_dir / "keys").glob("*.pub")
+    assert desk.dbgate("audit", "prove", session, "-o", str(tmp_path / "evidence")).code == 0
+    monkeypatch.setenv("DBGATE_STATE_DIR", str(tmp_path / "court"))
+    ran = desk.dbgate("replay", str(tmp_path / "evidence"), "--key", str(key))
+    assert (ran.code, ran.err) == (0, "")
+    assert "***6789" in ran.out
+    assert ran.out.splitlines()[-1] == f"checked: 6 records in one chain, sealed with key {key.stem}"
+    exported = json.loads(desk.dbgate("replay", str(tmp_path / "evidence"), "--export", "json").out)
+    assert exported["summary"]["session"] == session
+    (file,) = (tmp_path / "evidence").glob("*.zst")
+    overwrite(file, file.read_bytes()[:-1])
+    cut = desk.dbgate("replay", str(tmp_path / "evidence"), "--key", str(key))
+    assert (cut.code, "there is no transcript in" in cut.err) == (2, True)
+    for folder in (tmp_path / "evidence" / "..", tmp_path / "stranger"):
+        folder.mkdir(exist_ok=True)
+        assert desk.dbgate("replay", str(folder)).code == 2
+
+
 def test_verifying_goes_on_where_it_was(desk: Desk, tmp_path: Path) -> None:
     session = eventful(desk.here)
     desk.here.ship()
@@ -203,6 +224,14 @@ def test_verifying_goes_on_where_it_was(desk: Desk, tmp_path: Path) -> None:
     other = desk.dbgate(*options[:3], str(desk.here.root / "config.yaml"))
     assert (other.code, "holds something else" in other.err or "by others" in other.err) == (2, True)
     assert "key_store" in (desk.here.root / "config.yaml").read_text()
+
+
+def test_a_long_recording_is_read_aloud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(replay.aloud([{"n": 1}, {"n": 2}])) == [{"n": 1}, {"n": 2}]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(replay, "READING_S", 0.0)
+    assert list(replay.aloud([{"n": 1}, {"n": 2}])) == [{"n": 1}, {"n": 2}]
+    assert capsys.readouterr().err.endswith("\rreading and checking: 2 records\x1b[K\r\x1b[K")
 
 
 def test_progress_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

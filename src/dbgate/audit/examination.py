@@ -8,6 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbgate.audit import layout
@@ -114,6 +115,16 @@ def read_object(bucket: Bucket, folder: str, name: str) -> tuple[Segment, bytes]
         return Segment(plain_name, layout.decompress(stored)), stored
     except ValueError as error:
         return Segment(plain_name, damage=str(error)), stored
+
+
+def read_file(path: Path) -> Segment:
+    """A segment that stands in a file, packed or not."""
+    name = path.name.removesuffix(".zst")
+    try:
+        content = path.read_bytes()
+        return Segment(name, layout.decompress(content) if path.suffix == ".zst" else content)
+    except (OSError, ValueError) as error:
+        return Segment(name, damage=str(error))
 
 
 @dataclass(slots=True)

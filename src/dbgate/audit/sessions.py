@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from dbgate.audit import layout, spool
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.checked import checked, damaged, read_line
-from dbgate.audit.examination import read_object
+from dbgate.audit.examination import read_file, read_object
 from dbgate.audit.keys import PublicKey, own_keys
 from dbgate.audit.record import is_session_id
 from dbgate.audit.rotation import unrevoked_keys
@@ -30,7 +30,7 @@ _OUTPUT = re.compile(rb'\{"v":1,"session":"[^"]*","seq":\d+,"prev":"[^"]*","time
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a session was found: a folder of the bucket, or a directory of the spool."""
+    """Where a session was found: a folder of the bucket, or a directory of the spool or of a copy."""
 
     session: str
     folder: str = ""
@@ -102,6 +102,19 @@ class Archive:
         near = suggest(wanted, known) if len(wanted) > 20 else ""
         raise UsageError(f"no such session: {text}", hint=near or "list them with: dbgate sessions list")
 
+    def in_folder(self, folder: Path) -> Place:
+        """The session whose segments stand alone in a folder, as evidence or a copy. Raises `UsageError`."""
+        try:
+            first = next(iter(_segment_files(folder)), None)
+        except OSError as error:
+            raise UsageError(f"cannot read {folder}: {error.strerror}") from None
+        session = str(read_line(read_file(first).content.split(b"\n", 1)[0], "").get("session", "")) if first else ""
+        if not is_session_id(session):
+            raise UsageError(
+                f"there is no transcript in {folder}", hint="name a session, or a folder with its 00000.jsonl.zst"
+            )
+        return Place(session, directory=folder)
+
     def records(self, place: Place) -> Iterator[dict[str, Any]]:
         """The records of a session. What cannot be read becomes a record of kind `damaged`."""
         for segment in self._segments(place):
@@ -165,8 +178,8 @@ class Archive:
 
     def _segments(self, place: Place) -> Iterator[Segment]:
         if place.directory is not None:
-            for path in spool.segments(place.directory):
-                yield Segment(path.name, path.read_bytes())
+            for path in _segment_files(place.directory):
+                yield read_file(path) if path.suffix == ".zst" else Segment(path.name, path.read_bytes())
         elif self._bucket is not None:
             for name in sorted(self._bucket.names(place.folder)):
                 if layout.SEGMENT_OBJECT.fullmatch(name.rpartition("/")[2]):
@@ -175,3 +188,9 @@ class Archive:
     def is_being_written(self, place: Place) -> bool:
         """Whether a running process records this session."""
         return place.directory is not None and spool.is_live(place.directory)
+
+
+def _segment_files(directory: Path) -> list[Path]:
+    """A session's segments in the spool, or in a copy of its folder of the bucket, in order."""
+    packed = (path for path in directory.iterdir() if layout.SEGMENT_OBJECT.fullmatch(path.name))
+    return spool.segments(directory) or sorted(packed)

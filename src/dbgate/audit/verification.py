@@ -17,12 +17,12 @@ from pathlib import Path
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.evidence import proven_anchor, wrong_anchor
-from dbgate.audit.examination import Examined, Job, examine_all
+from dbgate.audit.examination import Examined, Job, examine_all, read_file
 from dbgate.audit.keys import PublicKey, parse_public_key
 from dbgate.audit.logcheck import Anchor, LogFacts
 from dbgate.audit.note import Checkpoint
 from dbgate.audit.record import is_session_id
-from dbgate.audit.transcript import Segment, Transcript, Verdict, check_torn, check_transcript
+from dbgate.audit.transcript import Transcript, Verdict, check_torn, check_transcript
 from dbgate.audit.verified import VerifiedSessions
 from dbgate.audit.witness import check_witnessed
 
@@ -141,9 +141,9 @@ def verify_files(
     `proofs` are files that prove the log's leaves of this session; without them nothing anchors it.
     """
     segments = [path for path in files if not path.name.startswith("torn-")]
-    found = check_transcript(session, map(_read_file, segments), {key.id: key for key in keys})
+    found = check_transcript(session, map(read_file, segments), {key.id: key for key in keys})
     if not found.faults:
-        check_torn(found, (_read_file(path) for path in files if path not in segments))
+        check_torn(found, (read_file(path) for path in files if path not in segments))
     return _verdicts(found, place, proven_anchor(found, files, proofs, keys))
 
 
@@ -275,15 +275,6 @@ def _age(anchor: Anchor, now: datetime) -> timedelta:
         return now - datetime.fromisoformat(anchor.started_at)
     except ValueError:
         return timedelta.max
-
-
-def _read_file(path: Path) -> Segment:
-    name = path.name.removesuffix(".zst")
-    try:
-        content = path.read_bytes()
-        return Segment(name, layout.decompress(content) if path.suffix == ".zst" else content)
-    except (OSError, ValueError) as error:
-        return Segment(name, damage=str(error))
 
 
 def _at(item: SessionVerdicts, verdict: Verdict) -> Verdict:

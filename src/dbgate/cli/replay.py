@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 app = new_app()
 APPS = {"replay": app}
 DEFAULT_IDLE_S = 2.0
+READING_S = 0.5
 
 
 class Exports(StrEnum):
@@ -39,7 +41,8 @@ class Exports(StrEnum):
 @app.command()
 def replay(
     session: Annotated[
-        str, typer.Argument(metavar="SESSION", help="A session, or an unambiguous beginning or end of its id.")
+        str,
+        typer.Argument(metavar="SESSION", help="A session, the beginning or end of its id, or a folder with it alone."),
     ],
     speed: Annotated[float | None, typer.Option(min=0.01, max=1000, metavar="N", help="2 plays twice as fast.")] = None,
     idle_limit: Annotated[
@@ -77,7 +80,7 @@ def replay(
     if exact and idle_limit is not None:
         raise UsageError("--exact does not go with --idle-limit")
     archive = open_archive(load(), bucket)
-    place = archive.find(session)
+    place = archive.in_folder(Path(session)) if Path(session).is_dir() else archive.find(session)
     records = told(archive.checked(place, read_public_keys(key) if key else None), place)
     if export is not None:
         write(exported(archive, place, export, records), output)
@@ -97,7 +100,7 @@ def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None
     from dbgate.audit.replay.starting import first_cue
     from dbgate.audit.replay.terminal import Screen
 
-    with Recording(records) as recording:
+    with Recording(aloud(records)) as recording:
         player = Player(recording, Options(speed, limit_s, step))
         if start:
             player.begin_at(first_cue(recording, start))
@@ -105,6 +108,19 @@ def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None
             player.begin()
         Screen(player).run()
     return 0
+
+
+def aloud(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records; when reading them takes long, how many there were so far stands on stderr until the last one."""
+    began = said = time.monotonic()
+    for number, record in enumerate(records, 1):
+        yield record
+        now = time.monotonic()
+        if now - said >= READING_S:
+            said = now
+            print(f"\rreading and checking: {number:,} records\x1b[K", end="", file=sys.stderr, flush=True)
+    if said != began:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def print_frames(records: Iterable[dict[str, Any]], speed: float | None, limit_s: float | None, start: str) -> int:

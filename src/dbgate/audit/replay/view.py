@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -44,6 +45,8 @@ class View:
     def __init__(self, player: Player) -> None:
         self._player = player
         self._wrapped: OrderedDict[tuple[int, int], list[str]] = OrderedDict()
+        self._bar_for = (0, False)
+        self._bar_kept: dict[int, str] = {}
 
     def draw(self, width: int, height: int, *, over: list[str] | None = None, prompt: str | None = None) -> list[Line]:
         """The screen's lines, exactly `height`. `over` stands in the place of the session, `prompt` in that of the last line."""
@@ -128,7 +131,7 @@ class View:
             parts.append(at.strftime("%H:%M:%S UTC" if is_same_day else "%Y-%m-%d %H:%M:%S UTC"))
         total = len(player.recording.statements)
         if total:
-            standing = sum(1 for statement in player.recording.statements if statement.cue < player.shown)
+            standing = bisect_left(player.recording.statements, player.shown, key=lambda statement: statement.cue)
             parts.append(f"statement {standing} of {total}")
         text = " " + "  ".join(parts) + "  "
         room = width - len(text) - 1
@@ -138,11 +141,19 @@ class View:
         """The whole recording as a line: what was played, and where there is something to jump to."""
         player = self._player
         played = round(room * player.position_s / player.total_s) if player.total_s else room
-        bar = ["=" if column < played else "-" for column in range(room)]
-        for mark, glyph in reversed(_BAR_MARKS.items()):
-            for at_s in player.marked_at(mark):
-                bar[min(int(room * at_s / player.total_s) if player.total_s else 0, room - 1)] = glyph
-        return "".join(bar)
+        marks = self._bar_marks(room, exact=player.exact)
+        return "".join(marks.get(column, "=" if column < played else "-") for column in range(room))
+
+    def _bar_marks(self, room: int, *, exact: bool) -> dict[int, str]:
+        """The letters on the bar by column; they change only with its width and the pauses."""
+        key = (room, exact)
+        if self._bar_for != key:
+            self._bar_for, self._bar_kept = key, {}
+            total_s = self._player.total_s
+            for mark, letter in reversed(_BAR_MARKS.items()):
+                for at_s in self._player.marked_at(mark):
+                    self._bar_kept[min(int(room * at_s / total_s) if total_s else 0, room - 1)] = letter
+        return self._bar_kept
 
     def _decision(self) -> str:
         """What was decided of the statement, who approved it, and by which rules."""
