@@ -26,7 +26,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 
 MIN_RSA_BITS = 2048
 
-PUBLIC = frozenset({"kty", "use", "key_ops", "alg", "kid", "n", "e", "crv", "x", "y"})
+PUBLIC = frozenset({"kty", "n", "e", "crv", "x", "y"})
 """The members of a key that are used: a private or shared part that an issuer published by mistake is not."""
 
 

@@ -174,6 +174,7 @@ def test_a_chain_of_agents_has_an_end() -> None:
         {"gty": "client-credentials"},
         {"azp": "u-1"},
         {"client_id": "u-1"},
+        {"appid": "u-1"},
         {"cid": "u-1"},
         {"azp": "batch", "preferred_username": "service-account-batch"},
     ],
@@ -181,6 +182,17 @@ def test_a_chain_of_agents_has_an_end() -> None:
 )
 def test_a_token_that_a_client_got_for_itself_is_no_persons(marks: dict[str, Any]) -> None:
     assert identity(**marks).actor is Actor.SERVICE
+
+
+def test_an_agent_for_somebody_without_an_email_is_for_the_subject() -> None:
+    found = identity(act={"sub": "bot"}, email=None, name=None)
+    assert (found.on_behalf_of, found.name) == ("u-1", "bot for u-1")
+    assert identity(act={"sub": "bot"}, email="a@example.com", name=None).name == "bot for a@example.com"
+
+
+def test_no_actor_claim_is_none_even_where_a_claim_has_no_name() -> None:
+    nameless: dict[str, Any] = {"": "agent"}
+    assert identity(**nameless).actor is Actor.HUMAN
 
 
 def test_a_persons_token_names_its_client_too() -> None:

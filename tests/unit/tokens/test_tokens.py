@@ -25,6 +25,7 @@ RSA_KEY = rsa.generate_private_key(65537, 2048)
 OTHER_RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 EC_384_KEY = ec.generate_private_key(ec.SECP384R1())
+EC_521_KEY = ec.generate_private_key(ec.SECP521R1())
 ED_KEY = ed25519.Ed25519PrivateKey.generate()
 
 
@@ -38,7 +39,15 @@ def public(key: Any, kid: str, **extra: Any) -> dict[str, Any]:
     return {**to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig", **extra}
 
 
-KEYS = {"keys": [public(RSA_KEY, "r1"), public(EC_KEY, "e1"), public(EC_384_KEY, "e2"), public(ED_KEY, "o1")]}
+KEYS = {
+    "keys": [
+        public(RSA_KEY, "r1"),
+        public(EC_KEY, "e1"),
+        public(EC_384_KEY, "e2"),
+        public(EC_521_KEY, "e3"),
+        public(ED_KEY, "o1"),
+    ]
+}
 
 
 def verify(token: str, keys: dict[str, Any], expected: Expected) -> dict[str, Any]:
@@ -74,10 +83,14 @@ def hmac_with_public_key(body: bytes) -> bytes:
     ("key", "alg", "kid"),
     [
         (RSA_KEY, "RS256", "r1"),
+        (RSA_KEY, "RS384", "r1"),
         (RSA_KEY, "RS512", "r1"),
         (RSA_KEY, "PS256", "r1"),
+        (RSA_KEY, "PS384", "r1"),
+        (RSA_KEY, "PS512", "r1"),
         (EC_KEY, "ES256", "e1"),
         (EC_384_KEY, "ES384", "e2"),
+        (EC_521_KEY, "ES512", "e3"),
         (ED_KEY, "EdDSA", "o1"),
     ],
 )
@@ -161,6 +174,8 @@ def test_clocks_may_differ_by_a_minute_and_no_more() -> None:
     for early in ("iat", "nbf"):
         with pytest.raises(TokenRefused, match="not valid yet"):
             verify(token(claims(**{early: now + 120})), KEYS, EXPECTED)
+    with pytest.raises(TokenRefused, match="not valid yet"):
+        verify(token(claims(iat=now + 120, nbf=now - 5)), KEYS, EXPECTED)
     with pytest.raises(TokenExpired) as error:
         verify(token(claims(exp=now - 61)), KEYS, EXPECTED)
     assert error.value.message == "the sign-in has expired"
@@ -169,6 +184,47 @@ def test_clocks_may_differ_by_a_minute_and_no_more() -> None:
 def test_several_audiences_need_the_authorized_party() -> None:
     both = claims(aud=["dbgate", "another"], azp="dbgate")
     assert verify(token(both), KEYS, EXPECTED)["azp"] == "dbgate"
+
+    alone = claims(aud=["dbgate"])
+    assert verify(token(alone), KEYS, EXPECTED)
+    with pytest.raises(TokenRefused, match="several audiences"):
+        verify(token(claims(aud=["dbgate", "another"])), KEYS, Expected(ISSUER, ("dbgate",), use=Use.EITHER))
+    assert verify(token(claims(aud=["dbgate", "x"])), KEYS, Expected(ISSUER, ("dbgate",), use=Use.ACCESS))
+
+
+@pytest.mark.parametrize(
+    ("use", "taken"),
+    [
+        (Use.ID, {"", "JWT", "jwt"}),
+        (Use.ACCESS, {"", "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"}),
+        (Use.EITHER, {"", "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"}),
+    ],
+)
+def test_kinds_of_tokens(use: Use, taken: set[Any]) -> None:
+    expected = Expected(ISSUER, ("dbgate",), use=use)
+    others = {"logout+jwt", "secevent+jwt", "dpop+jwt", "dbgate-grant+jwt", "x"}
+    for typ in taken | others | {"at+jwt", "application/at+jwt"}:
+        made = token(typ=typ)
+        if typ in taken:
+            assert verify(made, KEYS, expected)
+        else:
+            with pytest.raises(TokenRefused, match="another kind of token"):
+                verify(made, KEYS, expected)
+
+
+def test_what_has_to_be_understood_is_refused_here_too() -> None:
+    """PyJWT refuses `crit` by itself today, and subjects that are no text: neither depends on it."""
+    with pytest.raises(TokenRefused, match="another kind of token"):
+        checks.check_type({"alg": "RS256", "crit": ["b64"]}, EXPECTED)
+    for subject in (7, ["alice"], None, ""):
+        with pytest.raises(TokenRefused, match="its subject is not a name"):
+            checks.check_parties(claims(sub=subject), EXPECTED)
+
+
+def test_whom_an_id_token_was_issued_to_is_the_authorized_party_alone() -> None:
+    assert verify(token(claims(client_id="another", appid="another")), KEYS, EXPECTED)
+    with pytest.raises(TokenRefused, match="another client"):
+        verify(token(claims(azp="another")), KEYS, EXPECTED)
 
 
 def test_no_signature_and_shared_secrets_are_refused() -> None:
@@ -220,8 +276,15 @@ def test_a_key_in_the_header_is_not_trusted() -> None:
 
 @pytest.mark.parametrize(
     "binding",
-    [{"use": "enc"}, {"alg": "RS512"}, {"key_ops": ["encrypt"]}, {"kty": "oct"}],
-    ids=lambda binding: next(iter(binding)),
+    [
+        {"use": "enc"},
+        {"alg": "RS512"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": {"verify": True}},
+        {"key_ops": 7},
+        {"kty": "oct"},
+    ],
+    ids=str,
 )
 def test_what_the_issuer_says_of_a_key_binds(binding: dict[str, Any]) -> None:
     with pytest.raises(TokenRefused, match="no RS256 key 'r1'"):
