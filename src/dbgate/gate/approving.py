@@ -56,7 +56,8 @@ def approval(
     """
     waits = context.in_transaction and access.strength >= Access.WRITE.strength
     later = [rule for rule in rules if rule.at_commit and waits]
-    under = {rule.id: grant for rule in rules if rule not in later and (grant := standing_for(rule, context))}
+    # A rule for sessions never waits for the COMMIT (`policy/approving.py`).
+    under = {rule.id: grant for rule in rules if (grant := standing_for(rule, context))}
     rest = [rule for rule in rules if rule not in later and rule.id not in under]
     run = replace(
         run,

@@ -180,7 +180,7 @@ def _execute(source: Source, examined: Examined, context: Context) -> Judgement:
         statement=replace(inner.statement, text=source.text, tree=source.tree, parameters=source.parameters),
         decision=decision,
         recorded_text=without_constants(source.text) if inner.tags else source.text,
-        recorded_parameters=source.parameters,
+        recorded_parameters=_hidden(source.parameters) if inner.tags else source.parameters,
         recorded_rewritten="",
         changes=Changes(),
     )
@@ -254,5 +254,9 @@ def _unexamined(source: Source, reason: str, hint: str, examined: Examined | Non
         statement,
         Deny(reason, hint=hint),
         recorded_text=without_constants(source.text),
-        recorded_parameters=tuple(None if v is None else "***" for v in source.parameters),
+        recorded_parameters=_hidden(source.parameters),
     )
+
+
+def _hidden(parameters: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    return tuple(None if value is None else "***" for value in parameters)

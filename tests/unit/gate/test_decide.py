@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalogs import CATALOG, judged, policy, ref, rule
+from msgspec.structs import replace
+from tests.catalogs import CATALOG, NOW, STAFF, judged, policy, ref, rule
 
 from dbgate.errors import StatementError
-from dbgate.gate.policy.model import Comparison, RowFilter
+from dbgate.gate.decide import Context, Judgement, judge
+from dbgate.gate.policy.model import Comparison, MaskMethod, RowFilter
+from dbgate.gate.syntax import split
+from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Access, Allow, Deny, Measured, NeedsApproval, NeedsMeasure, Relation, Rewrite
 
 MASKED_SSN = (
@@ -222,3 +226,112 @@ def test_the_nearest_relation_is_suggested() -> None:
         judged("SELECT 1 FROM payroll.employes")
     assert caught.value.hint == "did you mean payroll.employees?"
     assert CATALOG.relations
+
+
+@pytest.mark.parametrize(
+    ("mask", "method"),
+    [
+        ((("pii.*", MaskMethod("partial", last=4)), ("finance.*", MaskMethod("null"))), "null"),
+        ((("*", MaskMethod("partial", last=4)), ("finance.pay", MaskMethod("null"))), "null"),
+        ((("pii.*", MaskMethod("partial", last=4)),), "redact"),
+    ],
+)
+def test_a_tag_is_masked_by_its_own_method_or_by_that_of_a_glob_it_matches(
+    mask: tuple[tuple[str, MaskMethod], ...], method: str
+) -> None:
+    given = replace(policy(digest=str(mask)), mask=mask)
+    decision = judged("SELECT salary FROM payroll.employees", given).decision
+    assert isinstance(decision, Rewrite)
+    assert [m.method for m in decision.masked] == [method]
+
+
+@pytest.mark.parametrize(
+    ("which", "locked"),
+    [
+        ("", {"payroll.employees", "payroll.departments"}),
+        (" OF e", {"payroll.employees"}),
+        (" OF d", {"payroll.departments"}),
+    ],
+)
+def test_a_lock_is_a_write_to_what_it_locks(which: str, locked: set[str]) -> None:
+    sql = f"SELECT e.id FROM payroll.employees e JOIN payroll.departments d ON d.id = e.dept FOR UPDATE{which}"
+    statement = judged(sql).statement
+    assert {str(t.relation) for t in statement.touches if t.access is Access.WRITE} == locked
+
+
+# -- what is recorded ------------------------------------------------------------------------------------------------
+
+
+def with_parameters(sql: str, *parameters: str | None, objects: SessionObjects | None = None) -> Judgement:
+    (source,) = split(sql)
+    context = Context(STAFF, policy(), CATALOG, "production", NOW, objects=objects or SessionObjects())
+    return judge(replace(source, parameters=parameters), context)
+
+
+def after(*scripts: str) -> SessionObjects:
+    """The tracked objects of a session in which the statements have run."""
+    objects = SessionObjects()
+    for sql in scripts:
+        judgement = judged(sql, objects=objects)
+        assert isinstance(judgement.decision, Allow | Rewrite)
+        objects = judgement.changes.apply(objects)
+    return objects
+
+
+def test_the_rewritten_statement_is_recorded_without_what_meets_a_label() -> None:
+    kept = judged("SELECT iban FROM payroll.pay WHERE id = 77")
+    assert "WHERE id = 77" in kept.recorded_rewritten
+    assert judged("SELECT 77").recorded_rewritten == "SELECT 77"
+    hidden = judged("SELECT id FROM payroll.employees WHERE ssn = 'q77'")
+    assert hidden.recorded_rewritten.endswith("WHERE ssn = '***'")
+    denied = judged("UPDATE payroll.pay SET id = 1 WHERE iban = 'q77'")
+    assert isinstance(denied.decision, Deny)
+    assert denied.recorded_rewritten == ""
+
+
+def test_what_nobody_could_look_into_is_recorded_without_constants() -> None:
+    judgement = with_parameters("DO 'begin secret end'", "secret", None)
+    assert isinstance(judgement.decision, Deny)
+    assert judgement.recorded_text == "DO '***'"
+    assert judgement.recorded_parameters == ("***", None)
+    assert (judgement.statement.verb, judgement.statement.access) == ("do", Access.WRITE)
+
+
+PREPARED = (
+    "PREPARE hidden(text) AS SELECT id, ssn FROM payroll.employees WHERE ssn = $1",
+    "PREPARE shown(int) AS SELECT id FROM payroll.pay WHERE id = $1",
+)
+
+
+def test_arguments_of_a_prepared_statement_are_recorded_masked_where_it_meets_a_label() -> None:
+    objects = after(*PREPARED)
+    hidden = with_parameters("EXECUTE hidden('q77')", objects=objects)
+    assert (hidden.recorded_text, hidden.recorded_parameters) == ("EXECUTE hidden('***')", ())
+    bound = with_parameters("EXECUTE hidden($1)", "q77", objects=objects)
+    assert bound.recorded_parameters == ("***",)
+    shown = with_parameters("EXECUTE shown(77)", "5", objects=objects)
+    assert (shown.recorded_text, shown.recorded_parameters) == ("EXECUTE shown(77)", ("5",))
+
+
+def output_of(sql: str, objects: SessionObjects) -> tuple[int, ...]:
+    decision = judged(sql, objects=objects).decision
+    assert isinstance(decision, Allow | Rewrite), decision
+    return decision.output if isinstance(decision, Rewrite) else ()
+
+
+def test_masked_columns_are_those_of_the_prepared_query_or_the_cursor() -> None:
+    objects = after(
+        *PREPARED,
+        "DECLARE masked CURSOR FOR SELECT id, ssn FROM payroll.employees",
+        "DECLARE plain CURSOR FOR SELECT id FROM payroll.employees",
+    )
+    assert output_of("EXECUTE hidden('x')", objects) == (1,)
+    assert output_of("EXECUTE shown(1)", objects) == ()
+    assert output_of("EXPLAIN EXECUTE hidden('x')", objects) == ()
+    assert output_of("FETCH masked", objects) == (1,)
+    assert isinstance(judged("FETCH plain", objects=objects).decision, Allow)
+
+
+@pytest.mark.parametrize(("where", "given"), [("", False), (" WHERE true", False), (" WHERE id = 1", True)])
+def test_a_statement_tells_whether_it_restricts_its_rows(where: str, given: bool) -> None:
+    assert judged(f"DELETE FROM payroll.pay{where}").statement.has_where is given
