@@ -17,13 +17,17 @@ from tools.mutants.lists import listed, put
 from tools.mutants.mutant import Mutant
 
 
-def apply(mutant: Mutant, path: Path) -> None:
-    """Make the change. `path` is the file. Raises `LookupError` when the place is not found."""
+class NotFoundError(Exception):
+    """The running code has no function of that name."""
+
+
+def apply(mutant: Mutant, path: Path, source: bytes) -> None:
+    """Make the change. `path` is the file, `source` what it held when the mutant was found. Raises `NotFoundError`."""
     if mutant.name:
         next(make for known, make in listed() if known.name == mutant.name)()
         return
     module = importlib.import_module(module_name(mutant.path))
-    code = compile(mutant.applied(path.read_bytes()), str(path), "exec", dont_inherit=True)
+    code = compile(mutant.applied(source), str(path), "exec", dont_inherit=True)
     if mutant.function:
         _function(module, mutant.function).__code__ = _inner(code, mutant.function)
     else:
@@ -42,19 +46,19 @@ def _inner(code: CodeType, name: str) -> CodeType:
         if current.co_qualname == name:
             return current
         todo += [c for c in current.co_consts if isinstance(c, CodeType)]
-    raise LookupError(name)
+    raise NotFoundError(name)
 
 
 def _function(module: ModuleType, name: str) -> FunctionType:
     *owners, last = name.split(".")
     holder: Any = module
     for owner in owners:
-        holder = vars(holder)[owner]
-    found = vars(holder)[last]
+        holder = vars(holder).get(owner)
+    found = vars(holder).get(last)
     for inside in ("fget", "func", "__func__", "__wrapped__"):  # property, cached_property, classmethod, cache
         found = getattr(found, inside, None) or found
     if not isinstance(found, FunctionType):
-        raise LookupError(name)
+        raise NotFoundError(name)
     return found
 
 
@@ -82,16 +86,18 @@ class Caches:
     """What the modules keep between calls: emptied before a run, so that every test computes all it needs itself."""
 
     def __init__(self, modules: Iterable[str]) -> None:
-        self.kept: list[Any] = []
+        self.kept: list[tuple[str, Any]] = []
         for name in modules:
             for known, value in vars(importlib.import_module(name)).items():
                 cached = isinstance(value, functools._lru_cache_wrapper)
                 if cached or (isinstance(value, list | dict) and not value and known.startswith("_")):
-                    self.kept.append(value)
+                    self.kept.append((known, value))
 
-    def clear(self) -> None:
-        """Empty them."""
-        for value in self.kept:
+    def clear(self, *but: str) -> None:
+        """Empty them, but for those of some names."""
+        for name, value in self.kept:
+            if name in but:
+                continue
             if isinstance(value, list | dict):
                 value.clear()
             else:

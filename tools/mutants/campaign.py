@@ -1,13 +1,10 @@
 """Runs the tests that reach a mutant, in a process forked for it, until one of them fails.
 
-A pytest plugin in place of the loop over tests. The stages differ in what has to stand before a process is forked:
-first the tests that need nothing, then, for what they did not notice, the corpus on its server, one module of it after
-the other.
+A pytest plugin in place of the loop over tests: `bench` has all tests standing, then each mutant gets a process of its own.
 """
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import random
@@ -16,25 +13,22 @@ import selectors
 import signal
 import sys
 import time
-import traceback
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
-from tools.mutants.application import Caches, apply, module_name
+from tools.mutants.application import Caches, NotFoundError, apply, module_name
+from tools.mutants.bench import Bench, BrokenError
+from tools.mutants.kept_reach import KeptReach
 from tools.mutants.mutant import Mutant
-from tools.mutants.reaching import Reach
-from tools.mutants.reuse import Answers, reuse
+from tools.mutants.reaching import Reach, digests_of
 
-CORPUS = ("tests/corpus/test_corpus.py", "tests/corpus/test_clinic.py", "tests/corpus/test_corpus_grants.py")
-_SLOW_S = 0.3
+_SLOW_S, _QUICK_S = 0.3, 0.05
 _ENOUGH = 20
 _CPU_S = 10.0
-_WALL_S = 180.0
+_WALL_S = 600.0
 _MEMORY = 4 << 30
 
 
@@ -49,10 +43,6 @@ class Verdict:
     why: str = ""
 
 
-def _no_property(name: str, value: object) -> None:
-    """`record_property`, without a report."""
-
-
 @dataclass
 class _Running:
     verdict: Verdict
@@ -63,9 +53,10 @@ class _Running:
 
 @dataclass
 class Campaign:
-    """The plugin. `verdicts` is complete when pytest has ended."""
+    """The plugin. `verdicts` is complete when pytest has ended. `kept` is the file of what was measured."""
 
     root: Path
+    kept: Path
     files: Sequence[str]
     mutants: Sequence[Mutant]
     jobs: int
@@ -78,110 +69,78 @@ class Campaign:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure, then try every mutant."""
-        self.direct: dict[str, Callable[[], object]] = {}
         if session.testsfailed:
             raise session.Interrupted("tests could not be collected")
         self.caches = Caches(module_name(f) for f in self.files)
-        self.items = {item.nodeid: item for item in session.items}
-        self.reach = Reach(self.root, self.files)
-        self.answers: Answers | None = None
+        self.bench = Bench(session, self.caches)
+        digests = digests_of(self.bench.items, session.config.rootpath)
+        self.reach = Reach(self.root, self.files, KeptReach(self.kept, self.root, self.files), digests)
+        # As they are now: whoever works on them meanwhile changes neither places nor verdicts.
+        self.sources = {m.path: (self.root / m.path).read_bytes() for m in self.mutants}
         self.killers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.verdicts = [Verdict(m) for m in self.mutants]
-        stages = {"unit": [n for n in self.items if not n.startswith(CORPUS)]}
-        stages |= {Path(file).stem: [n for n in self.items if n.startswith(file)] for file in CORPUS}
         try:
-            for stage, tests in stages.items():
-                if tests and not self.fault and time.monotonic() < self.ends:
-                    session._setupstate.teardown_exact(self.items[tests[0]])
-                    self.answers = reuse(_module(self.items[tests[0]])) if stage != "unit" else None
-                    self._stage(stage, tests)
+            self._campaign()
         finally:
-            session._setupstate.teardown_exact(None)
+            self.bench.finish()
         return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """Note the tests that can be called without pytest's ado: what they are given outlives them."""
-        if isinstance(item, pytest.Function):
-            parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            kept = {"session", "module"} if self.answers is not None else set()
-            fixtures = item._fixtureinfo.name2fixturedefs
-            brief = {n for n, known in fixtures.items() if known[-1].scope not in kept} - set(parameters)
-            if brief <= {"record_property"} and "request" not in item._fixtureinfo.argnames:
-                given = {n: item.funcargs[n] for n in item._fixtureinfo.argnames if n != "record_property"}
-                if "record_property" in brief:
-                    given["record_property"] = _no_property
-                self.direct[item.nodeid] = functools.partial(item.obj, **given)
+        """Note what a test is given."""
+        self.bench.note(item)
 
-    # -- stages ----------------------------------------------------------------------------------------------
-
-    def _stage(self, name: str, tests: Sequence[str]) -> None:
+    def _campaign(self) -> None:
         began = time.monotonic()
-        left = [v for v in self.verdicts if not v.noticed_by]
-        if not left:
+        try:
+            self.bench.prepare(self.reach, self._wanted, self.say)
+        except BrokenError as error:
+            self.fault = "the tests fail as they are: {}\n{}".format(*error.args)
             return
-        keep = name != "unit"
-        failed: list[str] = []
-        # What the corpus needs stays: behind its last test comes its first one.
-        after = dict(zip(tests, [*tests[1:], tests[0] if keep else ""], strict=True))
-
-        def run(test: str) -> float:
-            started = time.monotonic()
-            self.caches.clear()
-            if not self._passes(test, self.items[after[test]] if after[test] else None):
-                failed.append(test)
-            return time.monotonic() - started
-
-        self.reach.measure(tests, run)
-        failed = [t for t in failed if not self._passes(t, self.items[tests[t == tests[0]]] if keep else None)]
-        if failed:  # and not only because measuring is slow
-            self.fault = f"the tests fail as they are: {', '.join(failed[:3])}\n{self.why}"
-            return
-        known = set(tests)
-        plain = self._try([(Verdict(Mutant("", "", "none", "", 0, 0, "", 0)), list(tests))])
+        plain = self._try([Verdict(Mutant("", "", "none", "", 0, 0, "", 0))], sorted(self._wanted()))
         if plain[0].noticed_by:
             self.fault = f"without any mutant, a forked process fails: {plain[0].noticed_by}\n{plain[0].why}"
             return
-        self.say(f"{name}: {len(tests)} tests measured in {time.monotonic() - began:.0f} s, {len(left)} mutants to try")
+        self.say(f"ready after {time.monotonic() - began:.0f} s: {len(self.verdicts)} mutants to try")
         gc.collect()
         gc.freeze()  # so that forked processes do not copy pages for the collector's marks
-        self._try([(v, self._quick(self.reach.of(v.mutant) & known)) for v in left], told=True)
+        self._try(self.verdicts)
 
-    def _quick(self, tests: set[str]) -> list[str]:
-        """Without the slow tests, where enough others reach the place."""
+    def _wanted(self) -> set[str]:
+        """The tests that may be run on any of the mutants."""
+        return {test for mutant in self.mutants for test in self._tests(mutant)}
+
+    def _tests(self, mutant: Mutant) -> list[str]:
+        """The tests that reach the place, without the slow ones where enough others do."""
+        tests = [t for t in self.reach.of(mutant) if t in self.bench.items]
         quick = [t for t in tests if self.reach.took_s[t] <= _SLOW_S]
-        return quick if len(quick) >= _ENOUGH else list(tests)
-
-    def _passes(self, test: str, following: pytest.Item | None) -> bool:
-        reports = runtestprotocol(self.items[test], log=False, nextitem=following)
-        self.why = next((r.longreprtext for r in reports if r.failed), "")
-        return not self.why
-
-    def _holds(self, test: str) -> bool:
-        """Whether a test passes, called as the function that it is."""
-        try:
-            self.direct[test]()
-        except (Exception, pytest.fail.Exception):  # noqa: BLE001 (it fails, however it does)
-            self.why = traceback.format_exc()
-            return False
-        return True
+        return quick if len(quick) >= _ENOUGH else tests
 
     def _order(self, mutant: Mutant, tests: Sequence[str]) -> list[str]:
-        """Those first that noticed something else in the same function, then at random; slow ones last."""
+        """Those first that noticed something else nearby, then those of the file's own tests, then at random; slow ones last."""
         chance = random.Random(mutant.key)  # noqa: S311
         notable = self.killers[f"{mutant.path} {mutant.function}"]
         near = self.killers[mutant.path]
         here = self.killers[f"{mutant.path} {mutant.line}"]
         took = self.reach.took_s
+        own = f"_{Path(mutant.path).stem}"
         return sorted(
             sorted(tests),
-            key=lambda t: (took[t] > _SLOW_S, -here[t], -notable[t], -min(near[t], 1), chance.random()),
+            key=lambda t: (
+                took[t] > _SLOW_S,
+                took[t] > _QUICK_S and not here[t],
+                -here[t],
+                -notable[t],
+                -min(near[t], 1),
+                own not in t.partition("::")[0],
+                chance.random(),
+            ),
         )
 
     # -- processes -------------------------------------------------------------------------------------------
 
-    def _try(self, work: Sequence[tuple[Verdict, list[str]]], *, told: bool = False) -> list[Verdict]:
-        """Try mutants, `jobs` at a time."""
+    def _try(self, work: Sequence[Verdict], tests: list[str] | None = None) -> list[Verdict]:
+        """Try mutants, `jobs` at a time, on the tests or on those that reach each."""
         queue = deque(work)
         running: dict[int, _Running] = {}
         done: list[Verdict] = []
@@ -189,14 +148,10 @@ class Campaign:
         with selectors.DefaultSelector() as selector:
             while queue or running:
                 while queue and len(running) < self.jobs and time.monotonic() < self.ends:
-                    verdict, tests = queue.popleft()
-                    verdict.tried = True
-                    if not tests:
-                        done.append(verdict)
-                        continue
-                    chosen = self._order(verdict.mutant, tests)[: self.most if told else None]
-                    pipe = self._fork(verdict, chosen, running)
-                    selector.register(pipe, selectors.EVENT_READ)
+                    verdict = queue.popleft()
+                    chosen = self._order(verdict.mutant, self._tests(verdict.mutant) if tests is None else tests)
+                    chosen = [test for test in chosen if self.bench.can(test)][: self.most if tests is None else None]
+                    selector.register(self._fork(verdict, chosen, running), selectors.EVENT_READ)
                 if not running:
                     break
                 for key, _ in selector.select(timeout=1.0):
@@ -206,7 +161,7 @@ class Campaign:
                         os.kill(one.pid, signal.SIGKILL)
                         one.said += b"it hangs"
                         one.deadline += 60
-                if told and time.monotonic() - said > 60:
+                if tests is None and time.monotonic() - said > 60:
                     said = time.monotonic()
                     unnoticed = sum(not v.noticed_by for v in done)
                     self.say(f"  {len(done)} of {len(work)} tried, {unnoticed} not noticed so far")
@@ -245,11 +200,17 @@ class Campaign:
         _, status = os.waitpid(one.pid, 0)
         lines = one.said.decode("utf-8", "replace").split("\n")
         verdict = one.verdict
+        verdict.tried = True
         verdict.tests += one.said.count(b"+")
         failing = next((line[1:] for line in lines if line.startswith("-")), "")
         last = next((line for line in reversed(lines) if line and line != "+"), "")
         verdict.why = "\n".join(line[1:] for line in lines if line.startswith("|"))
-        if failing or status:
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
+            verdict.tried = False
+        elif lines[0].startswith("!"):
+            self.say(f"error: {verdict.mutant.key}: there is no {lines[0][1:]} in the running code")
+            verdict.tried = False
+        elif failing or status:
             verdict.noticed_by = failing or f"the process ended with {status}: {last}"
             mutant = verdict.mutant
             for place in (mutant.path, f"{mutant.path} {mutant.function}", f"{mutant.path} {mutant.line}"):
@@ -265,23 +226,20 @@ class Campaign:
         os.dup2(quiet, 2)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever ends the campaign has noticed nothing
         if mutant.path:
-            apply(mutant, self.root / mutant.path)
-        if self.answers is not None:
-            self.answers.used = mutant.path.startswith("gate/") or not mutant.path
+            try:
+                apply(mutant, self.root / mutant.path, self.sources[mutant.path])
+            except NotFoundError as error:
+                os.write(pipe, f"!{error}\n".encode())
+                return
+        for known in self.bench.answers:
+            known.used = mutant.path.startswith("gate/") or not mutant.path
         self.caches.clear()
         for place, test in enumerate(tests):
             signal.setitimer(signal.ITIMER_PROF, _CPU_S + 10 * self.reach.took_s[test])
             os.write(pipe, b"+\n")
-            following = self.items[tests[min(place + 1, len(tests) - 1)]]
-            if not (self._holds(test) if test in self.direct else self._passes(test, following)):
-                why = "".join(f"|{line}\n" for line in self.why.split("\n")[-25:])
+            if not self.bench.holds(test, tests[place + 1 :]):
+                why = "".join(f"|{line}\n" for line in self.bench.why.split("\n")[-25:])
                 os.write(pipe, f"-{test}\n{why}".encode("utf-8", "replace"))
                 return
-
-
-def _module(item: pytest.Item) -> Any:
-    found = item.getparent(pytest.Module)
-    if found is None:
-        raise LookupError(item.nodeid)
-    return found.obj

@@ -10,7 +10,8 @@ class Mutant:
     """One edit: the bytes from `start` to `end` of `path` become `text`.
 
     `function` is the outermost function or method around it, by qualified name; empty for a statement of the module.
-    `key` names it without line numbers. `name` is set instead for entries of allow-lists (`lists`).
+    `key` names it without line numbers. `name` is set instead for entries of allow-lists (`lists`). `rule` tells that it lets
+    more through, as far as its form tells (`generation`).
     """
 
     path: str
@@ -23,6 +24,7 @@ class Mutant:
     line: int
     ordinal: int = 0
     name: str = ""
+    rule: bool = True
 
     @property
     def key(self) -> str:

@@ -11,41 +11,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from tools.mutants.past_the_gate import Psycopg
+
 _CASE = "\0"
 _ENDS, _TIDIES = "ROLLBACK", frozenset({"DEALLOCATE ALL", "CLOSE ALL"})
 
 
 class PerProcess:
-    """A connection, psycopg's or dbgate's, that is opened anew in every process that uses it.
-
-    What the first one was told to `execute` (settings) is told again.
-    """
+    """A connection that is opened anew in every process that uses it."""
 
     def __init__(self, opening: Callable[[], Any]) -> None:
         self._opening = opening
         self._process = self._first = os.getpid()
         self._real = opening()
         self._parents: list[Any] = []
-        self._told: list[tuple[str, tuple[Any, ...]]] = []
-
-    def __enter__(self) -> PerProcess:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._real.close()
-
-    def execute(self, *args: Any) -> Any:
-        """`psycopg.Connection.execute`."""
-        return self._tell("execute", args)
-
-    def commit(self) -> None:
-        """`psycopg.Connection.commit`."""
-        self._tell("commit", ())
-
-    def _tell(self, name: str, args: tuple[Any, ...]) -> Any:
-        if os.getpid() == self._first:
-            self._told.append((name, args))
-        return getattr(self.here(), name)(*args)
 
     def here(self) -> Any:
         """The connection of this process."""
@@ -53,8 +32,6 @@ class PerProcess:
             self._parents.append(self._real)  # kept, so that nothing closes it
             self._process = os.getpid()
             self._real = self._opening()
-            for name, args in self._told:
-                getattr(self._real, name)(*args)
         return self._real
 
     @property
@@ -77,13 +54,17 @@ class Answers:
     def __init__(self, outcome: Callable[..., Any]) -> None:
         self.asked = outcome
         self.used = True
+        self._later: Callable[[], Any] | None = None
         self._known: dict[tuple[int, tuple[str, ...], str], Any] = {}
 
     def __call__(self, text: str, connection: Remembered, *, alone: bool = True) -> Any:
         """`worlds.outcome`, answered from memory where that holds."""
         before = connection.since
         key = id(connection), before, text
+        later, self._later = self._later, None
         if connection.must_ask or key not in self._known:
+            if later is not None:
+                later()
             connection.catch_up()
             seen = self.asked(text, connection, alone=alone)
             self._known.setdefault(key, copy.copy(seen))
@@ -91,6 +72,14 @@ class Answers:
             seen = copy.copy(self._known[key])
         connection.since = before if alone else (*before, f"{_CASE}{text}")
         return seen
+
+    def put_off(self, work: Callable[[], Any]) -> Callable[[], None]:
+        """A function that leaves `work` on the server until the next statement really asks it."""
+
+        def note() -> None:
+            self._later = work
+
+        return note
 
 
 class Remembered(PerProcess):
@@ -145,20 +134,6 @@ class Remembered(PerProcess):
         return self._catalog
 
 
-class _Psycopg:
-    """psycopg, with connections per process."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def connect(self, *args: Any, **kwargs: Any) -> PerProcess:
-        """`psycopg.connect`."""
-        return PerProcess(lambda: self._real.connect(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
 def reuse(module: Any) -> Answers:
     """Make the tests of a module of the corpus open connections per process and remember answers."""
     connect, answers = module.connect, Answers(module.outcome)
@@ -169,5 +144,5 @@ def reuse(module: Any) -> Answers:
     module.connect = opened
     module.outcome = answers
     if hasattr(module, "psycopg"):
-        module.psycopg = _Psycopg(module.psycopg)
+        module.psycopg = Psycopg(module.psycopg)
     return answers

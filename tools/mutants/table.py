@@ -7,78 +7,109 @@ import json
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tools.mutants.campaign import Verdict
+from tools.mutants.kept_reach import Function, digest, functions_of
+from tools.mutants.mutant import Mutant
 
 COLUMNS = ("file", "mutants", "noticed", "unnoticed", "equivalent", "not tried")
 
 
-def _state(verdict: Verdict, reasons: Mapping[str, str]) -> str:
-    if verdict.noticed_by:
+@dataclass
+class Known:
+    """The last verdict on a mutant, in a report: `noticed` or not, by which test, of how many that were run."""
+
+    noticed: bool
+    by: str
+    tests: int
+
+
+class Report:
+    """Verdicts as lines of JSON. A verdict counts as long as the function around the mutant stays the same."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self._root = root
+        self._texts: dict[str, dict[str, Function]] = {}
+        self._known: dict[tuple[str, str], Known] = {}
+        if path.exists():
+            for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+                self._known[line["key"], line["code"]] = Known(line["noticed"], line["by"], line["tests"])
+
+    def of(self, mutant: Mutant) -> Known | None:
+        """The verdict on a mutant, if there is one."""
+        return self._known.get((mutant.key, self._code(mutant)))
+
+    def add(self, verdict: Verdict) -> None:
+        """Write a verdict down."""
+        if not verdict.tried:
+            return
+        known = Known(bool(verdict.noticed_by), verdict.noticed_by, verdict.tests)
+        key, code = verdict.mutant.key, self._code(verdict.mutant)
+        self._known[key, code] = known
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = {"key": key, "code": code, "line": verdict.mutant.line, **asdict(known)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _code(self, mutant: Mutant) -> str:
+        """A digest of the function around a mutant, or of all that is in no function."""
+        if mutant.name:
+            return ""
+        if mutant.path not in self._texts:
+            text = (self._root / mutant.path).read_text(encoding="utf-8")
+            known, lines = functions_of(text), text.split("\n")
+            inside = {n for first, last, _ in known.values() for n in range(first, last + 1)}
+            rest = digest(*(line for n, line in enumerate(lines, 1) if n not in inside))
+            self._texts[mutant.path] = known | {"": (0, 0, rest)}
+        return self._texts[mutant.path][mutant.function][2]
+
+
+def _state(known: Known | None, key: str, reasons: Mapping[str, str]) -> str:
+    if known is not None and known.noticed:
         return "noticed"
-    if verdict.mutant.key in reasons:
+    if key in reasons:
         return "equivalent"
-    return "unnoticed" if verdict.tried else "not tried"
+    return "unnoticed" if known is not None else "not tried"
 
 
-def print_table(verdicts: Sequence[Verdict], reasons: Mapping[str, str], took_s: float) -> None:
+def print_table(mutants: Sequence[Mutant], report: Report, reasons: Mapping[str, str]) -> None:
     """One line a file, and the sum."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COLUMNS[1:], 0))
-    for verdict in verdicts:
-        for name in (verdict.mutant.path, "~all"):
+    for mutant in mutants:
+        for name in (mutant.path, "~all"):
             counts[name]["mutants"] += 1
-            counts[name][_state(verdict, reasons)] += 1
+            counts[name][_state(report.of(mutant), mutant.key, reasons)] += 1
     rows = [COLUMNS] + [(n.strip("~"), *map(str, c.values())) for n, c in sorted(counts.items())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     for row in rows:
         print(row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)))
-    print(f"{took_s / 60:.1f} minutes")
 
 
-def print_unnoticed(root: Path, verdicts: Sequence[Verdict], reasons: Mapping[str, str]) -> int:
+def print_unnoticed(root: Path, mutants: Sequence[Mutant], report: Report, reasons: Mapping[str, str]) -> int:
     """Each unnoticed mutant with its difference; returns their number."""
-    found = sorted(
-        (v for v in verdicts if _state(v, reasons) == "unnoticed"), key=lambda v: (v.mutant.path, v.mutant.line)
-    )
-    for verdict in found:
-        mutant = verdict.mutant
-        print(f"unnoticed by {verdict.tests} tests: {mutant.key}")
-        if not mutant.name:
-            print(*_difference(root / mutant.path, mutant.start, verdict), sep="\n")
-    return len(found)
+    found = 0
+    for mutant in sorted(mutants, key=lambda m: (m.path, m.line)):
+        known = report.of(mutant)
+        if known is not None and _state(known, mutant.key, reasons) == "unnoticed":
+            found += 1
+            print(f"unnoticed by {known.tests} tests: {mutant.key}")
+            if not mutant.name:
+                print(*_difference(root / mutant.path, mutant), sep="\n")
+    return found
 
 
-def _difference(path: Path, start: int, verdict: Verdict) -> Iterator[str]:
+def _difference(path: Path, mutant: Mutant) -> Iterator[str]:
     source = path.read_bytes()
-    old, new = source.decode().split("\n"), verdict.mutant.applied(source).decode().split("\n")
-    number = source[:start].count(10) + 1
+    old, new = source.decode().split("\n"), mutant.applied(source).decode().split("\n")
+    number = source[: mutant.start].count(10) + 1
     yield f"  {path.name}:{number}"
     for line in difflib.unified_diff(old, new, n=1, lineterm=""):
         if not line.startswith(("---", "+++", "@@")):
             yield f"    {line}"
-
-
-def report_to(path: Path, reasons: Mapping[str, str]) -> Callable[[Verdict], None]:
-    """A function that adds a verdict to a file, as a line of JSON."""
-    path.write_text("", encoding="utf-8")
-
-    def note(verdict: Verdict) -> None:
-        mutant = verdict.mutant
-        line = {"key": mutant.key, "line": mutant.line, "state": _state(verdict, reasons)}
-        with path.open("a", encoding="utf-8") as file:
-            file.write(
-                json.dumps({**line, "by": verdict.noticed_by, "tests": verdict.tests}, ensure_ascii=False) + "\n"
-            )
-
-    return note
-
-
-def noticed_in(path: Path) -> set[str]:
-    """The keys of the mutants that a report has as noticed."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {line["key"] for line in lines if line["state"] == "noticed"}
 
 
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
