@@ -23,6 +23,7 @@ from dbgate.approvals.records import Approval, StoredRequest
 from dbgate.approvals.refusals import GrantRefused
 from dbgate.approvals.states import Status
 from dbgate.binding import binding
+from dbgate.model import RequestKind, SessionLimits
 
 KEY = Ed25519PrivateKey.generate()
 ASKED = request_of(ALICE)
@@ -79,6 +80,27 @@ def test_a_grant_says_what_was_approved() -> None:
     assert grant.uses == 1
     assert grant.expires_at == START + timedelta(hours=1)
     assert len(grant.id) == 32
+
+
+def test_what_nobody_knows_beforehand_is_not_compared() -> None:
+    open_ended = replace(EXPECTED, policy_digest=None, clauses=None, uses=None)
+    grant = verify(signed(), [KEY.public_key()], open_ended, now=START)
+    assert (grant.policy_digest, grant.clauses, grant.uses) == (ASKED.policy_digest, ASKED.clauses, 1)
+    for uses in (0, -1):
+        assert "not one that dbgate gives" in refused(forged(uses=uses), open_ended)
+
+
+@pytest.mark.parametrize("kind", list(RequestKind))
+def test_a_grant_of_each_kind_says_what_it_is_for(kind: RequestKind) -> None:
+    asked = replace(ASKED, kind=kind, tags=("pii.ssn",), limits=SessionLimits(statements=3, rows=7))
+    token = GrantSigner(KEY).sign(replace(approved(), asked=asked), now=START, session="s1")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims.get("kind", "statement") == kind.value
+    assert ("kind" in claims) == (kind is not RequestKind.STATEMENT)
+    assert claims.get("tags") == (["pii.ssn"] if kind is RequestKind.UNMASK else None)
+    of_session = {"rules": list(asked.rules), "limits": asked.limits.to_json(), "session": "s1"}
+    for name, value in of_session.items():
+        assert claims.get(name) == (value if kind is RequestKind.SESSION else None), name
 
 
 def test_two_grants_never_have_the_same_id() -> None:

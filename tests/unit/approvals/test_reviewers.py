@@ -55,6 +55,16 @@ def test_a_reviewer_in_a_group_of_any_clause_may_decide() -> None:
     assert why_not(BOB, AGENT, (DBA,)) == ""
 
 
+def test_one_account_is_one_person_with_or_without_an_email() -> None:
+    nameless = replace(BOB, email="")
+    assert same_person(nameless, nameless)
+    assert same_person(BOB, replace(BOB, email="bob@other.example.com"))
+    assert same_person(BOB, nameless)
+    two = ReviewClause(("dba",), 2)
+    assert open_places([nameless, replace(nameless, name="Bob")], [two]) == (ReviewClause(("dba",), 1),)
+    assert "own request" in why_not(replace(nameless, groups=("dba",)), nameless, (DBA,))
+
+
 def test_people_without_an_email_are_not_the_same_person() -> None:
     assert not same_person(replace(ALICE, email=""), replace(BOB, email=""))
 
