@@ -177,7 +177,8 @@ def source_bucket(settings: Settings, bucket: str) -> Bucket:
         return open_named(bucket)
     waiting = len(spool.spooled(settings.state_dir))
     if waiting:
-        print(f"notice: {waiting} sessions of this machine are not shipped yet, and not searched", file=sys.stderr)
+        some = "1 session of this machine is" if waiting == 1 else f"{waiting} sessions of this machine are"
+        print(f"notice: {some} not shipped yet, and not searched", file=sys.stderr)
         print("hint: dbgate audit ship", file=sys.stderr)
     found = open_for_reading(settings)
     if found is None:
