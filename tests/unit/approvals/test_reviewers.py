@@ -18,7 +18,9 @@ from dbgate.approvals.reviewers import (
     owns,
     places,
     same_person,
+    who_else,
     why_not,
+    why_not_break,
 )
 from dbgate.model import Actor, Identity, ReviewClause
 
@@ -55,6 +57,31 @@ def test_a_reviewer_in_a_group_of_any_clause_may_decide() -> None:
     assert why_not(BOB, AGENT, (DBA,)) == ""
 
 
+@pytest.mark.parametrize(
+    ("who", "groups", "reason"),
+    [
+        (BOB, ("dba",), ""),
+        (BOB, ("oncall", "dba"), ""),
+        (BOB, ("oncall",), "only these groups break the glass: oncall"),
+        (BOB, (), "only these groups break the glass: none"),
+        (replace(BOB, groups=()), ("dba",), "only these groups break the glass: dba"),
+        (replace(BOB, actor=Actor.SERVICE), ("dba",), "only people who act for themselves"),
+        (replace(BOB, actor=Actor.AGENT, on_behalf_of="zoe"), ("dba",), "only people who act for themselves"),
+        (replace(BOB, on_behalf_of="zoe@example.com"), ("dba",), "only people who act for themselves"),
+    ],
+)
+def test_who_breaks_the_glass(who: Identity, groups: Sequence[str], reason: str) -> None:
+    found = why_not_break(who, groups)
+    assert reason in found
+    assert bool(found) == bool(reason)
+
+
+def test_whom_to_ask_instead() -> None:
+    assert who_else(EVE, (DBA,)) == "your groups: engineering"
+    assert who_else(replace(EVE, groups=()), (DBA,)) == "your groups: none"
+    assert who_else(REQUESTER, (DBA, OWNERS)) == "ask somebody else in: data-owners, dba"
+
+
 def test_one_account_is_one_person_with_or_without_an_email() -> None:
     nameless = replace(BOB, email="")
     assert same_person(nameless, nameless)
@@ -63,6 +90,13 @@ def test_one_account_is_one_person_with_or_without_an_email() -> None:
     two = ReviewClause(("dba",), 2)
     assert open_places([nameless, replace(nameless, name="Bob")], [two]) == (ReviewClause(("dba",), 1),)
     assert "own request" in why_not(replace(nameless, groups=("dba",)), nameless, (DBA,))
+
+
+def test_a_person_who_changed_their_name_is_still_who_asked() -> None:
+    assert is_requester(replace(BOB, name="Bob B."), BOB)
+    assert is_requester(replace(BOB, email="new@example.com", groups=()), BOB)
+    assert not is_requester(replace(AGENT, name="another bot"), AGENT)
+    assert not is_requester(replace(AGENT, on_behalf_of="zoe@example.com"), AGENT)
 
 
 def test_people_without_an_email_are_not_the_same_person() -> None:
