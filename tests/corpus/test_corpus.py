@@ -88,6 +88,14 @@ def other(other_world: LiveDatabase, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
+def key(connection: Database) -> str:
+    """The session's key of keyed masks, with which their tokens could be guessed."""
+    ((found,),) = outcome("SELECT current_setting('dbgate.key')", connection).rows
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
 def pack(world: LiveDatabase, other_world: LiveDatabase) -> Callable[[], None]:
     """Leaves no dead rows in both editions, for a plan: its costs follow the sizes of files, which other cases grow."""
 
@@ -109,6 +117,7 @@ def test_nothing_leaks(
     connection: Database,
     other: Database,
     pack: Callable[[], None],
+    key: str,
     policy: Policy,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -130,6 +139,7 @@ def test_nothing_leaks(
     seen = outcome(decision.text, connection)
     assert not (group.get("runs") and seen.messages)
     assert leaked(str(seen.rows), seen.messages) == set()
+    assert key not in f"{seen.rows} {seen.messages}"
     assert (
         leaked(judgement.recorded_text, judgement.recorded_rewritten, *filter(None, judgement.recorded_parameters))
         == set()

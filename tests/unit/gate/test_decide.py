@@ -259,6 +259,27 @@ def test_a_lock_is_a_write_to_what_it_locks(which: str, locked: set[str]) -> Non
     assert {str(t.relation) for t in statement.touches if t.access is Access.WRITE} == locked
 
 
+@pytest.mark.parametrize("name", ["n", "v.n"])
+def test_a_setting_that_a_column_names_is_read_only_where_no_secret_stands(name: str) -> None:
+    sent = text_of(f"SELECT current_setting({name}, true) FROM (VALUES ('dbgate.key')) v(n)")
+    assert sent.startswith(f"SELECT current_setting(CASE WHEN pg_catalog.lower({name}::pg_catalog.text")
+    assert f"THEN NULL ELSE {name} END, true) FROM" in sent
+
+
+@pytest.mark.parametrize(
+    ("method", "mask"),
+    [
+        ("hash", "pg_catalog.encode("),
+        ("token", "'tok_' OPERATOR(pg_catalog.||) pg_catalog.substr(pg_catalog.encode("),
+    ],
+)
+def test_keyed_masks_differ_in_how_much_of_the_digest_they_keep(method: str, mask: str) -> None:
+    given = replace(policy(digest=method), mask=(("finance.account", MaskMethod(method)),))
+    sent = text_of("SELECT iban FROM payroll.pay", given=given)
+    assert f"SELECT iban FROM (SELECT ({mask}" in sent
+    assert "pg_catalog.current_setting('dbgate.key') OPERATOR(pg_catalog.||) iban" in sent
+
+
 # -- what is recorded ------------------------------------------------------------------------------------------------
 
 
