@@ -281,15 +281,12 @@ def test_watch_shows_what_happens(desk: Desk) -> None:
             assert next(lines).startswith("ID ")
             assert next(lines).startswith(before)
             later = desk.ask(target="billing")
-            assert (
-                next(lines)
-                .rstrip()
-                .endswith(
-                    f"{later}  requested by alice@example.com (local, unverified): update on billing for alice@example.com"
-                )
-            )
+            asked = f"{later}  requested by alice@example.com (local, unverified): update on billing"
+            assert next(lines).rstrip().endswith(asked)
             desk.running.client(ALICE).withdraw(later)
-            assert f"{later}  withdrawn by alice@example.com" in next(lines)
+            withdrawn = next(lines)
+            assert f"{later}  withdrawn by alice@example.com" in withdrawn
+            assert withdrawn.rstrip().endswith("update on billing for alice@example.com")
         finally:
             child.send_signal(signal.SIGINT)
         assert child.wait(20) == 130
