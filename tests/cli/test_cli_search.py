@@ -256,7 +256,7 @@ def test_sessions_in_the_spool_are_named(desk: Desk) -> None:
     desk.here.session()
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions")
     assert ran.out == "n\n2\n"
-    assert ran.err.startswith("notice: 1 sessions of this machine are not shipped yet")
+    assert ran.err.startswith("notice: 1 session of this machine is not shipped yet")
 
 
 def test_a_copy_of_a_bucket(desk: Desk, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = new_app()
 APPS = {"demo": app}
+SHIPPER_WAIT_S = 15.0
 
 _WELCOME = """
 You are ada, an engineer, in a shell on a payroll database. Things to try:
@@ -66,7 +68,25 @@ def demo(
                 return _keep(world)
             return _shell(world) if interactive else _tour(world)
     finally:
+        _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    """Remove the demo's folder. A shipper in the background may still write there: no new one finds its configuration,
+    and the one that works is waited for."""
+    from dbgate.audit import spool
+
+    for file in directory.glob("*.yaml"):
+        file.unlink(missing_ok=True)
+    until, lock = time.monotonic() + SHIPPER_WAIT_S, directory / "state" / spool.SHIP_LOCK
+    with contextlib.suppress(OSError):
+        while lock.exists() and spool.try_lock(lock) is None and time.monotonic() < until:
+            time.sleep(0.05)  # once taken, the lock is held until this process ends
+    for _ in range(5):
         shutil.rmtree(directory, ignore_errors=True)
+        time.sleep(0.1)
+        if not directory.exists():
+            return
 
 
 def _check_installed() -> None:
