@@ -83,6 +83,14 @@ class Installation:
                 recorder.close({"reason": "ended", "statements": statements})
         return recorder.session
 
+    def torn_session(self) -> str:
+        """A session that died behind an intent, in the middle of its next line; return its id."""
+        with self.open() as recorder:
+            recorder.record("statement.intent", {"id": 1, "text": "select 1", "decision": "allow"})
+        file = recorder.directory / "00000.jsonl"
+        file.write_bytes(file.read_bytes() + b'{"v":1')
+        return recorder.session
+
     def ship(self) -> ShipReport:
         """Ship what is sealed."""
         return ship(self.state_dir, self.url, "file")

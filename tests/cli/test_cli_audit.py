@@ -54,12 +54,17 @@ def environment(here: Installation) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
-    here = Installation(tmp_path)
+def desk_at(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk whose installation stands below `root`."""
+    here = Installation(root)
     for name, value in environment(here).items():
         monkeypatch.setenv(name, value)
     return Desk(here, capsys)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return desk_at(tmp_path, capsys, monkeypatch)
 
 
 def eventful(here: Installation) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.audit.samples import START, Installation, intent, outcome, overwrite
-from tests.cli.test_cli_audit import Desk, environment
+from tests.audit.samples import START, intent, outcome, overwrite
+from tests.cli.test_cli_audit import Desk, desk_at
 
 from dbgate.audit import layout
 from dbgate.audit.bucket import Bucket
@@ -37,9 +37,8 @@ def reads(*labelled: Json, relations: list[Json] | None = None, **more: Json) ->
 @pytest.fixture
 def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Two sessions of two people: masked and clear reads, a join, a write, a denial, a statement that nobody finished."""
-    here = Installation(tmp_path)
-    for name, value in environment(here).items():
-        monkeypatch.setenv(name, value)
+    made = desk_at(tmp_path, capsys, monkeypatch)
+    here = made.here
     with here.open() as mia:
         mia.record("statement.intent", {**intent(1, "SELECT id, ssn", "rewrite"), **reads(SSN)})
         mia.record("statement.outcome", outcome(1, "SELECT 5", rows=5))
@@ -57,7 +56,7 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         leo.record("statement.outcome", outcome(2, "UPDATE 3", rows=3))
         leo.close({"reason": "quit", "statements": 2})
     here.ship()
-    return Desk(here, capsys)
+    return made
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.audit.samples import START, Installation, intent, outcome, overwrite
-from tests.cli.test_cli_audit import Desk, environment
+from tests.cli.test_cli_audit import Desk, desk_at
 
 from dbgate.audit.bucket import Bucket, open_bucket
 from dbgate.audit.layout import compress, decompress
@@ -21,10 +21,7 @@ from dbgate.audit.summary import Filter
 
 @pytest.fixture
 def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
-    here = Installation(tmp_path)
-    for name, value in environment(here).items():
-        monkeypatch.setenv(name, value)
-    return Desk(here, capsys)
+    return desk_at(tmp_path, capsys, monkeypatch)
 
 
 def written(here: Installation, *records: tuple[str, dict[str, Any]], **start: Any) -> str:

@@ -22,10 +22,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Two shipped sessions, one of them recovered with torn bytes."""
     installation = Installation(tmp_path_factory.mktemp("property"))
     installation.session(2)
-    with installation.open() as recorder:
-        recorder.record("statement.intent", {"id": 1, "text": "select 1", "decision": "allow"})
-    file = recorder.directory / "00000.jsonl"
-    file.write_bytes(file.read_bytes() + b'{"v":1')
+    installation.torn_session()
     installation.ship()
     assert installation.verify(seen=True).holds()
     return installation

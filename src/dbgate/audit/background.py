@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from dbgate.audit import spool
+
+SHIPPER_WAIT_S = 15.0
+"""How long anybody waits for a shipper, in seconds."""
 
 
 def ship_in_background(state_dir: Path, settings_file: Path | None = None) -> bool:
@@ -43,6 +47,27 @@ def ship_in_background(state_dir: Path, settings_file: Path | None = None) -> bo
     except OSError:
         return False
     return True
+
+
+def await_shipper(state_dir: Path) -> int | None:
+    """Wait until no shipper of this installation works, and take its lock: a descriptor to close.
+
+    None where there was none yet, or where it works for longer than `SHIPPER_WAIT_S`. Raises `OSError`.
+    """
+    path, until = state_dir / spool.SHIP_LOCK, time.monotonic() + SHIPPER_WAIT_S
+    while path.exists() and time.monotonic() < until:
+        lock = spool.try_lock(path)
+        if lock is not None:
+            return lock
+        time.sleep(0.05)
+    return None
+
+
+def let_shipper_finish(state_dir: Path) -> None:
+    """Wait for a shipper of this installation: in the middle of its work nothing would fit. Raises `OSError`."""
+    lock = await_shipper(state_dir)
+    if lock is not None:
+        os.close(lock)
 
 
 _started: list[subprocess.Popen[bytes]] = []

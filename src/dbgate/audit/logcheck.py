@@ -109,7 +109,7 @@ def _signed_entries(
     if note is None:
         raise Fault("checkpoint", "is missing")
     try:
-        checkpoint = open_checkpoint(note, keys_of_log(bucket, origin, keys))
+        checkpoint = open_checkpoint(note, _signers(bucket, origin, keys, note))
     except ValueError as error:
         raise Fault("checkpoint", str(error)) from None
     if checkpoint.origin != origin:
@@ -125,7 +125,11 @@ def _signed_entries(
 
 def keys_of_log(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> list[PublicKey]:
     """The trusted `keys`, and those that they vouch for in the log `origin`. Nothing else of it is checked. Raises `Unreachable`."""
-    note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b""
+    return _signers(bucket, origin, keys, bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b"")
+
+
+def _signers(bucket: Bucket, origin: str, keys: Sequence[PublicKey], note: bytes) -> list[PublicKey]:
+    """`keys_of_log`, given the log's checkpoint: its leaves are read only when none of `keys` signed it."""
     try:
         open_checkpoint(note, keys)
         return list(keys)

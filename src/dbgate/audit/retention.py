@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dbgate.audit.layout import SEGMENT_OBJECT
+from dbgate.audit.sessions import Archive
+from dbgate.audit.summary import Filter
 from dbgate.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -28,10 +30,10 @@ class Retention(msgspec.Struct, frozen=True):
 
 def newest_segment(bucket: Bucket) -> str:
     """The path of a segment that was shipped last, by day and session; empty when nothing was. Raises `Unreachable`."""
-    for day in reversed(bucket.folders("sessions")):
-        found = [name for name in bucket.names(day) if SEGMENT_OBJECT.fullmatch(name.rpartition("/")[2])]
+    for place in Archive(None, bucket).in_bucket(Filter()):
+        found = [name for name in bucket.names(place.folder) if SEGMENT_OBJECT.fullmatch(name.rpartition("/")[2])]
         if found:
-            return max(found, key=lambda name: name.split("/")[-2:])
+            return max(found)
     return ""
 
 

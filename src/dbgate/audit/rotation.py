@@ -7,8 +7,10 @@ is proven: what a revoked key sealed before its revocation holds, and nothing th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,8 +46,7 @@ def key_states(state_dir: Path) -> list[KeyState]:
     current = ensure_key(state_dir) if (keys_dir(state_dir) / "current").exists() else ""
     made: dict[str, tuple[datetime, str]] = {}
     revoked: dict[str, tuple[datetime, str]] = {}
-    for entry in InstallationLog(state_dir).entries():
-        leaf = json.loads(entry)
+    for leaf in _leaves_of_keys(state_dir):
         if leaf["kind"] == LEAF_KEY:
             made[leaf["key"]] = (datetime.fromisoformat(leaf["time"]), leaf["by"])
         elif leaf["kind"] == LEAF_REVOKED:
@@ -61,9 +62,15 @@ def key_states(state_dir: Path) -> list[KeyState]:
 
 def unrevoked_keys(state_dir: Path) -> list[PublicKey]:
     """The public keys of this installation that its own log does not call revoked."""
-    leaves = map(json.loads, InstallationLog(state_dir).entries())
-    revoked = {leaf["key"] for leaf in leaves if leaf["kind"] == LEAF_REVOKED}
+    revoked = {leaf["key"] for leaf in _leaves_of_keys(state_dir) if leaf["kind"] == LEAF_REVOKED}
     return [key for key in own_keys(state_dir) if key.id not in revoked]
+
+
+def _leaves_of_keys(state_dir: Path) -> Iterator[dict[str, Any]]:
+    """What this installation's log says of its keys. Few leaves do: no other one is unpacked."""
+    for entry in InstallationLog(state_dir).entries():
+        if b'"kind":"key.' in entry:
+            yield json.loads(entry)
 
 
 def rotate(state_dir: Path, key_store: str = "", *, is_lost: bool = False) -> PublicKey:

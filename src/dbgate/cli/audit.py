@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ from dbgate.cli.app import new_app
 from dbgate.cli.audit_export import export_command
 from dbgate.cli.audit_pack import report_command
 from dbgate.cli.audit_progress import DEFAULT, Manner, verify
-from dbgate.cli.audit_proofs import prove_command, trusted_keys, witness_command
+from dbgate.cli.audit_proofs import known_checkpoints, prove_command, trusted_keys, witness_command
 from dbgate.cli.audit_report import print_failures, print_report, report_json, tell_shipped
 from dbgate.cli.audit_search import search_command, usage_command
 from dbgate.cli.durations import parse_duration
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 app = new_app(no_args_is_help=True)
 app.add_typer(audit_keys.app, name="keys")
 APPS = {"audit": app}
-SHIPPER_WAIT_S = 15.0
 
 
 @app.callback()
@@ -120,6 +117,7 @@ def examine(
 ) -> VerifyReport:
     """Verify what `path` names: nothing for the configured bucket, else a URL, a directory or a file."""
     from dbgate.audit import spool
+    from dbgate.audit.background import let_shipper_finish
     from dbgate.audit.sessions import Archive
     from dbgate.audit.verification import VerifyReport, counted
 
@@ -133,7 +131,7 @@ def examine(
         if not (report.sessions or report.logs or report.strays):
             raise UsageError(f"there is no transcript in {path}", hint="name a bucket, a session's folder, or one file")
         return report
-    await_shipper(settings.state_dir)
+    let_shipper_finish(settings.state_dir)
     waiting = spool.spooled(settings.state_dir)
     own_bucket = open_for_reading(settings)
     if session:
@@ -148,30 +146,6 @@ def examine(
     if waiting and not session:
         report.notes.append(f"{counted(len(waiting), 'session')} in the spool, not shipped yet: dbgate audit ship")
     return report
-
-
-def known_checkpoints(
-    settings: Settings, files: Sequence[Path], keys: Sequence[PublicKey], *, own: bool
-) -> list[Checkpoint]:
-    """The checkpoints that logs must extend: those named, and the last that the own bucket acknowledged."""
-    from dbgate.audit.log import InstallationLog
-    from dbgate.audit.note import open_checkpoint
-
-    notes: list[tuple[str, bytes]] = []
-    try:
-        notes += [(str(file), file.read_bytes()) for file in files]
-        published = InstallationLog(settings.state_dir).published() if own else None
-    except OSError as error:
-        raise UsageError(f"cannot read the checkpoint {error.filename}: {error.strerror}") from None
-    if published is not None:
-        notes.append((str(InstallationLog(settings.state_dir).directory / "published"), published))
-    found = []
-    for name, note in notes:
-        try:
-            found.append(open_checkpoint(note, keys))
-        except ValueError as error:
-            raise UsageError(f"{name}: {error}", hint="name the key that signed it with --key") from None
-    return found
 
 
 def _single(path: str, keys: Sequence[PublicKey]) -> SessionVerdicts | None:
@@ -213,19 +187,6 @@ def _named_session(file: Path) -> str:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
     except ValueError:
         return file.stem
-
-
-def await_shipper(state_dir: Path) -> None:
-    """Let a shipper of this installation finish: in the middle of its work nothing would fit."""
-    from dbgate.audit import spool
-
-    until = time.monotonic() + SHIPPER_WAIT_S
-    while (state_dir / spool.SHIP_LOCK).exists() and time.monotonic() < until:
-        lock = spool.try_lock(state_dir / spool.SHIP_LOCK)
-        if lock is not None:
-            os.close(lock)
-            return
-        time.sleep(0.05)
 
 
 # Commands of their own files; this one is the group's.

@@ -19,6 +19,7 @@ from dbgate.text import printable
 if TYPE_CHECKING:
     from dbgate.audit.siem.feed import Feed
     from dbgate.audit.siem.sinks import Sink
+    from dbgate.audit.siem.syslog import Syslog
     from dbgate.audit.siem.telling import Told
 
 
@@ -125,7 +126,6 @@ def export_command(
     dbgate audit export --format cef --syslog siem.example.com:6514 --cursor /var/lib/dbgate/siem.cursor
     """
     from dbgate.audit.siem import Cursor, Feed, Wanted
-    from dbgate.audit.siem.sinks import AppendedFile, StreamSink
     from dbgate.audit.siem.syslog import Syslog, overhead
     from dbgate.audit.siem.telling import tell
 
@@ -142,7 +142,6 @@ def export_command(
     settings = load()
     wanted = Wanted(target, person, parse_time(from_), parse_time(to, end=True))
     with ExitStack() as stack:
-        sink: Sink
         receiver = None
         if syslog:
             client = (syslog_cert, syslog_key) if syslog_cert and syslog_key else None
@@ -151,19 +150,25 @@ def export_command(
         scope = {"bucket": source.url, "format": form.value, "from": from_, "target": target, "person": person}
         scope |= {"receiver": syslog, "output": str(output.absolute()) if output else ""}
         kept = stack.enter_context(Cursor(cursor, scope)) if cursor else None
-        if receiver is not None:
-            sink = stack.enter_context(receiver)
-            if not receiver.is_sure:
-                print("notice: over UDP nobody knows whether a message arrived", file=sys.stderr)
-        elif output is None:
-            sink = StreamSink(sys.stdout.buffer)
-        elif kept is not None:
-            sink = stack.enter_context(AppendedFile(output))
-        else:
-            sink = StreamSink(stack.enter_context(private_file(output)))
+        sink = _sink(stack, receiver, output, is_continued=kept is not None)
         feed = Feed(source, wanted)
         told = tell(feed, form.value, sink, kept, overhead=overhead if syslog else lambda event: 0)
     return _report(feed, told, skip_damaged)
+
+
+def _sink(stack: ExitStack, receiver: Syslog | None, output: Path | None, *, is_continued: bool) -> Sink:
+    """Where events go: to the receiver, to standard output, or to a file, which a cursor goes on with."""
+    from dbgate.audit.siem.sinks import AppendedFile, StreamSink
+
+    if receiver is not None:
+        if not receiver.is_sure:
+            print("notice: over UDP nobody knows whether a message arrived", file=sys.stderr)
+        return stack.enter_context(receiver)
+    if output is None:
+        return StreamSink(sys.stdout.buffer)
+    if is_continued:
+        return stack.enter_context(AppendedFile(output))
+    return StreamSink(stack.enter_context(private_file(output)))
 
 
 def _report(feed: Feed, told: Told, skip_damaged: bool) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbgate.cli.audit_export import FromOption, ToOption
-from dbgate.cli.audit_proofs import Keys, trusted_keys
+from dbgate.cli.audit_proofs import Keys, known_checkpoints, trusted_keys
 from dbgate.cli.audit_report import report_json
 from dbgate.cli.audit_search import SkipOption, opened, put, source_bucket, tell
 from dbgate.cli.sessions import BucketOption, load, parse_time
@@ -79,6 +79,7 @@ def report_command(
     dbgate audit report --standard soc2 --from 2026-07-01 --to 2026-09-30 -o q3.html
     """
     from dbgate import __version__
+    from dbgate.audit.background import let_shipper_finish
     from dbgate.audit.report import Pack, Scope, gather
     from dbgate.audit.report.pack import in_scope
 
@@ -89,10 +90,8 @@ def report_command(
         raise UsageError("the period ends before it begins")
     settings = load()
     keys = trusted_keys(settings, key or [])
-    from dbgate.cli.audit import await_shipper, known_checkpoints
-
     if not bucket:
-        await_shipper(settings.state_dir)
+        let_shipper_finish(settings.state_dir)
     seen = known_checkpoints(settings, checkpoint or [], keys, own=not bucket and not key)
     source = source_bucket(settings, bucket)
     scope = Scope(standard.value, since, until, target, seed, sample)

@@ -16,6 +16,7 @@ from dbgate.text import printable
 if TYPE_CHECKING:
     from dbgate.audit.bucket import Bucket
     from dbgate.audit.keys import PublicKey
+    from dbgate.audit.note import Checkpoint
     from dbgate.audit.witness import Witnessed
     from dbgate.settings import Settings
 
@@ -106,6 +107,30 @@ def trusted_keys(settings: Settings, files: Sequence[Path]) -> tuple[PublicKey, 
             hint="name the public key that you trust, from a safe place: --key KEYID.pub",
         )
     return keys
+
+
+def known_checkpoints(
+    settings: Settings, files: Sequence[Path], keys: Sequence[PublicKey], *, own: bool
+) -> list[Checkpoint]:
+    """The checkpoints that logs must extend: those named, and the last that the own bucket acknowledged."""
+    from dbgate.audit.log import InstallationLog
+    from dbgate.audit.note import open_checkpoint
+
+    notes: list[tuple[str, bytes]] = []
+    try:
+        notes += [(str(file), file.read_bytes()) for file in files]
+        published = InstallationLog(settings.state_dir).published() if own else None
+    except OSError as error:
+        raise UsageError(f"cannot read the checkpoint {error.filename}: {error.strerror}") from None
+    if published is not None:
+        notes.append((str(InstallationLog(settings.state_dir).directory / "published"), published))
+    found = []
+    for name, note in notes:
+        try:
+            found.append(open_checkpoint(note, keys))
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}", hint="name the key that signed it with --key") from None
+    return found
 
 
 def _keep(bucket: Bucket, origin: str, key: PublicKey, done: Witnessed, folder: Path | None) -> None:

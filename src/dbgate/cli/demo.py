@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = new_app()
 APPS = {"demo": app}
-SHIPPER_WAIT_S = 15.0
 
 _WELCOME = """
 You are ada, an engineer, in a shell on a payroll database. Things to try:
@@ -74,14 +73,12 @@ def demo(
 def _remove(directory: Path) -> None:
     """Remove the demo's folder. A shipper in the background may still write there: no new one finds its configuration,
     and the one that works is waited for."""
-    from dbgate.audit import spool
+    from dbgate.audit.background import await_shipper
 
     for file in directory.glob("*.yaml"):
         file.unlink(missing_ok=True)
-    until, lock = time.monotonic() + SHIPPER_WAIT_S, directory / "state" / spool.SHIP_LOCK
     with contextlib.suppress(OSError):
-        while lock.exists() and spool.try_lock(lock) is None and time.monotonic() < until:
-            time.sleep(0.05)  # once taken, the lock is held until this process ends
+        await_shipper(directory / "state")  # the lock is held until this process ends
     for _ in range(5):
         shutil.rmtree(directory, ignore_errors=True)
         time.sleep(0.1)

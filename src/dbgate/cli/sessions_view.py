@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dbgate.audit.summary import Summary
+from dbgate.audit.summary import Summary, moment
 from dbgate.cli.columns import print_table
 from dbgate.text import printable
 
@@ -150,8 +150,6 @@ def _statement_row(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _approval_row(record: dict[str, Any]) -> tuple[str, ...]:
-    from dbgate.audit.summary import moment
-
     at = moment(record.get("time"))
     measured = record.get("measured")
     about = [f"{name}: {count}" for name, count in measured.items()] if isinstance(measured, dict) else []

@@ -30,10 +30,7 @@ def here(tmp_path: Path) -> Installation:
     installation = Installation(tmp_path)
     for _ in range(5):
         installation.session(2)
-    with installation.open() as recorder:
-        recorder.record("statement.intent", {"id": 1, "text": "select 1", "decision": "allow"})
-    file = recorder.directory / "00000.jsonl"
-    file.write_bytes(file.read_bytes() + b'{"v":1')
+    installation.torn_session()
     installation.ship()
     return installation
 
