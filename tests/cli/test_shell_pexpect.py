@@ -27,11 +27,11 @@ def test_a_masked_result_and_the_toolbar(tmp_path: Path) -> None:
         assert "dbgate 0.1.0 · prod-payroll (production) as pia@example.com (unverified)" in terminal.screen
         assert "This session is recorded: 01TESTSESSION" in terminal.screen
         terminal.line("select * from employees;")
-        screen = terminal.see("masked: ssn", count=2)
+        terminal.see("masked: ssn", count=2)
+        screen = terminal.see("pia@example.com (unverified) · policy payroll.yaml · masked: ssn ·")
         assert "  1 | Pia" in screen
         assert "| ***4321" in screen
         assert "\\x1b]0;owned\\x07\\x1b[31mred\\u202e" in screen
-        assert "pia@example.com (unverified) · policy payroll.yaml · masked: ssn ·" in screen
         assert b"\x1b]0;owned" not in terminal.raw
         assert b"\x1b[3;35m***4321" in terminal.raw
         terminal.line("\\why")
@@ -113,9 +113,8 @@ def test_a_paste_of_several_statements_runs_them_one_by_one(tmp_path: Path) -> N
         terminal.see("select * from employees;")
         assert "(1 row)" not in terminal.screen
         terminal.type("\r")
-        screen = terminal.see("notice: stopped at the failure: what follows was not run")
+        screen = terminal.see("notice: stopped at the failure: what follows was not run", "error: division by zero")
         assert "(1 row)" in screen
-        assert "error: division by zero" in screen
         assert "***4321" not in screen
 
 

@@ -58,12 +58,15 @@ class Terminal:
         """The lines of the screen, without trailing blanks."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def see(self, text: str, *, count: int = 1) -> str:
-        """Wait until the screen shows `text` at least `count` times; return the screen."""
+    def see(self, *texts: str, count: int = 1) -> str:
+        """Wait until the screen shows each of `texts` at least `count` times at once; return the screen.
+
+        A program may draw its screen in several writes: what should stand beside a text is named here, too.
+        """
         end = time.monotonic() + TIMEOUT_S
-        while self.screen.count(text) < count:
+        while missing := [text for text in texts if self.screen.count(text) < count]:
             if time.monotonic() > end or not self._read():
-                raise AssertionError(f"{text!r} is not on the screen:\n{self.screen}")
+                raise AssertionError(f"{missing} not on the screen:\n{self.screen}")
         return self.screen
 
     def prompt(self) -> None:
