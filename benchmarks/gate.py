@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pgparse
 import psycopg
 
 from benchmarks.processes import report
+from dbgate.cli import COLLECT_AFTER
 from dbgate.database import connect, embedded
 from dbgate.gate.decide import Context, judge
 from dbgate.gate.policy.read import read_policy
@@ -31,6 +33,7 @@ def judging(dsn: str, policy: Path) -> None:
     """Median times (ms) of parse, decide and rewrite: for a new text, and for one that was judged before."""
     import sqlglot
 
+    gc.set_threshold(*COLLECT_AFTER)
     connection = connect(Target("bench", "postgres", dsn))
     catalog = connection.catalog()
     connection.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dbgate.gate.columns import ColumnNames, is_column, plain_column
+from dbgate.gate.columns import ColumnNames, named_columns
 from dbgate.gate.combined import CombinedQueries
 from dbgate.gate.findings import Columns, Ctes, Findings
 from dbgate.gate.from_items import FromItems
@@ -166,12 +166,12 @@ class Analysis(FromItems, ColumnNames, CombinedQueries, Writes):
             self._target = outer
             if self._depth > 1 or self._in_cte:
                 self.found.carried += self._constants[start:]
-            if labels and is_column(target.get("val"), scope):
+            same = named_columns(target.get("val"), scope) if labels else ()
+            if same:
                 later |= labels
             else:
                 self._use(labels, predicate=False)
-            plain = bool(labels) and plain_column(target.get("val"), scope)
-            columns.append(Out(output_name(target), labels, plain))
+            columns.append(Out(output_name(target), labels, plain=len(same) == 1 and same[0].plain))
         if named and known:
             self.found.outputs |= later
         else:  # nobody could follow them

@@ -15,7 +15,7 @@ from dbgate.gate.findings import Columns, Ctes, Findings, Reference, Star
 from dbgate.gate.missing import MissingEntry
 from dbgate.gate.names import kind_of, strings
 from dbgate.gate.relations import Schema
-from dbgate.gate.scope import NONE, SYSTEM_COLUMNS, Entry, Labels, Scope, union
+from dbgate.gate.scope import NONE, SYSTEM_COLUMNS, Entry, Labels, Out, Scope, union
 from dbgate.model import Tree
 
 _TAKES_ANY_ROW = frozenset("row_to_json to_json to_jsonb json_agg jsonb_agg count num_nulls num_nonnulls".split())
@@ -211,27 +211,14 @@ def _no_column(name: str, body: Tree) -> StatementError:
     return StatementError(f'column "{name}" does not exist', sqlstate="42703", position=position)
 
 
-def is_column(node: Any, scope: Scope) -> bool:
-    """Whether an expression is a single column of known FROM items, not a row nor `row.function`."""
+def named_columns(node: Any, scope: Scope) -> Sequence[Out]:
+    """The columns of known FROM items that an expression names, if it is no more than that, not a row nor `row.function`."""
     kind, body = kind_of(node)
     if kind != "ColumnRef" or "A_Star" in body["fields"][-1]:
-        return False
+        return ()
     names = strings(body["fields"])
     if len(names) == 1:
-        return scope.columns_named(names[0]) is not None
-    entry = scope.entry(names[-2], names[-3] if len(names) > 2 else "")
-    return entry is not None and entry.find(names[-1]) is not None
-
-
-def plain_column(node: Any, scope: Scope) -> bool:
-    """Whether an expression is a column that holds a labelled value as it is."""
-    kind, body = kind_of(node)
-    if kind != "ColumnRef" or "A_Star" in body["fields"][-1]:
-        return False
-    names = strings(body["fields"])
-    if len(names) == 1:
-        found = scope.columns_named(names[0]) or []
-        return len(found) == 1 and found[0].plain
+        return scope.columns_named(names[0]) or ()
     entry = scope.entry(names[-2], names[-3] if len(names) > 2 else "")
     column = entry.find(names[-1]) if entry is not None else None
-    return column is not None and column.plain
+    return () if column is None else (column,)

@@ -66,9 +66,9 @@ def strings(nodes: Sequence[Tree]) -> list[str]:
 
 def kind_of(node: Any) -> tuple[str, Tree]:
     """Split a wrapped node into its type and body."""
-    if isinstance(node, dict) and len(node) == 1:
-        name, body = next(iter(node.items()))
-        if name[:1].isupper() and isinstance(body, dict):
+    if node.__class__ is dict and len(node) == 1:
+        ((name, body),) = node.items()
+        if body.__class__ is dict and name[:1].isupper():
             return name, body
     return "", {}
 

@@ -52,6 +52,7 @@ class Protection:
         self.inlined: dict[int, str] = {}
         self.stored = StoredQueries(schema, policy.functions)
         self.prepared: dict[object, Any] = {}
+        self._items: dict[tuple[int, str, str], str] = {}
 
     def _labels(self, relation: CatalogRelation, name: str, tagged: Tagged) -> Labels:
         column = ColumnName(relation.schema, relation.name, name)
@@ -188,8 +189,15 @@ class Protection:
 
     def masked_item(self, relation: CatalogRelation, column: CatalogColumn, name: str = "") -> str:
         """A column as an item of the sub-select that stands for a relation, with its name (or `name`) and its collation."""
+        key = (relation.oid, column.name, name or column.name)
+        if key not in self._items:
+            if len(self._items) >= _MOST_ITEMS:
+                self._items.clear()
+            self._items[key] = self._made_item(relation, column, quote(key[2]))
+        return self._items[key]
+
+    def _made_item(self, relation: CatalogRelation, column: CatalogColumn, named: str) -> str:
         reference = quote(column.name)
-        named = quote(name or column.name)
         masked = self.column_expression(relation, column.name, reference)
         if not masked:
             return reference if named == reference else f"{reference} AS {named}"
@@ -239,6 +247,7 @@ class Protection:
         return f" ORDER BY {', '.join(shown)}" if shown else ""
 
 
+_MOST_ITEMS = 4096
 UNORDERED = frozenset("json xml point box circle lseg line path polygon txid_snapshot pg_snapshot".split())
 """Types that cannot be sorted or grouped by."""
 _SHOWS = {"null": 0, "redact": 0, "hash": 1, "token": 1, "email": 2, "partial": 2}

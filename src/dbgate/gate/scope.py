@@ -142,7 +142,10 @@ class Entry(msgspec.Struct):
 
     def find(self, name: str) -> Out | None:
         """The column of that name."""
-        return next((c for c in self.columns or () if c.name == name), None)
+        for column in self.columns or ():
+            if column.name == name:
+                return column
+        return None
 
     @property
     def labels(self) -> Labels:
@@ -187,9 +190,10 @@ class Scope(msgspec.Struct):
     def entry(self, name: str, schema: str = "") -> Entry | None:
         """The FROM item that a qualifier names, in the innermost level that has it."""
         for level in self.levels():
-            for entry in level.entries():
-                if entry.name == name and (not schema or entry.schema == schema):
-                    return entry
+            for item in level.items:
+                for entry in item.entries:
+                    if entry.name == name and (not schema or entry.schema == schema):
+                        return entry
         return None
 
     def columns_named(self, name: str) -> list[Out] | None:

@@ -6,6 +6,7 @@ new text has to parse to the original tree with exactly the intended nodes repla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -70,9 +71,32 @@ class Splices(msgspec.Struct):
             result = parse_one(rewritten)
         except StatementError as error:
             raise RewriteError(f"the rewritten statement does not parse: {error.message}") from None
+        intended = self._with_sources(tree)
+        if intended is not None and outline(intended) == outline(result):
+            return result
         if not _same(tree, result, self):
             raise RewriteError("the rewritten statement is not the intended one")
         return result
+
+    def _with_sources(self, tree: Tree) -> Tree | None:
+        """A SELECT with its replacements made, where all of them stand in FROM, which is the usual case; None elsewhere."""
+        kind, body = next(iter(tree.items()))
+        if kind != "SelectStmt" or self.bodies or "fromClause" not in body:
+            return None
+        made: list[int] = []
+        items = [self._source(item, made) for item in body["fromClause"]]
+        return {kind: {**body, "fromClause": items}} if len(made) == len(self.nodes) else None
+
+    def _source(self, item: Tree, made: list[int]) -> Tree:
+        """An item of FROM with the replacements made; `made` takes in which."""
+        ((kind, body),) = item.items()
+        if kind == "JoinExpr":
+            sides = {side: self._source(body[side], made) for side in ("larg", "rarg")}
+            return {kind: {**body, **sides}}
+        new = self.nodes.get(id(body), item)
+        if new is not item:
+            made.append(id(body))
+        return new
 
 
 def _same(intended: Any, result: Any, splices: Splices) -> bool:
@@ -118,10 +142,9 @@ def outline(tree: Tree) -> list[bytes]:
     """What stands around the locations of a tree's nodes: trees with equal outlines differ in those numbers alone.
 
     A quote within a string is written with a backslash, so that no value can look like the key. Trees that lack a
-    location, or have other positions, may have unequal outlines all the same.
+    location, have other positions or their keys in another order, may have unequal outlines all the same.
     """
-    first, *others = _encode(tree).split(b'"location":')
-    return [first, *(other.lstrip(b"-0123456789") for other in others)]
+    return _between_locations(_encode(tree))
 
 
 @lru_cache(maxsize=1024)
@@ -130,7 +153,8 @@ def _source_outline(text: str) -> list[bytes]:
     return outline(query_tree(text))
 
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
+_between_locations = re.compile(rb'"location":-?[0-9]+').split
 _CONTAINERS = (dict, list)
 _ABSENT = object()
 
