@@ -93,7 +93,7 @@ class Splices(msgspec.Struct):
         if kind == "JoinExpr":
             sides = {side: self._source(body[side], made) for side in ("larg", "rarg")}
             return {kind: {**body, **sides}}
-        new = self.nodes.get(id(body), item)
+        new: Tree = self.nodes.get(id(body), item)
         if new is not item:
             made.append(id(body))
         return new
