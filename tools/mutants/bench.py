@@ -1,7 +1,8 @@
 """The tests, run once in this process so that forked ones can run them again at once.
 
 Tests of the corpus stay set up, module beside module, and are called as the functions that they are: what they ask of the
-server is answered from memory (`reuse`). The others are run by pytest, or called if they are given nothing.
+server is answered from memory (`reuse`), but for counts of rows. The others are run by pytest, or called if they are
+given nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from tools.mutants.application import Caches
 from tools.mutants.reaching import Reach
 from tools.mutants.reuse import Answers, reuse
 
-CORPUS = ("tests/corpus/test_corpus.py", "tests/corpus/test_clinic.py", "tests/corpus/test_corpus_grants.py")
-
+CORPUS = (
+    "tests/corpus/test_corpus.py",
+    "tests/corpus/test_clinic.py",
+    "tests/corpus/test_corpus_grants.py",
+    "tests/live/test_measured.py",
+)
+"""The modules whose tests run against the server."""
 
 _MANY = 20
 LABELS = ("_tag_maps",)

@@ -134,15 +134,24 @@ class Remembered(PerProcess):
         return self._catalog
 
 
-def reuse(module: Any) -> Answers:
-    """Make the tests of a module of the corpus open connections per process and remember answers."""
-    connect, answers = module.connect, Answers(module.outcome)
+def _nothing(text: str, connection: Remembered, *, alone: bool = True) -> None:
+    """The outcome for modules that ask for none."""
 
-    def opened(*args: Any, **kwargs: Any) -> Remembered:
-        return Remembered(lambda: connect(*args, **kwargs), answers)
+
+def reuse(module: Any) -> Answers:
+    """Make the tests of a module open connections per process and, those of the corpus, remember answers."""
+    connect, outcome = module.connect, getattr(module, "outcome", None)
+    answers = Answers(outcome or _nothing)
+
+    def opened(*args: Any, **kwargs: Any) -> PerProcess:
+        def opening() -> Any:
+            return connect(*args, **kwargs)
+
+        return PerProcess(opening) if outcome is None else Remembered(opening, answers)
 
     module.connect = opened
-    module.outcome = answers
+    if outcome is not None:
+        module.outcome = answers
     if hasattr(module, "psycopg"):
         module.psycopg = Psycopg(module.psycopg)
     return answers
