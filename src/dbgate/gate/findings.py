@@ -73,7 +73,8 @@ class Findings(msgspec.Struct):
     `targets` are the relations that it changes, each with its verb; `further` what ON CONFLICT and MERGE do beside.
     `write_reads` are labelled columns whose real or masked values decide what a write does, `cte_reads` those that a WITH
     reads, which a write may name: they stand among `outputs` and `predicates` too. `assigned_names` are the columns
-    that it sets, by the OID of their relation, `rows` whole rows of their relation's type that it names, `records` others. `multiplies` are labelled columns whose values
+    that it sets, by the OID of their relation, `inserted_names` those that new rows get (`*`: no names are given). `rows` are
+    whole rows of their relation's type that it names, `records` others. `multiplies` are labelled columns whose values
     decide how many rows a function gives. `analyze` tells that EXPLAIN runs it. `setting_calls` are calls of `current_setting`
     with a column.
     """
@@ -104,6 +105,7 @@ class Findings(msgspec.Struct):
     analyze: bool = False
     setting_calls: dict[int, Tree] = msgspec.field(default_factory=dict)
     assigned_names: dict[int, set[str]] = msgspec.field(default_factory=dict)
+    inserted_names: dict[int, set[str]] = msgspec.field(default_factory=dict)
 
     def masked_constants(self) -> list[Tree]:
         """The constants and parameters that are recorded masked: they meet, or may meet, a labelled column.

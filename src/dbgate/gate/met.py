@@ -12,7 +12,8 @@ def columns_met(found: Findings) -> tuple[ColumnName, ...]:
     for entry in [*found.reads, *(entry for _, entry in found.targets)]:
         relation = entry.relation
         if relation is not None:
-            names = ["*"] if entry.whole else entry.asked.keys() | found.assigned_names.get(relation.oid, set())
+            given = found.assigned_names.get(relation.oid, set()) | found.inserted_names.get(relation.oid, set())
+            names = {"*"} if entry.whole or "*" in given else entry.asked.keys() | given
             met |= {ColumnName(relation.schema, relation.name, name) for name in names}
     return tuple(sorted(met))
 

@@ -80,11 +80,18 @@ class Writes:
                 self.found.derived_met |= any(c is not None and bool(c.labels) for c in columns)
             outputs = self.query(select, parent, ctes)
             self._use(union(c.labels for c in outputs or ()), predicate=False)
+            filled = columns if outputs is None else columns[: len(outputs)]
+            self.found.assigned |= union(c.labels for c in filled if c is not None)
+        self._note_inserted(entry, names)
         scope = Scope([Item([entry], entry.columns)], parent)
         conflict = body.get("onConflictClause")
         if conflict:
             self._conflict(conflict, body, entry, scope, ctes)
         return scope
+
+    def _note_inserted(self, entry: Entry, names: Sequence[str]) -> None:
+        oid = entry.relation.oid if entry.relation else 0
+        self.found.inserted_names.setdefault(oid, set()).update(names or ("*",))
 
     def _conflict(self, conflict: Tree, body: Tree, entry: Entry, scope: Scope, ctes: Ctes | None) -> None:
         if conflict.get("action") == "ONCONFLICT_UPDATE":
@@ -127,6 +134,7 @@ class Writes:
             if verb == "insert":
                 names = [t["ResTarget"].get("name", "") for t in clause.get("targetList", ())]
                 columns = [entry.find(n) for n in names] if any(names) else list(entry.columns or ())
+                self._note_inserted(entry, [name for name in names if name])
                 self._mark_positions(clause.get("values", ()), columns)
                 self._use(self._expressions(clause.get("values", ()), scope, ctes), predicate=False)
             else:

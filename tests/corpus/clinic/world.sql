@@ -137,6 +137,7 @@ CREATE RULE steal AS ON INSERT TO clinic.rule_view DO INSTEAD INSERT INTO clinic
 CREATE RULE wipe AS ON DELETE TO clinic.rule_view DO INSTEAD DELETE FROM clinic.ledger;
 CREATE RULE also AS ON INSERT TO clinic.ruled DO ALSO INSERT INTO clinic.audit (what) VALUES (NEW.t);
 CREATE VIEW clinic.over_band AS SELECT id, place FROM clinic.bands_high;
+CREATE VIEW clinic.every_band AS SELECT id, place FROM clinic.bands;
 CREATE VIEW clinic.counted AS SELECT ward, count(*) FILTER (WHERE smoker) AS smokers, max(born) AS youngest, count(*) AS heads FROM clinic.patients GROUP BY ward;
 CREATE VIEW clinic.deep1 AS SELECT p.*, w.name AS ward_name FROM clinic.patients p LEFT JOIN clinic.wards w ON w.id = p.ward;
 CREATE VIEW clinic.deep2 AS SELECT id, full_name, phone || '/' || nhs_upper AS mixed, ward_name FROM clinic.deep1;
