@@ -22,6 +22,10 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     signed assertion (RFC 7523) instead of a secret, `private_key_file` the key with which it signs one itself: named by
     `private_key_id` or by the thumbprint of `certificate_file`, for `assertion_audience`. `account` names the account that acts, by e-mail or subject,
     where several are signed in.
+
+    Where a configuration has several issuers, `name` is the one by which it calls this issuer, empty for the main one;
+    every group of a named issuer begins with `NAME/`. `others` are the names of the other issuers: no group of the main
+    one may begin with one of them.
     """
 
     provider: str = "local"
@@ -47,6 +51,12 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     private_key_id: str = ""
     certificate_file: str = ""
     assertion_audience: str = ""
+    name: str = ""
+    others: tuple[str, ...] = ()
+
+
+MAIN = "main"
+"""What the issuer is called that a configuration names first."""
 
 
 class ApprovalsSettings(msgspec.Struct, frozen=True):
@@ -70,7 +80,11 @@ class AuditSettings(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The whole configuration. `file` is where it was read from, or None for built-in defaults."""
+    """The whole configuration. `file` is where it was read from, or None for built-in defaults.
+
+    `identity` is the issuer that sign-ins are of, unless a target or somebody says otherwise; `issuers` are all of them
+    by name (`MAIN` for the first), and empty where there is only one.
+    """
 
     file: Path | None
     state_dir: Path
@@ -78,3 +92,4 @@ class Settings(msgspec.Struct, frozen=True):
     approvals: ApprovalsSettings = msgspec.field(default_factory=ApprovalsSettings)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     targets: Mapping[str, Target] = msgspec.field(default_factory=dict)
+    issuers: Mapping[str, IdentitySettings] = msgspec.field(default_factory=dict)

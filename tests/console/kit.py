@@ -92,7 +92,7 @@ def running_console(
     state_dir: Path,
     *,
     clock: Callable[[], datetime] = now,
-    issuer: Callable[[Address], IssuerSignIn] | None = None,
+    issuer: Callable[[Address], IssuerSignIn | tuple[IssuerSignIn, ...]] | None = None,
     verifier: TokenVerifier | None = None,
     rate_limit: RateLimit | None = None,
     auditors: Sequence[str] = (),
@@ -105,10 +105,11 @@ def running_console(
 
     def beside(running: Running) -> Any:
         address = parse_address(running.url)
+        sign_ins = issuer(address) if issuer else ()
         setup = Setup(
             address,
             Visits(running.store, clock),
-            issuer(address) if issuer else None,
+            sign_ins if isinstance(sign_ins, tuple) else (sign_ins,),
             tuple(auditors),
             archive,
             strangers or RateLimit(),

@@ -136,6 +136,28 @@ def test_nobody_decides_their_own(running: Running, action: str) -> None:
     assert running.client(ALICE).state(name).status == "pending"
 
 
+def test_an_agents_request_is_its_persons_at_the_same_issuer_only(running: Running) -> None:
+    agent = replace(ALICE, subject="bot", email="", actor=Actor.AGENT, on_behalf_of="alice@example.com")
+    name = running.client(agent).ask(request_of(agent)).id
+    assert [state.id for state in running.client(ALICE).find(role="mine")] == [name]
+    for elsewhere in ("https://id.partner.example", "https://login.example.co", "https://login.example.com#x"):
+        stranger = running.client(replace(ALICE, issuer=elsewhere))
+        assert list(stranger.find()) == []
+        with pytest.raises(UnknownRequest):
+            stranger.withdraw(name)
+    assert running.client(ALICE).withdraw(name).status == "withdrawn"
+
+
+def test_who_approved_and_who_would_may_be_one_person(running: Running) -> None:
+    batch = replace(ALICE, actor=Actor.SERVICE, email="")
+    name = running.client(batch).ask(request_of(batch, clauses=(DBA, OWNERS))).id
+    running.client(BOB).decide(name, "approve")
+    elsewhere = replace(CARA, issuer="https://id.partner.example")
+    with pytest.raises(WrongState, match="signed in at another issuer"):
+        running.client(replace(elsewhere, email="")).decide(name, "approve")
+    assert running.client(elsewhere).decide(name, "approve").status == "approved"
+
+
 def test_one_person_in_two_groups_is_one_person(running: Running) -> None:
     name = running.client(ALICE).ask(request_of(ALICE, clauses=(DBA, OWNERS))).id
     assert running.client(DAN).decide(name, "approve").status == "pending"

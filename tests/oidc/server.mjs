@@ -30,7 +30,7 @@ function publicClient(id) {
     token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
     response_types: ['code'],
-    redirect_uris: ['http://127.0.0.1', 'http://localhost/callback'],
+    redirect_uris: ['http://127.0.0.1', 'http://localhost/callback', 'http://127.0.0.1/partner'],
   };
 }
 
@@ -57,7 +57,7 @@ function configuration(name) {
       publicClient('dbgate-short'),
       service('dbgate-service', { client_secret: setup.secret }),
       service('dbgate-workload', { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [setup.workload] } }),
-      { ...publicClient('dbgate-console'), redirect_uris: ['http://127.0.0.1/sign-in/callback'] },
+      { ...publicClient('dbgate-console'), redirect_uris: ['', '/partner'].map((name) => `http://127.0.0.1/sign-in/callback${name}`) },
       ...(setup.redirects.length ? [webClient('dbgate-web')] : []),
       service('dbgate-opaque', { client_secret: setup.secret }),
     ],

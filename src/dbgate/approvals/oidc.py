@@ -127,8 +127,10 @@ class OidcVerifier:
         groups_claim: str = "groups",
         actor_claim: str = "",
         clients: Sequence[str] = (),
+        name: str = "",
+        others: Sequence[str] = (),
     ) -> None:
-        """`clients` are those whose tokens count; by default any that the issuer gave for the audience.
+        """`name` is this issuer's, `others` are the other ones', where the service trusts several. `clients` are those whose tokens count; by default any that the issuer gave for the audience.
 
         Raises `UsageError` when the issuer is not https or no audience is named.
         """
@@ -137,8 +139,14 @@ class OidcVerifier:
         self._expected = Expected(issuer, tuple(audiences), use=Use.EITHER, parties=tuple(clients))
         self._groups_claim = groups_claim
         self._actor_claim = actor_claim
+        self._name, self._others = name, tuple(others)
         self._clock = clock
         self._keys = IssuerKeys(issuer, ca_file=ca_file, clock=clock)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer's URL, exactly as tokens name it."""
+        return self._expected.issuer
 
     def verify(self, token: str) -> Identity:
         """The identity in a token. Raises `SignInRequired`, `Unreachable`."""
@@ -146,7 +154,13 @@ class OidcVerifier:
 
     def identity(self, claims: Mapping[str, Any]) -> Identity:
         """The identity that verified claims describe. Raises `SignInRequired`."""
-        return identity_from(claims, groups_claim=self._groups_claim, actor_claim=self._actor_claim)
+        return identity_from(
+            claims,
+            groups_claim=self._groups_claim,
+            actor_claim=self._actor_claim,
+            issuer_name=self._name,
+            other_issuers=self._others,
+        )
 
     def claims(self, token: str, *, nonce: str = "") -> dict[str, Any]:
         """The claims of a token that counts; with a `nonce`, of the ID token that answers it.
@@ -154,12 +168,17 @@ class OidcVerifier:
         Raises `SignInRequired`, `Unreachable`.
         """
         expected = replace(self._expected, use=Use.ID, nonce=nonce) if nonce else self._expected
-        if len(token) <= MAX_TOKEN_BYTES and read_header(token).get("typ") == LOCAL_TYPE:
-            refuse("it is of a local identity, which proves nothing", hint=_LOCAL)
+        refuse_local(token)
         try:
             return verify(token, self._keys.now(), expected, self._clock())
         except UnknownKey:
             return verify(token, self._keys.searched(), expected, self._clock())
+
+
+def refuse_local(token: str) -> None:
+    """Refuse a token that this machine made for itself, and tell what to set instead."""
+    if len(token) <= MAX_TOKEN_BYTES and read_header(token).get("typ") == LOCAL_TYPE:
+        refuse("it is of a local identity, which proves nothing", hint=_LOCAL)
 
 
 def _cause(error: Exception) -> str:

@@ -211,7 +211,10 @@ def get(statements: Reading, request_id: str) -> StoredRequest | None:
 
 def find(statements: Reading, query: Query) -> Sequence[StoredRequest]:
     """The requests that match, newest first."""
-    mine = "(r.person = :person OR (r.behind <> '' AND r.behind IN (:email, :subject)))"
+    mine = (
+        "(r.person = :person OR (r.behind <> '' AND r.behind IN (:email, :subject)"
+        " AND substr(r.person, 1, length(:origin)) = :origin))"
+    )
     review = (
         "(r.id IN (SELECT request FROM reviewer_groups WHERE name IN (SELECT value FROM MEMBERS(:groups)))"
         " OR r.id IN (SELECT request FROM approvals WHERE person = :person))"
@@ -222,6 +225,7 @@ def find(statements: Reading, query: Query) -> Sequence[StoredRequest]:
         "person": viewer.key,
         "email": fold(viewer.email),
         "subject": fold(viewer.subject),
+        "origin": f"{viewer.issuer}#",
         "groups": _json(viewer.groups),
         "limit": query.limit,
     }

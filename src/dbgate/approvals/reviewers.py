@@ -1,7 +1,8 @@
 """Who may decide a request, and whether enough people have agreed. Pure.
 
 Reviewers are distinct people, never the requester nor the human behind an agent, and one person fills
-one place only, however many groups they are in.
+one place only, however many groups they are in. People of two issuers are told apart by their e-mail addresses;
+where one has none, nobody can tell, and they count as one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,17 @@ def same_person(one: Identity, other: Identity) -> bool:
     return one.key == other.key or (bool(fold(one.email)) and fold(one.email) == fold(other.email))
 
 
+def cannot_be_told_apart(one: Identity, other: Identity) -> bool:
+    """Whether two people of two issuers may be one: a subject says nothing at another issuer, so both need an e-mail."""
+    people = Actor.SERVICE not in (one.actor, other.actor)
+    return people and one.issuer != other.issuer and not (fold(one.email) and fold(other.email))
+
+
 def is_behind(person: Identity, agent: Identity) -> bool:
-    """Whether `agent` acts on behalf of `person`, by e-mail or by subject."""
+    """Whether `agent` acts on behalf of `person`, by e-mail, or by subject at the same issuer."""
     behind = fold(agent.on_behalf_of)
-    return bool(behind) and (behind == fold(person.email) or behind == fold(person.subject))
+    by_subject = behind == fold(person.subject) and person.issuer == agent.issuer
+    return bool(behind) and (behind == fold(person.email) or by_subject)
 
 
 def why_not(reviewer: Identity, requester: Identity, clauses: Sequence[ReviewClause]) -> str:
@@ -40,6 +48,10 @@ def why_not(reviewer: Identity, requester: Identity, clauses: Sequence[ReviewCla
         return "nobody decides their own request: it was filed with the same e-mail address"
     if is_behind(reviewer, requester):
         return "nobody decides a request that an agent filed on their behalf"
+    if cannot_be_told_apart(reviewer, requester):
+        return (
+            "you and the requester signed in at different issuers, and not both with an e-mail: you may be one person"
+        )
     if not any(in_clause(reviewer, clause) for clause in clauses):
         wanted = ", ".join(sorted({group for clause in clauses for group in clause.groups}))
         return f"the policy asks for reviewers in: {wanted}"
@@ -63,8 +75,11 @@ def who_else(person: Identity, clauses: Sequence[ReviewClause]) -> str:
 
 
 def owns(person: Identity, requester: Identity) -> bool:
-    """Whether a request is the person's own: they filed it, or the agent that acts for them did."""
-    return person.key == requester.key or is_behind(person, requester)
+    """Whether a request is the person's own: they filed it, or the agent that acts for them did, at the same issuer.
+
+    Another issuer may give anybody an e-mail; that must not open a request to them.
+    """
+    return person.key == requester.key or (person.issuer == requester.issuer and is_behind(person, requester))
 
 
 def is_requester(caller: Identity, requester: Identity) -> bool:
@@ -131,7 +146,7 @@ def places(clauses: Sequence[ReviewClause]) -> int:
 def _distinct(people: Sequence[Identity]) -> list[Identity]:
     found: list[Identity] = []
     for person in people:
-        if not any(same_person(person, known) for known in found):
+        if not any(same_person(person, known) or cannot_be_told_apart(person, known) for known in found):
             found.append(person)
     return found
 

@@ -26,6 +26,7 @@ from dbgate.approvals.refusals import (
     WrongState,
 )
 from dbgate.approvals.reviewers import (
+    cannot_be_told_apart,
     is_requester,
     may_see,
     open_places,
@@ -324,6 +325,8 @@ def _why_no_place(caller: Identity, request: StoredRequest) -> str:
     agreed = [approval.by for approval in request.approvals]
     if any(same_person(caller, person) for person in agreed):
         return "you have already approved this request"
+    if any(cannot_be_told_apart(caller, person) for person in agreed):
+        return "who approved signed in at another issuer, and not both of you with an e-mail: you may be one person"
     if places(open_places([*agreed, caller], request.asked.clauses)) < places(request.needs):
         return ""
     needed = ", ".join(f"{' or '.join(clause.groups)} ({clause.count})" for clause in request.needs)

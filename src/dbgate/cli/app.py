@@ -46,6 +46,16 @@ AccountOption = Annotated[
     ),
 ]
 
+IssuerOption = Annotated[
+    str,
+    typer.Option(
+        "--issuer",
+        metavar="NAME",
+        envvar="DBGATE_ISSUER",
+        help="At which of the configuration's issuers, by name or URL; else the main one.",
+    ),
+]
+
 
 class LazyGroup(PlainHelp, typer.core.TyperGroup):
     """A group that knows its commands by name and imports one only to run it or show its own help."""

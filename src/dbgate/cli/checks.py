@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbgate.errors import AuditUnavailable, DbgateError, UsageError
+from dbgate.settings import MAIN
 
 if TYPE_CHECKING:
     from dbgate.cli.findings import Findings
@@ -41,21 +42,29 @@ def _private_enough(findings: Findings, name: str, file: Path) -> None:
 
 
 def identity(findings: Findings, settings: Settings) -> Identity | None:
-    """Who acts now."""
+    """Who acts now, at every issuer; the one at the main issuer is given back."""
+    from dbgate.config import everyone
+
+    found = [_acting(findings, one) for one in everyone(settings)]
+    return found[0]
+
+
+def _acting(findings: Findings, settings: Settings) -> Identity | None:
     from dbgate.identity import current_identity
     from dbgate.model import Assurance
 
+    line = f"identity at {settings.identity.name or MAIN}" if settings.issuers else "identity"
     try:
         who = current_identity(settings)
     except DbgateError as error:
-        findings.fail("identity", error)
+        findings.fail(line, error)
         return None
     groups = ", ".join(who.groups) or "none"
     if who.assurance is Assurance.LOCAL:
         text = f"{who.label}, unverified (provider: local); groups: {groups}"
-        findings.ok("identity", text, "set identity.provider: oidc to prove who acts")
+        findings.ok(line, text, "set identity.provider: oidc to prove who acts")
     else:
-        findings.ok("identity", f"{who.label}, {who.actor}, from {who.issuer}; groups: {groups}")
+        findings.ok(line, f"{who.label}, {who.actor}, from {who.issuer}; groups: {groups}")
     return who
 
 

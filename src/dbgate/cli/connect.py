@@ -45,11 +45,13 @@ def connect(
     from dbgate.cli.sign_in_again import ask_to_sign_in
     from dbgate.cli.signals import Signals
     from dbgate.cli.wiring import open_driver, settings_now
+    from dbgate.config import find_target, for_target
     from dbgate.doors.shell import ShellDisplay, run_script, run_shell
 
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         raise UsageError("the shell needs a terminal", hint="dbgate exec runs statements without one")
     settings = settings_now()
+    settings = for_target(settings, find_target(settings, target))
     display = ShellDisplay(sys.stdout, sys.stderr, keep_bytes=settings.audit.output_limit_bytes)
     on_terminal = sys.stdin.isatty()
     with (

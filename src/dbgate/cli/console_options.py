@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
+
+from dbgate.settings import IdentitySettings
 
 SECRET_VARIABLE = "DBGATE_SERVE_CONSOLE_SECRET"
 """The variable with the console's client secret. There is no option for it: process lists show options."""
@@ -23,19 +26,19 @@ PublicUrlOption = Annotated[
     ),
 ]
 ConsoleClientOption = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--console-client",
         envvar="DBGATE_SERVE_CONSOLE_CLIENT",
-        help="The client that the console is at the issuer; by default identity.client_id.",
+        help="The client that the console is at the issuer, NAME=ID for a named one; by default its client_id.",
     ),
 ]
 ConsoleSecretOption = Annotated[
-    Path | None,
+    list[str] | None,
     typer.Option(
         "--console-secret-file",
         envvar="DBGATE_SERVE_CONSOLE_SECRET_FILE",
-        help=f"A file with that client's secret, if it has one; or set {SECRET_VARIABLE}.",
+        help=f"A file with that client's secret, NAME=FILE for a named issuer; or set {SECRET_VARIABLE}[_NAME].",
     ),
 ]
 AuditorsOption = Annotated[
@@ -79,11 +82,25 @@ class WebhookOptions(msgspec.Struct, frozen=True):
 
 
 class ConsoleOptions(msgspec.Struct, frozen=True):
-    """What the options of `serve` say of the console. `issuer` and `issuer_ca` are those of the service itself."""
+    """What the options of `serve` say of the console. `issuer` and `issuer_ca` are those of the service itself.
+
+    `clients` and `secret_files` are for the main issuer, or begin with `NAME=` for a named one.
+    """
 
     public_url: str = ""
-    client_id: str = ""
-    secret_file: Path | None = None
+    clients: tuple[str, ...] = ()
+    secret_files: tuple[str, ...] = ()
     auditors: tuple[str, ...] = ()
     issuer: str = ""
     issuer_ca: str = ""
+
+
+def said_for(words: Sequence[str], identity: IdentitySettings) -> str:
+    """What options say for an issuer: the last word that begins with its name and `=`, or with no other's name; or empty."""
+    found = ""
+    for word in words:
+        name, equals, value = word.partition("=")
+        is_named = bool(equals) and name in (identity.name, *identity.others)
+        if (name == identity.name) if is_named else not identity.name:
+            found = value if is_named else word
+    return found

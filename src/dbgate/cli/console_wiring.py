@@ -8,7 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbgate.cli.console_options import SECRET_VARIABLE, WEBHOOK_SECRET_VARIABLE, ConsoleOptions, WebhookOptions
+from dbgate.cli.console_options import (
+    SECRET_VARIABLE,
+    WEBHOOK_SECRET_VARIABLE,
+    ConsoleOptions,
+    WebhookOptions,
+    said_for,
+)
+from dbgate.cli.serve_wiring import issuers_of, verifier_of
 from dbgate.errors import UsageError
 from dbgate.variables import take_secret
 
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from dbgate.audit.sessions import Archive
     from dbgate.console.app import Setup
     from dbgate.console.issuer import IssuerSignIn
-    from dbgate.settings import Settings
+    from dbgate.settings import IdentitySettings, Settings
 
 
 def console(
@@ -36,12 +43,13 @@ def console(
 
     `listening` is the URL of the socket, where browsers look unless `--public-url` says otherwise. Raises `UsageError`.
     """
+    from dbgate.approvals.issuers import IssuersVerifier
     from dbgate.approvals.oidc import OidcVerifier
     from dbgate.console.address import parse_address
     from dbgate.console.app import Setup, console_routes
     from dbgate.console.visits import Visits
 
-    is_local = not isinstance(verifier, OidcVerifier)
+    is_local = not isinstance(verifier, OidcVerifier | IssuersVerifier)
     off = _why_off(settings, options, listening, is_local=is_local)
     if off:
         return lambda api: (), "", f"no web console: {off}"
@@ -55,7 +63,7 @@ def console(
     setup = Setup(
         address=address,
         visits=Visits(store, clock),
-        issuer=None if is_local else _issuer(settings, options, address.origin, clock),
+        issuers=() if is_local else _issuers(settings, options, address.origin, clock),
         auditors=auditors,
         archive=_archive(settings) if auditors else None,
     )
@@ -71,14 +79,17 @@ def _why_off(settings: Settings, options: ConsoleOptions, listening: str, *, is_
             check_url(listening, "the address")
         except UsageError:
             return "browsers reach it without TLS: name its https address with --public-url"
-    if not is_local and not (options.client_id or settings.identity.client_id):
+    missing = [
+        one for one in ([] if is_local else issuers_of(settings, options.issuer)) if not _client_id(options, one)
+    ]
+    if missing:
         return "it needs a client at the issuer: --console-client"
     return ""
 
 
 def _url(settings: Settings, setup: Setup) -> str:
     """The console's address; where identities are local, with a link that signs this user in once."""
-    if setup.issuer is not None or settings.identity.provider != "local":
+    if setup.issuers or settings.identity.provider != "local":
         return setup.address.origin
     from dbgate.console.sign_in import once_url
     from dbgate.identity import current_identity
@@ -86,30 +97,35 @@ def _url(settings: Settings, setup: Setup) -> str:
     return f"{once_url(setup.address, setup.visits.make_link(current_identity(settings)))} (works once)"
 
 
-def _issuer(settings: Settings, options: ConsoleOptions, origin: str, clock: Callable[[], datetime]) -> IssuerSignIn:
-    from dbgate.approvals.oidc import OidcVerifier
-    from dbgate.console.issuer import IssuerSignIn, Registration
-    from dbgate.console.sign_in import CALLBACK
+def _client_id(options: ConsoleOptions, identity: IdentitySettings) -> str:
+    return said_for(options.clients, identity) or identity.client_id
 
-    identity = settings.identity
+
+def _issuers(
+    settings: Settings, options: ConsoleOptions, origin: str, clock: Callable[[], datetime]
+) -> tuple[IssuerSignIn, ...]:
+    return tuple(_issuer(one, options, origin, clock) for one in issuers_of(settings, options.issuer))
+
+
+def _issuer(
+    identity: IdentitySettings, options: ConsoleOptions, origin: str, clock: Callable[[], datetime]
+) -> IssuerSignIn:
+    from dbgate.console.issuer import IssuerSignIn, Registration
+    from dbgate.console.sign_in import callback_of
+
+    file, variable = said_for(options.secret_files, identity), SECRET_VARIABLE
+    if identity.name:
+        variable += f"_{identity.name.replace('-', '_').upper()}"
     us = Registration(
-        issuer=options.issuer or identity.issuer,
-        client_id=options.client_id or identity.client_id,
-        redirect_uri=f"{origin}{CALLBACK}",
-        secret=_secret(options.secret_file, SECRET_VARIABLE),
+        issuer=identity.issuer,
+        client_id=_client_id(options, identity),
+        redirect_uri=f"{origin}{callback_of(identity.name)}",
+        secret=_secret(Path(file) if file else None, variable),
         scopes=tuple(scope for scope in identity.scopes if scope != "offline_access"),
         ca_file=options.issuer_ca or identity.ca_file,
+        name=identity.name,
     )
-    verifier = OidcVerifier(
-        us.issuer,
-        [us.client_id],
-        clock=clock,
-        ca_file=us.ca_file,
-        groups_claim=identity.groups_claim,
-        actor_claim=identity.actor_claim,
-        clients=[us.client_id],
-    )
-    return IssuerSignIn(us, verifier)
+    return IssuerSignIn(us, verifier_of(identity, clock, [us.client_id], [us.client_id], us.ca_file))
 
 
 @contextmanager

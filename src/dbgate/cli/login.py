@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.app import AccountOption, new_app
+from dbgate.cli.app import AccountOption, IssuerOption, new_app
 from dbgate.model import Assurance
+from dbgate.settings import MAIN
 from dbgate.text import printable
 
 if TYPE_CHECKING:
@@ -37,38 +38,43 @@ def login(
             help="Whom to sign in, by e-mail or subject; one that is signed in already becomes the active one.",
         ),
     ] = "",
+    issuer: IssuerOption = "",
 ) -> None:
     """Sign in with the company's SSO.
 
     Opens the browser (the one that BROWSER names) and waits for it to come back. Services that have
     client credentials sign in without a person. Other accounts stay signed in; the new one is the active one.
     """
-    from dbgate.config import load_settings
+    from dbgate.config import at_issuer, load_settings
     from dbgate.identity import sign_in
 
+    settings = at_issuer(load_settings(), issuer)
     progress = TerminalProgress()
     try:
-        identity = sign_in(load_settings(), device=device, browser=not no_browser, progress=progress, account=account)
+        identity = sign_in(settings, device=device, browser=not no_browser, progress=progress, account=account)
     finally:
         progress.close()
     if identity.assurance is Assurance.LOCAL:
         notice(f"identity.provider is local: you are {identity.label}, unverified; there is nothing to sign in to")
         return
-    notice(f"signed in as {identity.label} until {clock(identity.expires_at)}; groups: {listing(identity.groups)}")
+    where = f" at {settings.identity.name or MAIN}" if settings.issuers else ""
+    until = clock(identity.expires_at)
+    notice(f"signed in as {identity.label}{where} until {until}; groups: {listing(identity.groups)}")
 
 
 @logout_app.command()
 def logout(
     account: AccountOption = "",
+    issuer: IssuerOption = "",
     everyone: Annotated[
         bool, typer.Option("--all", envvar="DBGATE_LOGOUT_ALL", help="Sign out everybody, at every issuer.")
     ] = False,
 ) -> None:
     """Sign out and remove every trace of the sign-in."""
-    from dbgate.config import load_settings
+    from dbgate.config import at_issuer, load_settings
     from dbgate.identity import sign_out, sign_out_all
 
-    settings = load_settings()
+    settings = at_issuer(load_settings(), issuer)
     if everyone:
         for done in (everybody := sign_out_all(settings)):
             tell_signed_out(done, named=True)

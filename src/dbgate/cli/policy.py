@@ -182,10 +182,11 @@ def explain(
 
 
 def _find(name: str) -> tuple[Settings, Target]:
-    from dbgate.config import find_target, load_settings
+    from dbgate.config import find_target, for_target, load_settings
 
     settings = load_settings()
-    return settings, find_target(settings, name)
+    target = find_target(settings, name)
+    return for_target(settings, target), target
 
 
 def _policy_of(name: str) -> Path:

@@ -50,7 +50,11 @@ DatabaseOption = Annotated[
 ]
 IssuerOption = Annotated[
     str,
-    typer.Option("--issuer", envvar="DBGATE_SERVE_ISSUER", help="Whose tokens count; by default identity.issuer."),
+    typer.Option(
+        "--issuer",
+        envvar="DBGATE_SERVE_ISSUER",
+        help="Whose tokens alone count; by default identity.issuer and issuers.",
+    ),
 ]
 AudienceOption = Annotated[
     list[str] | None,
@@ -139,7 +143,7 @@ def serve(
     audit_every: AuditEveryOption = "1h",
     metrics_token: MetricsTokenOption = None,
     public_url: PublicUrlOption = "",
-    console_client: ConsoleClientOption = "",
+    console_client: ConsoleClientOption = None,
     console_secret_file: ConsoleSecretOption = None,
     auditors: AuditorsOption = None,
     webhook: WebhookOption = None,
@@ -154,7 +158,14 @@ def serve(
     from dbgate.config import load_settings
 
     settings = load_settings()
-    options = ConsoleOptions(public_url, console_client, console_secret_file, tuple(auditors or ()), issuer, issuer_ca)
+    options = ConsoleOptions(
+        public_url,
+        tuple(console_client or ()),
+        tuple(console_secret_file or ()),
+        tuple(auditors or ()),
+        issuer,
+        issuer_ca,
+    )
     serve_wiring.refuse_shown_password(context, database)
     if bool(certificate) != bool(private_key):
         raise UsageError("--certificate and --private-key belong together", hint="give both, or neither")
@@ -210,25 +221,16 @@ def _verifier(
         if issuer or audiences or clients:
             raise UsageError("--local does not go with --issuer, --audience or --client", hint="choose one")
         return LocalVerifier(keys.load_or_create(key_file(settings.state_dir)), clock=_now)
-    from dbgate.approvals.oidc import OidcVerifier
+    from dbgate.approvals.issuers import IssuersVerifier
 
-    identity = settings.identity
-    issuer = issuer or (identity.issuer if identity.provider == "oidc" else "")
-    if not issuer:
+    chosen = serve_wiring.issuers_of(settings, issuer)
+    if len(chosen) > 1 and (audiences or clients or issuer_ca):
         raise UsageError(
-            "no issuer is named whose tokens to accept",
-            hint="add --issuer URL --audience ID, or --local to try it on this machine alone",
+            "--audience, --client and --issuer-ca are for one issuer, and the configuration has several",
+            hint="name one with --issuer, or write audience and ca_file to each in the configuration",
         )
-    usual = [identity.client_id, identity.audience] if issuer == identity.issuer else []
-    return OidcVerifier(
-        issuer,
-        audiences or [name for name in usual if name],
-        clock=_now,
-        ca_file=issuer_ca or identity.ca_file,
-        groups_claim=identity.groups_claim,
-        actor_claim=identity.actor_claim,
-        clients=clients,
-    )
+    found = [serve_wiring.verifier_of(one, _now, audiences, clients, issuer_ca) for one in chosen]
+    return found[0] if len(found) == 1 else IssuersVerifier(found)
 
 
 def _on_ready(

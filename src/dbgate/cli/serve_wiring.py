@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbgate.errors import UsageError
+from dbgate.settings import MAIN
 
 if TYPE_CHECKING:
     import typer
 
     from dbgate.approvals.grants import GrantSigner
+    from dbgate.approvals.oidc import OidcVerifier
     from dbgate.approvals.store import Store
     from dbgate.cli.serve_ledger import TranscriptLedger
-    from dbgate.settings import Settings
+    from dbgate.settings import IdentitySettings, Settings
 
 
 @contextmanager
@@ -36,6 +38,50 @@ def open_state(
         yield store, signer
     finally:
         store.close()
+
+
+def issuers_of(settings: Settings, issuer: str) -> list[IdentitySettings]:
+    """Whose tokens count: those of `issuer` (a URL, or a name of the configuration) alone, else all that are configured.
+
+    Raises `UsageError` when there is none.
+    """
+    from msgspec.structs import replace
+
+    from dbgate.config import everyone
+
+    known = [one.identity for one in everyone(settings) if one.identity.provider == "oidc"]
+    if not issuer and known:
+        return known
+    if not issuer:
+        raise UsageError(
+            "no issuer is named whose tokens to accept",
+            hint="add --issuer URL --audience ID, or --local to try it on this machine alone",
+        )
+    named = [one for one in known if issuer == one.issuer or (settings.issuers and issuer == (one.name or MAIN))]
+    return named or [replace(settings.identity, issuer=issuer, client_id="", audience="", name="", others=())]
+
+
+def verifier_of(
+    identity: IdentitySettings,
+    clock: Callable[[], datetime],
+    audiences: Sequence[str] = (),
+    clients: Sequence[str] = (),
+    ca_file: str = "",
+) -> OidcVerifier:
+    """Who checks the tokens of an issuer: as the configuration describes it, where nothing else is said."""
+    from dbgate.approvals.oidc import OidcVerifier
+
+    return OidcVerifier(
+        identity.issuer,
+        audiences or [name for name in (identity.client_id, identity.audience) if name],
+        clock=clock,
+        ca_file=ca_file or identity.ca_file,
+        groups_claim=identity.groups_claim,
+        actor_claim=identity.actor_claim,
+        clients=clients,
+        name=identity.name,
+        others=identity.others,
+    )
 
 
 def open_ledger(settings: Settings, database: str, every: str) -> TranscriptLedger:

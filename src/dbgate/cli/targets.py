@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,28 +63,35 @@ def targets(
     from dbgate.config import load_settings
 
     settings = load_settings()
-    identity, unknown = _identity(settings)
-    rows = [access_to(target, identity) for target in settings.targets.values()]
+    people, unknown = _identities(settings)
+    rows = [access_to(target, people.get(target.issuer)) for target in settings.targets.values()]
     if output is Formats.JSON:
         print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
     elif rows:
-        _print(rows, known=identity is not None)
+        _print(rows, people)
     else:
         _none(settings)
-    for error in (unknown, *(row.error for row in rows)):
+    for error in (*unknown, *(row.error for row in rows)):
         if error is not None:
             report(error)
     return max((error.exit_code for row in rows if (error := row.error)), default=EXIT_OK)
 
 
-def _identity(settings: Settings) -> tuple[Identity | None, DbgateError | None]:
-    """Who asks; without a sign-in the list still tells what there is."""
+def _identities(settings: Settings) -> tuple[dict[str, Identity], list[DbgateError]]:
+    """Who asks, by the name of each issuer that a target names; without a sign-in the list still tells what there is."""
+    from dbgate.config import everyone
     from dbgate.identity import current_identity
 
-    try:
-        return current_identity(settings), None
-    except DbgateError as error:
-        return None, error
+    wanted = {target.issuer for target in settings.targets.values()}
+    found: dict[str, Identity] = {}
+    errors: list[DbgateError] = []
+    for one in everyone(settings):
+        if one.identity.name in wanted:
+            try:
+                found[one.identity.name] = current_identity(one)
+            except DbgateError as error:
+                errors.append(error)
+    return found, errors
 
 
 def access_to(target: Target, identity: Identity | None) -> Row:
@@ -100,20 +108,20 @@ def access_to(target: Target, identity: Identity | None) -> Row:
     return Row(target, name, {str(access): effect for access, effect in opened.items()})
 
 
-def _print(rows: list[Row], *, known: bool) -> None:
+def _print(rows: list[Row], people: Mapping[str, Identity]) -> None:
     from dbgate.cli.columns import print_table
 
     cells = [
-        (row.target.name, row.target.environment or "-", row.target.engine, row.policy, _access(row, known=known))
+        (row.target.name, row.target.environment or "-", row.target.engine, row.policy, _access(row, people))
         for row in rows
     ]
     print_table(("TARGET", "ENVIRONMENT", "ENGINE", "POLICY", "ACCESS"), cells, elastic=("POLICY",))
 
 
-def _access(row: Row, *, known: bool) -> str:
+def _access(row: Row, people: Mapping[str, Identity]) -> str:
     if row.error:
         return "error"
-    if not known:
+    if row.target.issuer not in people:
         return "sign in to see"
     return ", ".join(a if effect == "allow" else f"{a}?" for a, effect in row.access.items()) or "none"
 

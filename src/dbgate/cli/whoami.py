@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbgate.cli.app import AccountOption, new_app
+from dbgate.cli.app import AccountOption, IssuerOption, new_app
 from dbgate.cli.login import clock, listing
 from dbgate.errors import EXIT_OK, EXIT_SIGN_IN, UsageError
 from dbgate.model import Actor, Assurance, Identity
@@ -31,17 +31,18 @@ def whoami(
         str, typer.Option("--format", envvar="DBGATE_FORMAT", metavar="FORMAT", help="text or json.")
     ] = "text",
     account: AccountOption = "",
+    issuer: IssuerOption = "",
     everyone: Annotated[
         bool, typer.Option("--all", envvar="DBGATE_WHOAMI_ALL", help="List every account, at every issuer.")
     ] = False,
 ) -> int:
     """Show who is signed in, since when and until when, with groups, and the targets that opens."""
-    from dbgate.config import load_settings
+    from dbgate.config import at_issuer, load_settings
     from dbgate.identity import current_identity, sign_ins, store_name
 
     if output not in FORMATS:
         raise UsageError(f"no such format: {output}", hint=suggest(output, FORMATS))
-    settings = load_settings()
+    settings = at_issuer(load_settings(), issuer)
     if everyone and settings.identity.provider == "oidc":
         return show_all(sign_ins(settings), output)
     identity = current_identity(settings, account)
@@ -51,10 +52,12 @@ def whoami(
 
 
 def targets_for(settings: Settings, identity: Identity) -> dict[str, dict[str, str] | None]:
-    """What the targets' policies open to an identity: `allow` or `approve` by access; None where a policy cannot be read."""
+    """What the policies of its issuer's targets open to an identity: `allow` or `approve` by access; None where a policy
+    cannot be read."""
     from dbgate.cli.targets import access_to
 
-    rows = (access_to(target, identity) for target in settings.targets.values())
+    ours = [target for target in settings.targets.values() if target.issuer == settings.identity.name]
+    rows = (access_to(target, identity) for target in ours)
     return {row.target.name: None if row.error else row.access for row in rows}
 
 
@@ -98,7 +101,7 @@ def reach(access: dict[str, str] | None) -> str:
 
 
 def show_all(found: tuple[SignIn, ...], output: str) -> int:
-    """List every sign-in; `*` marks the one that acts here. Exit code 5 when there is none."""
+    """List every sign-in; `*` marks those that act here, one at each issuer. Exit code 5 when there is none."""
     if output == "json":
         print(json.dumps([entry(one) for one in found], indent=2))
     elif found:
@@ -127,7 +130,8 @@ def entry(one: SignIn) -> dict[str, Json]:
         "issuer": one.issuer,
         "client_id": one.client_id,
         "service": one.service,
-        "active": one.active and one.here,
+        "active": one.active and bool(one.here),
+        "issuer_name": one.here,
         "state": one.state,
         "signed_in_at": iso(one.since),
         "expires_at": iso(one.until),

@@ -71,7 +71,7 @@ def open_driver(
     `SignInRequired`, `AuditUnavailable` and `Unreachable`, in this order, before anything has run.
     """
     from dbgate.audit import Pulse, open_session, ship_in_background
-    from dbgate.config import find_target, load_policy
+    from dbgate.config import find_target, for_target, load_policy
     from dbgate.gate.decide import judge
     from dbgate.gate.script import read_script
     from dbgate.identity import current_identity
@@ -79,6 +79,7 @@ def open_driver(
 
     settings = settings or settings_now()
     target = find_target(settings, target_name)
+    settings = for_target(settings, target)
     policy = load_policy(target)
     identity = current_identity(settings, account)
     if policy.reason_required and not reason and ask_reason is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from dbgate.config.choosing import at_issuer
 from dbgate.config.places import config_file, default_config_file, read_bytes, state_dir
 from dbgate.config.urls import check_bucket, check_service
 from dbgate.errors import UsageError
@@ -20,7 +21,7 @@ def load_settings(file: Path | None = None) -> Settings:
 
     The file is `file`, else `DBGATE_CONFIG`, else the user's own; without one, built-in defaults hold: the local
     user, transcripts in the state directory, no targets. `DBGATE_STATE_DIR`, `DBGATE_BUCKET` and
-    `DBGATE_APPROVALS_URL` are looked at, and `DBGATE_ACCOUNT`. Raises `DocumentError`, `UsageError`.
+    `DBGATE_APPROVALS_URL` are looked at, `DBGATE_ISSUER` and `DBGATE_ACCOUNT`. Raises `DocumentError`, `UsageError`.
     """
     place = config_file(file)
     state = state_dir()
@@ -51,13 +52,20 @@ def _with_environment(settings: Settings) -> Settings:
     url = os.environ.get("DBGATE_APPROVALS_URL", "")
     if url:
         check_service(url, _usage)
-    account = os.environ.get("DBGATE_ACCOUNT", "")
+    settings = _with_account(settings, os.environ.get("DBGATE_ACCOUNT", ""))
     return replace(
-        settings,
-        identity=replace(settings.identity, account=account) if account else settings.identity,
+        at_issuer(settings, os.environ.get("DBGATE_ISSUER", "")),
         audit=replace(settings.audit, bucket=bucket),
         approvals=replace(settings.approvals, url=url or settings.approvals.url),
     )
+
+
+def _with_account(settings: Settings, account: str) -> Settings:
+    """The settings with `account` as the one that acts, at every issuer."""
+    if not account:
+        return settings
+    issuers = {name: replace(issuer, account=account) for name, issuer in settings.issuers.items()}
+    return replace(settings, identity=replace(settings.identity, account=account), issuers=issuers)
 
 
 def _usage(message: str, hint: str) -> UsageError:

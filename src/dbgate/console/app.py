@@ -37,13 +37,13 @@ _Handler = Callable[[Request], Awaitable[Response]]
 class Setup(msgspec.Struct, frozen=True):
     """How the console stands here.
 
-    `issuer` signs people in, or is None where identities are local: then links do. `auditors` are the groups
+    `issuers` sign people in; there are none where identities are local: then links do. `auditors` are the groups
     whose people may watch the recordings in `archive`. `strangers` holds back who is not signed in yet, by address.
     """
 
     address: Address
     visits: Visits
-    issuer: IssuerSignIn | None = None
+    issuers: tuple[IssuerSignIn, ...] = ()
     auditors: tuple[str, ...] = ()
     archive: Callable[[], Archive] | None = None
     strangers: RateLimit = msgspec.field(default_factory=lambda: RateLimit(burst=100, per_s=10))
@@ -60,7 +60,7 @@ class Console:
     def __init__(self, api: Api, setup: Setup) -> None:
         self._api = api
         self._setup = setup
-        self._pages = Pages(address=setup.address, is_local=setup.issuer is None, is_auditor=self.is_auditor)
+        self._pages = Pages(address=setup.address, is_local=not setup.issuers, is_auditor=self.is_auditor)
         self._sign_in = SignIn(self._pages, setup, api.service.note)
         api.console = self._sign_in.address_for
         self._stream = Stream(api, setup.visits)

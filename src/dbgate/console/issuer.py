@@ -29,12 +29,13 @@ _AGAIN = "begin again"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A sign-in that was begun and waits in the browser's cookie. `then` is the page to go on to."""
+    """A sign-in that was begun and waits in the browser's cookie. `then` is the page to go on to, `issuer` whom it asked."""
 
     state: str
     nonce: str
     verifier: str
     then: str
+    issuer: str = ""
 
     def to_text(self) -> str:
         """The attempt as a cookie's value."""
@@ -50,7 +51,11 @@ def read_attempt(text: str) -> Attempt | None:
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """What the issuer knows the console as. `secret` is empty for a public client."""
+    """What the issuer knows the console as. `secret` is empty for a public client.
+
+    `name` is the issuer's, empty for the main one. The redirect is for this issuer alone, so that an answer which
+    another one provoked cannot arrive (RFC 9700, 4.4).
+    """
 
     issuer: str
     client_id: str
@@ -58,6 +63,7 @@ class Registration(msgspec.Struct, frozen=True):
     secret: str = ""
     scopes: tuple[str, ...] = ()
     ca_file: str = ""
+    name: str = ""
 
 
 class IssuerSignIn:
@@ -74,10 +80,15 @@ class IssuerSignIn:
         """The issuer's URL."""
         return self._us.issuer
 
+    @property
+    def name(self) -> str:
+        """What the configuration calls the issuer, empty for the main one."""
+        return self._us.name
+
     def start(self, then: str) -> tuple[str, Attempt]:
         """Where to send the browser, and what it has to bring back. Raises `Unreachable`."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        attempt = Attempt(state, nonce, verifier, then)
+        attempt = Attempt(state, nonce, verifier, then, self._us.issuer)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
         query = urlencode(
             {
@@ -98,6 +109,8 @@ class IssuerSignIn:
         """Who came back from the issuer. Raises `SignInRequired` with the reason, `Unreachable`."""
         if not secrets.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
             raise SignInRequired("the answer is not to the sign-in that this browser began", hint=_AGAIN)
+        if attempt.issuer != self._us.issuer:
+            raise SignInRequired("the answer is to a sign-in at another issuer", hint=_AGAIN)
         names_itself = self._described().get("authorization_response_iss_parameter_supported") is True
         if answer.get("iss", "" if names_itself else self._us.issuer) != self._us.issuer:
             raise SignInRequired("the answer is another issuer's", hint=_AGAIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +18,7 @@ from dbgate.console.issuer import read_attempt
 from dbgate.errors import DbgateError, SignInRequired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -42,7 +42,7 @@ class SignIn:
         """`note` records who comes in, before they do."""
         self._pages = pages
         self._visits = setup.visits
-        self._issuer = setup.issuer
+        self._issuers = {one.name: one for one in setup.issuers}
         self._address = setup.address
         self._strangers = setup.strangers
         self._note = note
@@ -50,34 +50,54 @@ class SignIn:
     def routes(self) -> list[Route]:
         """The routes."""
         shared = [Route("/sign-in", self.page), Route("/sign-out", self.out, methods=["POST"])]
-        if self._issuer is None:
+        if not self._issuers:
             return [
                 *shared,
                 Route("/sign-in/start", self.page),
                 Route("/sign-in/once", self.use_link),
             ]
-        return [*shared, Route("/sign-in/start", self.start), Route(CALLBACK, self.callback)]
+        callbacks = [Route(callback_of(name), self._callback(one)) for name, one in self._issuers.items()]
+        return [*shared, Route("/sign-in/start", self.start), *callbacks]
 
     async def page(self, request: Request) -> Response:
         """How to sign in, for who just signed out or has nothing else."""
         then = way_back(request.query_params.get("then", "/"))
         out = "out" in request.query_params
-        issuer = self._issuer.issuer if self._issuer else ""
-        return self._pages.page("sign_in.html", then=quote(then, safe=""), issuer=issuer, out=out, error="")
+        return self._page(then, out=out)
+
+    def _page(self, then: str, *, out: bool = False, error: str = "", status: int = 200) -> Response:
+        choices = [(name, one.issuer) for name, one in self._issuers.items()]
+        return self._pages.page(
+            "sign_in.html", status=status, then=quote(then, safe=""), choices=choices, out=out, error=error
+        )
 
     async def start(self, request: Request) -> Response:
-        """Send the browser to the issuer, with a cookie that only the way back needs."""
+        """Send the browser to the issuer, with a cookie that only the way back needs. Of several, the person chooses."""
         self._slow_down(request)
-        issuer = self._require_issuer()
+        only = next(iter(self._issuers)) if len(self._issuers) == 1 else None
+        name = request.query_params.get("at", only)
+        if name is None:
+            return self._page(way_back(request.query_params.get("then", "/")))
+        issuer = self._issuers.get(name)
+        if issuer is None:
+            raise HTTPException(404)
         url, attempt = await run_in_threadpool(issuer.start, way_back(request.query_params.get("then", "/")))
         response = RedirectResponse(url, status_code=303)
         self._set(response, self._attempt_cookie(attempt.state), attempt.to_text(), max_age=ATTEMPT_S)
         return response
 
-    async def callback(self, request: Request) -> Response:
+    def _callback(self, issuer: IssuerSignIn) -> Callable[[Request], Awaitable[Response]]:
+        """The way back from one issuer, at an address that no other issuer sends to."""
+
+        async def callback(request: Request) -> Response:
+            return await self._come_back(issuer, request)
+
+        return callback
+
+    async def _come_back(self, issuer: IssuerSignIn, request: Request) -> Response:
         """Back from the issuer: begin a visit, or say why not."""
         self._slow_down(request)
-        issuer, name = self._require_issuer(), self._attempt_cookie(request.query_params.get("state", ""))
+        name = self._attempt_cookie(request.query_params.get("state", ""))
         attempt = read_attempt(request.cookies.get(name, ""))
         try:
             if attempt is None:
@@ -88,9 +108,7 @@ class SignIn:
             identity = await run_in_threadpool(issuer.finish, attempt, dict(request.query_params))
         except DbgateError as error:
             status = HTTPStatus.UNAUTHORIZED if isinstance(error, SignInRequired) else HTTPStatus.SERVICE_UNAVAILABLE
-            then = quote(attempt.then if attempt else "/", safe="")
-            values: dict[str, Any] = {"then": then, "issuer": issuer.issuer, "out": False, "error": error.message}
-            refused: Response = self._pages.page("sign_in.html", status=status.value, **values)
+            refused = self._page(attempt.then if attempt else "/", error=error.message, status=status.value)
             self._forget(refused, name)
             return refused
         response = await self._begin(identity, way_back(attempt.then), request)
@@ -100,7 +118,7 @@ class SignIn:
     def address_for(self, identity: Identity, request_id: str) -> str:
         """Where somebody finds a request's page, or the inbox. Where identities are local, a link that works once."""
         then = f"/requests/{request_id}" if request_id else "/"
-        if self._issuer is not None:
+        if self._issuers:
             return f"{self._address.origin}{then}"
         return once_url(self._address, self._visits.make_link(identity), then)
 
@@ -111,7 +129,7 @@ class SignIn:
         identity = await run_in_threadpool(self._visits.use_link, code)
         if identity is None:
             error = "this link was used already, or is older than five minutes"
-            return self._pages.page("sign_in.html", status=401, then="", issuer="", out=False, error=error)
+            return self._page("/", error=error, status=401)
         return await self._begin(identity, way_back(request.query_params.get("then", "/")), request)
 
     async def out(self, request: Request) -> Response:
@@ -153,10 +171,10 @@ class SignIn:
         """Who is not signed in yet has the address of the connection for a name. Raises `Busy`."""
         self._strangers.take(request.client.host if request.client else "")
 
-    def _require_issuer(self) -> IssuerSignIn:
-        if self._issuer is None:
-            raise HTTPException(404)
-        return self._issuer
+
+def callback_of(name: str) -> str:
+    """The path to which the issuer of that name sends the browser back; the main one has no name."""
+    return f"{CALLBACK}/{name}" if name else CALLBACK
 
 
 def once_url(address: Address, code: str, then: str = "/") -> str:

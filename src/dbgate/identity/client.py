@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import msgspec
 
-from dbgate.errors import UsageError
+from dbgate.errors import DbgateError, UsageError
 from dbgate.settings import IdentitySettings
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -76,6 +78,17 @@ def read_client(settings: IdentitySettings) -> Client:
         prompt=settings.prompt,
         ca_file=settings.ca_file,
     )
+
+
+@contextmanager
+def naming(settings: IdentitySettings) -> Iterator[None]:
+    """Let the hints of errors say at which issuer to sign in, where it is not the main one."""
+    try:
+        yield
+    except DbgateError as error:
+        if settings.name:
+            error.hint = error.hint.replace("dbgate login", f"dbgate login --issuer {settings.name}")
+        raise
 
 
 def check_proof(settings: IdentitySettings) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dbgate.errors import SignInRequired, Unreachable
-from dbgate.identity.client import Client, read_client
+from dbgate.identity.client import Client, naming, read_client
 from dbgate.identity.local import local_identity
 from dbgate.model import Identity
 from dbgate.settings import Settings
@@ -48,8 +48,9 @@ def current_identity(settings: Settings, account: str = "") -> Identity:
     """
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
-    stored, claims = usable(settings, read_client(settings.identity), account)
-    return stored.identity(claims, settings.identity)
+    with naming(settings.identity):
+        stored, claims = usable(settings, read_client(settings.identity), account)
+        return stored.identity(claims, settings.identity)
 
 
 def bearer_token(settings: Settings, account: str = "") -> str:
@@ -63,7 +64,8 @@ def bearer_token(settings: Settings, account: str = "") -> str:
         raise SignInRequired(
             "identity.provider is local: there is no token to show", hint="set identity.provider: oidc to use approvals"
         )
-    stored, _ = usable(settings, read_client(settings.identity), account)
+    with naming(settings.identity):
+        stored, _ = usable(settings, read_client(settings.identity), account)
     return stored.token
 
 
@@ -76,8 +78,9 @@ def usable(settings: Settings, client: Client, account: str = "") -> tuple[Store
     from dbgate.identity.token_store import open_store
     from dbgate.variables import take_secret
 
-    if client.secret_env:
-        take_secret(client.secret_env)
+    for issuer in (settings.identity, *settings.issuers.values()):
+        if issuer.client_secret_env:
+            take_secret(issuer.client_secret_env)
     store = open_store(settings)
     place = place_in(store, client, account or settings.identity.account)
     held = look(store, client, place)

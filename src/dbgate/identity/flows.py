@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dbgate.errors import Interrupted, SignInRequired, UsageError
-from dbgate.identity.client import Client, read_client
+from dbgate.identity.client import Client, naming, read_client
 from dbgate.identity.local import local_identity
 from dbgate.model import Identity
 from dbgate.settings import Settings
@@ -48,6 +48,11 @@ def sign_in(
     """
     if settings.identity.provider == "local":
         return local_identity(settings.identity)
+    with naming(settings.identity):
+        return _sign_in(settings, device=device, progress=progress, browser=browser, account=account)
+
+
+def _sign_in(settings: Settings, *, device: bool, progress: Progress, browser: bool, account: str) -> Identity:
     from dbgate.identity.accounts import enter, place_of
     from dbgate.identity.application import open_application
     from dbgate.identity.renewal import acquire

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbgate.errors import DbgateError, SignInRequired
-from dbgate.identity.client import Client, read_client
+from dbgate.identity.client import Client, naming, read_client
 from dbgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def sign_out(settings: Settings, account: str = "") -> SignedOut:
         return SignedOut(found=False)
     client = read_client(settings.identity)
     name = account or settings.identity.account
-    done = [leave(settings, store, client, listed(store, client, name)) for store in stores(settings)]
+    with naming(settings.identity):
+        done = [leave(settings, store, client, listed(store, client, name)) for store in stores(settings)]
     clear_folder(settings)
     found = [one for one in done if one.found]
     if not found and account:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dbgate.errors import DbgateError
 from dbgate.identity.client import Client
-from dbgate.settings import Settings
+from dbgate.settings import MAIN, IdentitySettings, Settings
 
 if TYPE_CHECKING:
     from dbgate.identity.accounts import Account
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class SignIn:
     """One sign-in as it is listed. `state` is `valid`, `expired` (to be renewed when it is used), or why it is of no use.
 
-    `active`: it acts for its client when no account is named. `here`: its client is the one of this configuration.
+    `active`: it acts for its client when no account is named. `here`: what this configuration calls the issuer (`main`
+    where it has only one), or empty when its client is another configuration's.
     """
 
     account: str
@@ -28,7 +30,7 @@ class SignIn:
     client_id: str
     service: bool
     active: bool
-    here: bool
+    here: str
     state: str
     since: datetime | None = None
     until: datetime | None = None
@@ -48,7 +50,7 @@ def sign_ins(settings: Settings) -> tuple[SignIn, ...]:
 
 
 def _sign_in(settings: Settings, store: TokenStore, account: Account, active: bool) -> SignIn:
-    ours = settings.identity
+    ours = {(one.issuer, one.client_id): name for name, one in issuers(settings)}
     client = Client(
         issuer=account.issuer,
         client_id=account.client_id,
@@ -63,11 +65,16 @@ def _sign_in(settings: Settings, store: TokenStore, account: Account, active: bo
         account.client_id,
         account.service,
         active,
-        (account.issuer, account.client_id) == (ours.issuer, ours.client_id),
+        ours.get((account.issuer, account.client_id), ""),
         state,
         since,
         until,
     )
+
+
+def issuers(settings: Settings) -> Iterable[tuple[str, IdentitySettings]]:
+    """The issuers of a configuration, by name."""
+    return settings.issuers.items() or [(MAIN, settings.identity)]
 
 
 def _state(store: TokenStore, client: Client, account: Account) -> tuple[str, datetime | None, datetime | None]:

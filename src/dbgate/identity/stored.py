@@ -65,6 +65,8 @@ class StoredSignIn(msgspec.Struct, frozen=True, kw_only=True):
             actor_claim=settings.actor_claim,
             service=self.service,
             signed_in_at=self.signed_in(),
+            issuer_name=settings.name,
+            other_issuers=settings.others,
         )
 
 

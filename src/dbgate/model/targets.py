@@ -12,7 +12,10 @@ class PasswordSource(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A named database. `policy` is an absolute path, or empty for the built-in default policy."""
+    """A named database. `policy` is an absolute path, or empty for the built-in default policy.
+
+    `issuer` names the one whose people and services may open it, where the configuration has several; empty for the main one.
+    """
 
     name: str
     engine: str
@@ -20,3 +23,4 @@ class Target(msgspec.Struct, frozen=True):
     password: PasswordSource = msgspec.field(default_factory=PasswordSource)
     environment: str = ""
     policy: str = ""
+    issuer: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -23,12 +23,15 @@ def identity_from(
     actor_claim: str = "",
     service: bool = False,
     signed_in_at: datetime | None = None,
+    issuer_name: str = "",
+    other_issuers: Sequence[str] = (),
 ) -> Identity:
     """The identity that verified `claims` describe. Raises `TokenRefused` for claims that cannot be trusted as they are.
 
     `subject` is always the claim `sub`, so that the command line and the approvals service name the identity of one
     token alike. An `act` claim (RFC 8693 §4.1) makes the actor an agent for that subject. `service` tells that a
     service signed in with its own credentials. An e-mail that the issuer says is unverified is left out.
+    Where several issuers are trusted side by side, `issuer_name` is this one's and `other_issuers` are the others'.
     """
     email = text(claims, "email") if claims.get("email_verified", True) is True else ""
     name, subject = text(claims, "name"), text(claims, "sub")
@@ -39,7 +42,7 @@ def identity_from(
         subject=subject,
         email=email,
         name=f"{called(actors)} for {name or email or subject}" if actors else name,
-        groups=groups_from(claims, groups_claim),
+        groups=told_apart(groups_from(claims, groups_claim), issuer_name, other_issuers),
         actor=actor,
         on_behalf_of=(email or subject) if actors else "",
         assurance=Assurance.OIDC,
@@ -65,6 +68,20 @@ def groups_from(claims: Mapping[str, Any], claim: str) -> tuple[str, ...]:
     if len(groups) > MAX_GROUPS:
         refuse(f"it has more than {MAX_GROUPS} groups; let the issuer send only groups assigned to dbgate")
     return tuple(dict.fromkeys(groups))
+
+
+def told_apart(groups: tuple[str, ...], issuer_name: str, other_issuers: Sequence[str]) -> tuple[str, ...]:
+    """The groups as policies name them: `NAME/group` for an issuer that has a name, so that it cannot give anybody a group
+    of another issuer's. Refuses groups of the main issuer that look like those of a named one.
+    """
+    if issuer_name:
+        return tuple(f"{issuer_name}/{group}" for group in groups)
+    for group in groups:
+        if group.partition("/")[0] in other_issuers and "/" in group:
+            refuse(
+                f"its group {group!r} looks like one of the issuer that the configuration calls {group.partition('/')[0]}"
+            )
+    return groups
 
 
 def is_group(value: object) -> bool:

@@ -160,3 +160,42 @@ def test_who_sees_a_request() -> None:
     assert may_see(BOB, ALICE, (DBA,), [])
     assert not may_see(EVE, ALICE, (DBA,), [])
     assert may_see(replace(BOB, groups=()), ALICE, (DBA,), [BOB])
+
+
+ELSEWHERE = "https://id.partner.example"
+
+
+@pytest.mark.parametrize(
+    ("reviewer", "requester", "reason"),
+    [
+        (replace(BOB, issuer=ELSEWHERE), ALICE, ""),
+        (replace(BOB, issuer=ELSEWHERE, subject="alice"), ALICE, ""),
+        (replace(BOB, issuer=ELSEWHERE, email=ALICE.email), ALICE, "same e-mail"),
+        (replace(BOB, issuer=ELSEWHERE, email=""), ALICE, "may be one person"),
+        (replace(BOB, issuer=ELSEWHERE), replace(ALICE, email=" "), "may be one person"),
+        (replace(BOB, email=""), replace(ALICE, email=""), ""),
+        (replace(BOB, issuer=ELSEWHERE, email=""), replace(ALICE, actor=Actor.SERVICE, email=""), ""),
+        (replace(BOB, issuer=ELSEWHERE), replace(AGENT, email="alice@example.com"), ""),
+        (replace(BOB, issuer=ELSEWHERE, email="alice@example.com"), replace(AGENT, email="x@y.z"), "on their behalf"),
+        (replace(BOB, issuer=ELSEWHERE, subject="alice"), replace(AGENT, on_behalf_of="alice"), "may be one person"),
+    ],
+)
+def test_one_human_at_two_issuers_is_not_two_people(reviewer: Identity, requester: Identity, reason: str) -> None:
+    found = why_not(reviewer, requester, (DBA,))
+    assert (reason in found) if reason else found == ""
+
+
+def test_who_cannot_be_told_apart_fills_one_place() -> None:
+    two = (ReviewClause(("dba",), 2),)
+    for other in (replace(DAN, issuer=ELSEWHERE, email=""), replace(DAN, issuer=ELSEWHERE, email=BOB.email)):
+        assert places(open_places([BOB, other], two)) == 1
+    assert places(open_places([BOB, replace(DAN, issuer=ELSEWHERE)], two)) == 0
+    assert places(open_places([BOB, replace(DAN, email="")], two)) == 0
+
+
+def test_another_issuer_opens_no_agents_requests_to_anybody() -> None:
+    bot = replace(AGENT, email="alice@example.com")
+    assert owns(replace(ALICE, subject="x"), bot)
+    for stranger in (replace(ALICE, issuer=ELSEWHERE), replace(ALICE, issuer=ELSEWHERE, subject="bot-7")):
+        assert not owns(stranger, bot)
+        assert not may_see(stranger, bot, (OWNERS,), ())

@@ -15,7 +15,9 @@ from dbgate.settings import IdentitySettings
 
 EVERYWHERE = {"provider", "token_store", "ca_file"}
 LOCAL = {"groups", "email", "user", "actor"}
-FIELDS = {field.name: field.type for field in msgspec.structs.fields(IdentitySettings)}
+NO_KEYS = {"name", "others"}
+"""What is known of an issuer by where it stands."""
+FIELDS = {field.name: field.type for field in msgspec.structs.fields(IdentitySettings) if field.name not in NO_KEYS}
 OIDC = FIELDS.keys() - EVERYWHERE - LOCAL
 START = "identity:\n  provider: {}\n  issuer: https://login.example.com/t\n  client_id: dbgate\n"
 
