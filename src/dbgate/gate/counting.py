@@ -60,7 +60,7 @@ def counting(
     if len(queries) == 1 and alone:
         return tuple(queries)
     guessed = examined.kind == "PrepareStmt" and _guessed(text, types)
-    steady = not guessed and all(is_steady(parse_one(part), schema) for part in parts)
+    steady = not guessed and all(is_steady(parse_one(part)) for part in parts)
     return tuple(queries) if steady else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dbgate.gate.names import kind_of, strings
-from dbgate.gate.relations import SYSTEM_SCHEMAS, Schema
+from dbgate.gate.relations import SYSTEM_SCHEMAS
 
 _CHANGING = frozenset(
     """array_sample array_shuffle clock_timestamp current_setting currval gen_random_uuid lastval nextval pg_blocking_pids
@@ -21,7 +21,7 @@ _CHANGING = frozenset(
 _CHANGING_PREFIXES = ("pg_stat_", "pg_get_sequence", "pg_get_wal", "pg_get_wait", "pg_last_", "pg_snapshot_")
 
 
-def is_steady(tree: Any, schema: Schema) -> bool:
+def is_steady(tree: Any) -> bool:
     """Whether nothing below a node asks for what changes by itself, or with the transaction. Names are qualified."""
     todo = [tree]
     while todo:
@@ -29,13 +29,13 @@ def is_steady(tree: Any, schema: Schema) -> bool:
         if isinstance(current, list):
             todo += current
         elif isinstance(current, dict):
-            if not _may_stay(current, schema):
+            if not _may_stay(current):
                 return False
             todo += [v for v in current.values() if isinstance(v, dict | list)]
     return True
 
 
-def _may_stay(node: dict[str, Any], schema: Schema) -> bool:
+def _may_stay(node: dict[str, Any]) -> bool:
     kind, body = kind_of(node)
     match kind:
         case "FuncCall":
@@ -49,8 +49,7 @@ def _may_stay(node: dict[str, Any], schema: Schema) -> bool:
         case "RangeTableSample":
             return False
         case "RangeVar" if body.get("schemaname") in SYSTEM_SCHEMAS:
-            relation = schema.lookup(body["schemaname"], body["relname"], ())
-            return relation is not None and relation.kind == "r"
+            return False
         case _:
             return True
     return not any(name in _CHANGING or name.startswith(_CHANGING_PREFIXES) for name in names)

@@ -76,3 +76,7 @@ def test_a_denial_names_its_rules() -> None:
     one = RuleRef("a", "p.yaml", 3)
     assert denial("stop", (one,)) == "rule a (p.yaml:3): stop"
     assert denial("stop", (one, RuleRef("b", "p.yaml", 4))) == "rules a (p.yaml:3), b (p.yaml:4): stop"
+
+
+def test_an_open_quote_is_seen_to_hide_something() -> None:
+    assert redact("SELEC 'abc FROM t") == "SELEC '***'"
