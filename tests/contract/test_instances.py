@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -26,7 +28,9 @@ from tests.conftest import LiveDatabase
 from dbgate.approvals import ApprovalsClient, filing, signing
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import GrantSigner
+from dbgate.approvals.limits import RateLimit
 from dbgate.approvals.local import mint_local_token
+from dbgate.approvals.postgres import PostgresStore
 from dbgate.approvals.refusals import WrongState
 from dbgate.approvals.service import ApprovalService
 from dbgate.errors import DbgateError, Unreachable, UsageError
@@ -417,3 +421,37 @@ def test_a_wrong_password_is_not_shown(
         open_store(missing, tmp_path)
     assert database.server.app_password not in caplog.text
     assert "no_such_database" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
+def test_an_identity_has_one_pace_at_all_instances(tmp_path: Path, backend: str) -> None:
+    pace = RateLimit(burst=20, per_s=0.01)
+    with ExitStack() as stack:
+        running = [stack.enter_context(running_service(tmp_path, database=backend, rate_limit=pace)) for _ in range(2)]
+        with requests.Session() as session:
+            session.trust_env = False
+
+            def ask(number: int, who: Identity) -> requests.Response:
+                here = running[number % 2]
+                return session.get(f"{here.url}/api/v1/requests", headers=here.headers(who), timeout=20)
+
+            answers = [ask(number, ALICE) for number in range(30)]
+            assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 10
+            assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers[20:])
+            assert ask(0, BOB).status_code == 200, "each has a pace of their own"
+            left = re.fullmatch(r'"identity";r=(\d+);t=\d+', answers[19].headers["RateLimit"])
+            assert left
+            assert left[1] == "0"
+
+
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
+def test_a_bucket_fills_by_the_databases_clock(backend: str) -> None:
+    with closing(PostgresStore(backend)) as store:
+        fast = partial(store.rates.take, "ann", most=5, burst=10, per_s=100_000)
+        assert fast() == (5, 5)
+        assert fast()[0] == 5
+        slow = partial(store.rates.take, "ben", burst=10, per_s=0.001)
+        assert [slow(most=4)[0] for _ in range(4)] == [4, 4, 2, 0]
+        with ThreadPoolExecutor(10) as pool:
+            eager = partial(store.rates.take, "cat", most=3, burst=10, per_s=0.001)
+            assert sum(taken for taken, _ in pool.map(lambda _: eager(), range(20))) == 10

@@ -40,6 +40,7 @@ from dbgate.approvals.ledger import Ledger
 from dbgate.approvals.limits import RateLimit, Streams
 from dbgate.approvals.metrics import Observed
 from dbgate.approvals.operations import Operations
+from dbgate.approvals.rates import SharedRate
 from dbgate.approvals.records import StoredRequest
 from dbgate.approvals.refusals import BadRequest
 from dbgate.approvals.service import ApprovalService
@@ -72,7 +73,12 @@ def create_app(
     `ledger` keeps the record of what is decided; without one nothing is recorded. With `metrics_token` only its bearer
     reads the metrics. `beside` gives the routes that stand beside the API's: the console's.
     """
-    api = Api(ApprovalService(store, signer, clock, ledger), verifier, clock, rate_limit or RateLimit())
+    api = Api(
+        ApprovalService(store, signer, clock, ledger),
+        verifier,
+        clock,
+        SharedRate(rate_limit or RateLimit(), store.rates),
+    )
     operations = Operations(api.service, signer, api.streams, metrics_token)
     app = Starlette(
         routes=[
@@ -108,7 +114,7 @@ class Api:
         service: ApprovalService,
         verifier: TokenVerifier,
         clock: Callable[[], datetime],
-        rate_limit: RateLimit,
+        rate_limit: SharedRate,
     ) -> None:
         self.service = service
         self._verifier = verifier
@@ -291,7 +297,7 @@ class Api:
             raise SignInRequired("a bearer token is needed", hint="sign in with: dbgate login")
         caller = await run_in_threadpool(self._verifier.verify, token.strip())
         try:
-            self.rate_limit.take(caller.key)
+            await self.rate_limit.take(caller.key)
         finally:
             request.state.pace = self.rate_limit.pace(caller.key)
         return caller

@@ -39,34 +39,42 @@ class RateLimit:
         max_identities: int = 10_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._burst = burst
-        self._per_s = per_s
-        self._max_identities = max_identities
+        self.burst = burst
+        self.per_s = per_s
+        self.max_identities = max_identities
         self._monotonic = monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, identity: str) -> None:
         """Take one request from the identity's bucket. Raises `Busy` when it is empty."""
         now = self._monotonic()
-        level, since = self._buckets.pop(identity, (self._burst, now))
-        level = min(self._burst, level + (now - since) * self._per_s)
+        level, since = self._buckets.pop(identity, (self.burst, now))
+        level = min(self.burst, level + (now - since) * self.per_s)
         self._buckets[identity] = (max(level - 1, 0) if level >= 1 else level, now)
-        if len(self._buckets) > self._max_identities:
+        if len(self._buckets) > self.max_identities:
             self._buckets.popitem(last=False)
         if level < 1:
-            wait_s = math.ceil((1 - level) / self._per_s)
-            raise Busy("too many requests", retry_after_s=max(1, wait_s), hint=f"try again in {max(1, wait_s)} s")
+            raise self.busy(1 - level)
+
+    def busy(self, missing: float) -> Busy:
+        """The error when `missing` (a part of) a request is not there yet."""
+        wait_s = max(1, math.ceil(missing / self.per_s))
+        return Busy("too many requests", retry_after_s=wait_s, hint=f"try again in {wait_s} s")
 
     def pace(self, identity: str) -> Pace:
         """What is left of the identity's bucket now."""
         now = self._monotonic()
-        level, since = self._buckets.get(identity, (self._burst, now))
-        level = min(self._burst, level + (now - since) * self._per_s)
+        level, since = self._buckets.get(identity, (self.burst, now))
+        return self.pace_at(level + (now - since) * self.per_s)
+
+    def pace_at(self, level: float) -> Pace:
+        """The pace of a bucket with `level` requests in it."""
+        level = min(self.burst, level)
         return Pace(
-            quota=math.floor(self._burst),
+            quota=math.floor(self.burst),
             left=math.floor(level),
-            window_s=math.ceil(self._burst / self._per_s),
-            reset_s=math.ceil((self._burst - level) / self._per_s),
+            window_s=math.ceil(self.burst / self.per_s),
+            reset_s=math.ceil((self.burst - level) / self.per_s),
         )
 
 

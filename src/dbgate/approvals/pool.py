@@ -64,9 +64,9 @@ class Pool:
         self._is_down = False
 
     def query(
-        self, opening: Sequence[str], text: bytes, values: Mapping[str, str | int | None]
+        self, opening: Sequence[str], text: bytes, values: Mapping[str, str | float | None]
     ) -> Sequence[dict[str, Any]]:
-        """The rows of a query in a transaction that `opening` begins and that changes nothing. Raises `Unreachable`."""
+        """The rows of a query in a transaction of its own that `opening` begins, in one round trip. Raises `Unreachable`."""
 
         def ask(connection: _Connection) -> Sequence[dict[str, Any]]:
             with connection.pipeline():

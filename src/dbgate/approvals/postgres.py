@@ -136,6 +136,11 @@ class PostgresStore:
         """The number of the latest event."""
         return queries.last_event(self._reading)
 
+    @property
+    def rates(self) -> PostgresRates:
+        """The pace of identities at all instances."""
+        return PostgresRates(self._pool)
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
@@ -192,6 +197,39 @@ class PostgresQuery:
     def rows(self, text: str, **values: str | int | None) -> Sequence[Row]:
         """Run a query and return its rows."""
         return self._pool.query(_READ, _dialect(text), _checked(values))
+
+
+class PostgresRates:
+    """`rates.Bucket` in the database: one row for each identity, changed in one round trip, by the database's clock.
+
+    It waits for no decision: only for others at the same row. The table is unlogged, so it costs no write to disk; after
+    a crash all buckets are full.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def take(self, identity: str, *, most: int, burst: float, per_s: float) -> tuple[int, float]:
+        """Take up to `most` requests out of an identity's bucket: how many, and what is left. Raises `Unreachable`."""
+        values = {"person": _checked({"person": identity})["person"], "most": most, "burst": burst, "per_s": per_s}
+        row = self._pool.query(_TAKE, _TAKE_RATE.encode(), values)[0]
+        return int(row["granted"]), float(row["level"])
+
+
+_TAKE = _opening("ISOLATION LEVEL READ COMMITTED READ WRITE")
+
+_TAKE_RATE = """
+    INSERT INTO rates AS r (person, level, at, granted)
+    VALUES (%(person)s, %(burst)s::float8 - %(most)s, extract(epoch FROM clock_timestamp()), %(most)s)
+    ON CONFLICT (person) DO UPDATE SET (level, at, granted) = (
+        SELECT here - taken, now, taken FROM (
+            SELECT here, now, least(%(most)s, floor(here)) AS taken FROM (
+                SELECT now, least(%(burst)s, r.level + greatest(now - r.at, 0) * %(per_s)s) AS here
+                FROM (SELECT extract(epoch FROM clock_timestamp())::float8 AS now) AS clock
+            ) AS bucket
+        ) AS share
+    )
+    RETURNING granted, level"""
 
 
 @lru_cache

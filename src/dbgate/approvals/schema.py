@@ -3,7 +3,7 @@
 Times are milliseconds since 1970 in UTC. `person` columns hold `Identity.key`; folded columns hold what
 `reviewers.fold` makes of an e-mail or a name. Migrations only ever go forward: each is applied once, in order,
 in one transaction with its line in `schema_version`, while the store's write lock is held. A new one is added
-at the end of both lists; what stands here is never edited.
+at the end of both lists, empty where only the other needs it; what stands here is never edited.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX deliveries_due ON deliveries (due_at) WHERE status = 'waiting';
     CREATE INDEX deliveries_done ON deliveries (status, number);
     """,
+    "",  # rates, which several machines share
 )
 """`PRAGMA user_version` counts them as well, so that a dbgate from before `schema_version` refuses what is newer."""
 
@@ -208,6 +209,14 @@ POSTGRES: tuple[str, ...] = (
     );
     CREATE INDEX deliveries_due ON deliveries (due_at) WHERE status = 'waiting';
     CREATE INDEX deliveries_done ON deliveries (status, number);
+    """,
+    """
+    CREATE UNLOGGED TABLE rates (
+        person      text PRIMARY KEY,
+        level       double precision NOT NULL,
+        at          double precision NOT NULL,
+        granted     integer NOT NULL
+    );
     """,
 )
 """In the schema `dbgate` of the database that `--database` names."""

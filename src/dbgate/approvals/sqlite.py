@@ -44,6 +44,11 @@ class SqliteStore:
                 f"cannot use {path} for approvals: {error}", hint="name another file with --database sqlite:///PATH"
             ) from error
 
+    @property
+    def rates(self) -> None:
+        """Each process counts for itself: to share would cost a write to disk."""
+        return
+
     def _migrate(self, path: Path) -> None:
         """Apply what is missing. Files from before `schema_version` counted in `PRAGMA user_version` alone."""
         with self._transaction("BEGIN IMMEDIATE") as statements:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from dbgate.approvals.rates import Bucket
 from dbgate.approvals.records import Approval, Event, StoredRequest
 from dbgate.approvals.states import Status
 from dbgate.approvals.webhooks.outbox import Delivery, Outbox
@@ -159,6 +160,10 @@ class Store(Protocol):
 
     def last_event(self) -> int:
         """The number of the latest event, 0 when there is none."""
+
+    @property
+    def rates(self) -> Bucket | None:
+        """The pace of identities at all instances on this store, or None where each counts for itself."""
 
     def close(self) -> None:
         """Let go of the store."""

@@ -106,7 +106,7 @@ class Console:
             visit = await self._visit(request)
             if visit is None:
                 return self._to_sign_in(request)
-            self._api.rate_limit.take(visit.identity.key)
+            await self._api.rate_limit.take(visit.identity.key)
             if auditors_only and not self.is_auditor(visit.identity):
                 raise HTTPException(404)
             form = await read_form(request, visit, self._setup.address) if method == "POST" else {}
@@ -138,5 +138,5 @@ class Console:
         visit = await run_in_threadpool(self._setup.visits.find, secret, moves=False)
         if visit is None:
             raise SignInRequired("you are not signed in")
-        self._api.rate_limit.take(visit.identity.key)
+        await self._api.rate_limit.take(visit.identity.key)
         return await self._stream.open(visit, secret, request.headers.get("last-event-id", ""))
