@@ -138,6 +138,10 @@ def test_nothing_leaks(
         pack()
     seen = outcome(decision.text, connection)
     assert not (group.get("runs") and seen.messages)
+    if "shows" in group:
+        shown = {" ".join("NULL" if value is None else value for value in row) for row in seen.rows}
+        assert shown
+        assert all(re.fullmatch(group["shows"], row) for row in shown), shown
     assert leaked(str(seen.rows), seen.messages) == set()
     assert key not in f"{seen.rows} {seen.messages}"
     assert (

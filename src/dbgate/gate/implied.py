@@ -119,10 +119,8 @@ class Implied(msgspec.Struct):
                 self.casts.append(_Cast(names, _type_of(operand)))
 
     def columns(self, relation: CatalogRelation) -> None:
-        """Note the types of all columns of a relation."""
+        """Note the type of a relation's rows: those of all its columns stand inside of it."""
         self.types.add(relation.type_oid)
-        for column in relation.columns:
-            self.types |= {column.type_oid, column.base_oid}
 
     def entry(self, entry: Entry) -> None:
         """Note the types of the columns that are used of a relation."""

@@ -18,7 +18,8 @@ from dbgate.model import Tree
 def compared(tree: Any) -> dict[int, bool]:
     """The columns that are operands themselves, by `id`: a row that is cast would be compared by its columns there.
 
-    True where a literal without a type stands on the other side, which takes the row's own type.
+    True where a literal without a type stands on the other side, which takes the row's own type. What stands before
+    `IN (SELECT …)` and its like is one, too.
     """
     found: dict[int, bool] = {}
     todo = [tree]
@@ -35,6 +36,8 @@ def compared(tree: Any) -> dict[int, bool]:
             items = [x for side in sides for x in kind_of(side)[1].get("items", [side])]
             literal = any("sval" in kind_of(item)[1] for item in items)
             found |= {id(kind_of(item)[1]): literal for item in items}
+        elif kind == "SubLink" and "testexpr" in body:
+            found[id(kind_of(body["testexpr"])[1])] = False
         todo += node.values()
     return found
 

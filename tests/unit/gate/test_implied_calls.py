@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.catalogs import CATALOG, judged, policy, rule
+from tests.catalogs import CATALOG, column, judged, policy, rule, table
 
-from dbgate.catalog import CatalogCast, CatalogFunction, CatalogOperator, CatalogType
+from dbgate.catalog import CatalogCast, CatalogColumn, CatalogFunction, CatalogOperator, CatalogType
 from dbgate.model import Access, Allow, Deny, Rewrite
 
 PAIR, MARK = 20_000, 20_001
@@ -76,6 +76,61 @@ def test_what_cannot_be_chosen_is_no_obstacle(sql: str) -> None:
     assert isinstance(decision, Allow | Rewrite), decision
 
 
+ROW = 20_050
+HOLDS_PAIRS = replace(
+    OWN,
+    fingerprint="holds pairs",
+    relations=(
+        *OWN.relations,
+        replace(
+            table(50, "public.pairs", type_oid=ROW),
+            columns=(column(1, "id int!"), CatalogColumn(2, "p", "public.pair", PAIR, PAIR, "public.pair", "C")),
+        ),
+    ),
+    functions=(
+        *OWN.functions,
+        CatalogFunction(46, "public", "made", "integer", argument_types=(23,)),
+        CatalogFunction(47, "public", "whole", "pairs, pairs", argument_types=(ROW, ROW)),
+    ),
+    casts=(CatalogCast(23, PAIR, "pair", 46, "a", "int4"),),
+    operators=(CatalogOperator("public", "=", 41, PAIR, PAIR), CatalogOperator("public", "<", 47, ROW, ROW)),
+    type_parts={ROW: (PAIR,)},
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "function"),
+    [
+        ("UPDATE public.pairs SET p = 5 WHERE id = 1", "public.made"),
+        ("INSERT INTO public.pairs (p) VALUES (5)", "public.made"),
+        ("INSERT INTO public.pairs VALUES (1, 5)", "public.made"),
+        ("SELECT ROW(1, 5)::public.pairs", "public.made"),
+        ("SELECT id FROM public.pairs WHERE p = p", "public.same"),
+        ("SELECT id FROM public.pairs WHERE pairs < pairs", "public.whole"),
+        ("ALTER TABLE public.pairs ADD CHECK (p = p)", "public.same"),
+        ("ALTER TABLE public.pairs ADD CHECK (pairs < pairs)", "public.whole"),
+    ],
+)
+def test_what_columns_and_rows_of_a_type_call_is_refused(sql: str, function: str) -> None:
+    decision = judged(sql, BUILDERS, catalog=HOLDS_PAIRS).decision
+    assert isinstance(decision, Deny), decision
+    assert f"calls {function}, which the policy does not allow" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE public.pairs SET id = 5 WHERE id = 1",
+        "INSERT INTO public.pairs (id) VALUES (5)",
+        "SELECT id FROM public.pairs WHERE id = 1 AND id < 3",
+        "ALTER TABLE public.log ADD CHECK (id = 1 AND log < log)",
+    ],
+)
+def test_other_columns_of_the_relation_call_nothing(sql: str) -> None:
+    decision = judged(sql, BUILDERS, catalog=HOLDS_PAIRS).decision
+    assert isinstance(decision, Allow | Rewrite), decision
+
+
 def test_json_functions_are_syntax_since_17() -> None:
     decision = judged("SELECT json_value('a', 'b')", POLICY, catalog=replace(OWN, server_version=170000)).decision
     assert isinstance(decision, Allow)
@@ -92,3 +147,4 @@ def test_an_allowed_procedure_needs_a_rule() -> None:
 
 
 POLICY = policy(rule("read", access=(Access.READ,)), rule("write", access=(Access.WRITE,)))
+BUILDERS = policy(*POLICY.rules, rule("build", access=(Access.DDL, Access.ADMIN)))
