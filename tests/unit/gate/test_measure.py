@@ -124,12 +124,12 @@ def test_a_part_whose_parameters_are_not_known_cannot_be_counted() -> None:
     assert len(counted("DELETE FROM payroll.pay WHERE id = 1", "payroll.pay", values=None)) == 1
 
 
-def test_truncate_takes_what_refers_to_a_partition_too() -> None:
+def test_truncate_takes_what_refers_to_a_partition_and_to_that_over_all_levels() -> None:
     whole = table(60, "s.whole", "id int!", kind="p")
     part = table(61, "s.part", "id int!", parents=(60,))
-    refers = table(62, "s.refers", "id int!")
-    keys = (ForeignKey("k", 62, (1,), 61, (1,), "a", "a"),)
-    schema = Schema(replace(CATALOG, relations=(whole, part, refers), foreign_keys=keys))
+    refers, far = table(62, "s.refers", "id int!"), table(63, "s.far", "id int!")
+    keys = tuple(ForeignKey("k", a, (1,), b, (1,), "a", "a") for a, b in ((62, 61), (63, 62), (61, 63)))
+    schema = Schema(replace(CATALOG, relations=(whole, part, refers, far), foreign_keys=keys))
     found = [str(query.relation) for query in truncate_queries(schema, [60], cascades=True)]
-    assert found == ["s.whole", "s.refers"]
+    assert found == ["s.whole", "s.refers", "s.far"]
     assert [str(query.relation) for query in truncate_queries(schema, [60], cascades=False)] == ["s.whole"]
