@@ -1,6 +1,6 @@
 """`make mutants`: takes rules of the gate out, one at a time, and prints what no test noticed.
 
-    python -m tools.mutants [FILE…] [--all] [--changed] [--sample N] [--again | --resume | --table] [--only TEXT]
+    python -m tools.mutants [FILE…] [--fine | --all] [--changed] [--sample N] [--again | --resume | --table] [--only TEXT]
                             [--max-time SECONDS] [--jobs N] [--tests N] [--report FILE] [--measure] [--list]
 
 FILE is relative to `src/dbgate`. The table counts every verdict of the report on code that is as it was then.
@@ -44,6 +44,8 @@ MORE = ("session/masking.py", "database/scrub.py", "session/life.py")
 LISTS, READER = "gate/allow/refused_functions.txt", "gate/allow/functions.py"
 BUILD = ROOT.parents[1] / "build" / "mutants"
 SEED = 20
+WHOLE = "drop"
+"""The kind of mutant that takes a rule out as a whole."""
 
 
 def target_files() -> list[str]:
@@ -74,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("files", nargs="*", metavar="FILE", help="relative to src/dbgate; all by default")
+    add("--fine", action="store_true", help="also parts of rules: guards, operands, elements, entries of allow-lists")
     add("--all", action="store_true", help="not only rules: whatever can be taken out (tools/mutants/generation.py)")
     add("--changed", action="store_true", help="only functions that differ from the main branch")
     add("--only", default="", metavar="TEXT", help="only mutants whose key holds TEXT")
@@ -121,7 +124,8 @@ def main() -> int:
         return 2
     files = options.files or known
     everything = all_mutants(files)
-    mutants = everything if options.all else [m for m in everything if m.rule]
+    fine = options.fine or options.all
+    mutants = [m for m in everything if (m.rule or options.all) and (fine or m.kind == WHOLE)]
     reasons = reviewed()
     report = Report(Path(options.report), ROOT)
     chosen = _chosen(options, mutants, report, reasons)

@@ -82,6 +82,8 @@ def inspect(
     found = list(dotted or ())
     known = EXPRESSION_NODES if queries_only else DEFINITION_NODES
     for kind, body in nodes(tree):
+        if kind == "String":  # a part of a name: what holds it says what it means
+            continue
         if kind not in known:
             contents.refuse(f"dbgate does not know the syntax node {kind}")
         if kind in SINCE:
