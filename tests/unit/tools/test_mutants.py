@@ -205,7 +205,10 @@ def test_every_reviewed_mutant_has_a_reason() -> None:
     assert all(len(reason) > 20 for reason in reviewed().values())
 
 
-def test_the_command_lists_what_it_would_take_out() -> None:
-    command = [sys.executable, "-m", "tools.mutants", "--list", "--tests", "9", "gate/refusals.py"]
+@pytest.mark.parametrize(("options", "is_fine"), [([], False), (["--fine"], True)])
+def test_the_command_lists_what_it_would_take_out(options: list[str], is_fine: bool) -> None:
+    command = [sys.executable, "-m", "tools.mutants", "--list", "--tests", "9", "gate/refusals.py", *options]
     told = subprocess.run(command, check=True, cwd=Path(__file__).parents[3], capture_output=True, text=True)
-    assert "gate/refusals.py: may_run: operand without _stores(examined) or" in told.stdout.split("\n")
+    keys = told.stdout.split()
+    assert "drop" in keys
+    assert ("gate/refusals.py: may_run: operand without _stores(examined) or" in told.stdout.split("\n")) is is_fine
