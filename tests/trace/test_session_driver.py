@@ -577,11 +577,28 @@ def test_the_search_path_is_read_again_after_a_set_and_after_its_rollback() -> N
     assert paths == [own, own, a, a, a, b, b, b]
 
 
+def test_the_search_path_is_read_again_after_definitions_and_where_the_catalog_has_changed() -> None:
+    session = Session()
+    ask = "SELECT unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
+    answers = [Result([[(name,)]], "SELECT 1", 1) for name in "abcd"]
+    session.database.answers[ask] = answers
+    session.execute("SET search_path = a, b; SELECT 1; CREATE SCHEMA b; SELECT 2; SELECT 3; ROLLBACK; SELECT 4")
+    session.clock.at = 31
+    session.execute("SELECT 5")
+    session.clock.at = 62
+    session.database.real = msgspec.structs.replace(CATALOG, fingerprint="another")
+    session.execute("SELECT 6")
+    paths = [context.search_path for context in session.contexts]
+    own, a, b, c, d = ("payroll", "public"), ("a",), ("b",), ("c",), ("d",)
+    assert paths == [own, a, a, b, b, b, c, c, d]
+
+
 def test_the_catalog_is_compared_after_ddl_its_rollback_and_with_age() -> None:
     session = Session()
     session.execute("CREATE TABLE a (); SELECT 1; SELECT 2; ROLLBACK; SELECT 3; ROLLBACK; SELECT 4")
-    refreshed = [i for i, event in enumerate(session.log.events) if event == "refresh"]
-    runs = [e for i, e in enumerate(session.log.events) if i - 2 in refreshed]
+    events = [e for e in session.log.events if "current_schemas" not in e]
+    refreshed = [i for i, event in enumerate(events) if event == "refresh"]
+    runs = [e for i, e in enumerate(events) if i - 2 in refreshed]
     assert runs == ["run SELECT 1", "run SELECT 3"]
     session.clock.at = 31
     session.execute("SELECT 5; SELECT 6")
@@ -625,7 +642,8 @@ def test_drift_is_repaired_by_reading_the_catalog_again() -> None:
     session.driver._performer.judge_with = rewriting
     session.database.answers["SELECT f1"] = StatementError("column does not exist", sqlstate="42703")
     assert session.execute("SELECT x") == [0]
-    assert [e for e in session.log.events if e.startswith("run")] == ["run SELECT f1", "run SELECT f2"]
+    path = "run SELECT unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
+    assert [e for e in session.log.events if e.startswith("run")] == ["run SELECT f1", path, "run SELECT f2"]
     assert session.log.events.count("record statement.intent durable") == 2
 
 

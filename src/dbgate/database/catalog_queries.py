@@ -17,7 +17,10 @@ FIRST_USER_OID = 16384
 NEWEST = """
   (SELECT max(oid) FROM pg_catalog.pg_proc)::text || ' ' || (SELECT max(oid) FROM pg_catalog.pg_operator)::text
   || ' ' || (SELECT max(oid) FROM pg_catalog.pg_cast)::text
+  || ' ' || (SELECT pg_catalog.sum(pg_catalog.hash_record_extended((oid, nspname, nspowner, nspacl), 0))
+    FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.pg_is_other_temp_schema(oid))::text
 """
+"""What says that functions, operators and casts are new, or that names of the search path may mean others."""
 
 _VERSIONS = "json_build_array(count(*), sum(hash_record_extended((xmin, ctid), 0)))"
 

@@ -7,11 +7,13 @@ from dbgate.gate.findings import Findings
 from dbgate.gate.relations import Schema
 from dbgate.gate.scope import Entry
 
-_KINDS = frozenset(
+PINNED = frozenset(
     """SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt ExplainStmt CreateTableAsStmt PrepareStmt DeclareCursorStmt
     CopyStmt""".split()
 )
 """Statements that read relations. Others define things: labels do not change what they show."""
+NO_RELATION = 0
+"""An OID that no relation has: the check then looks at the search path's schemas and at new functions only."""
 
 
 def pinned(kind: str, found: Findings, copied: Entry | None, schema: Schema) -> tuple[int, ...]:
@@ -20,7 +22,7 @@ def pinned(kind: str, found: Findings, copied: Entry | None, schema: Schema) -> 
 
     A new child stands in its parent's list of children: those without children of their own need not be looked at.
     """
-    if kind not in _KINDS:
+    if kind not in PINNED:
         return ()
     entries = [*found.reads, *(entry for _, entry in found.targets)]
     if copied is not None:

@@ -63,8 +63,8 @@ class Schema:
             schema = self.temp_schema
         if schema:
             return self._get(schema, name)
-        before = () if "pg_catalog" in search_path else ("pg_catalog",)
-        for candidate in (self.temp_schema, *before, *search_path):
+        before = [place for place in (self.temp_schema, "pg_catalog") if place not in search_path]
+        for candidate in (*before, *search_path):
             found = self._get(candidate, name) if candidate else None
             if found is not None:
                 return found

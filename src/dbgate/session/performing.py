@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dbgate.errors import DbgateError
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
-from dbgate.model import Measured, Outcome, TransactionStatus
+from dbgate.model import Access, Measured, Outcome, TransactionStatus
 from dbgate.session.asking import Asking
 from dbgate.session.capturing import capture
 from dbgate.session.effects import (
@@ -86,9 +86,17 @@ class Performer:
     def judge(self, source: Source, measured: Measured | None) -> Judgement:
         """What the gate says of a statement as things stand now. Raises the errors of the database and of the gate.
 
-        Raises `SignInRequired` and `Unreachable` when nobody is known to be signed in any more.
+        The server looks for what a definition names, and nothing checks that it finds the same: the catalog has to be as
+        of now for it. Raises `SignInRequired` and `Unreachable` when nobody is known to be signed in any more.
         """
-        context = Context(
+        judgement = self.judge_with(source, self._context(measured))
+        if _found_by_server(judgement) and not self.state.compared and self.state.refresh():
+            judgement = self.judge_with(source, self._context(measured))
+        self.last_judgement = self._guesses.bounded(judgement)
+        return self.last_judgement
+
+    def _context(self, measured: Measured | None) -> Context:
+        return Context(
             identity=self._standing.now(),
             policy=self._policy,
             catalog=self.state.catalog(),
@@ -102,8 +110,6 @@ class Performer:
             held=self.state.held,
             in_transaction=self._database.transaction is TransactionStatus.OPEN,
         )
-        self.last_judgement = self._guesses.bounded(self.judge_with(source, context))
-        return self.last_judgement
 
     def perform(self, effect: Effect) -> Any:
         """Perform one effect and return its reply. Raises what the effect says."""
@@ -150,3 +156,10 @@ class Performer:
         if not isinstance(ended, Outcome) and self.last_judgement:
             self.state.failed(self.last_judgement.changes)
         return ended
+
+
+def _found_by_server(judgement: Judgement) -> bool:
+    """Whether the statement names relations, or makes them, without a check of definitions when it runs."""
+    statement = judgement.statement
+    defines = statement.access.strength >= Access.DDL.strength
+    return not judgement.pins and (defines or any(touch.relation for touch in statement.touches))

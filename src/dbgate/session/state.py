@@ -38,13 +38,16 @@ class SessionState:
         self._path: tuple[str, ...] | None = None
         self._path_stale = False
         self._path_changed_here = False
+        self.compared = False
+        """Whether the catalog was compared when it was last asked for."""
         self.objects = objects
         self.held: tuple[Held, ...] = ()
         """What the open transaction has changed so far, statement by statement."""
 
     @property
     def search_path(self) -> tuple[str, ...]:
-        """The effective search path: the role's own until a statement sets it."""
+        """The effective search path: of the schemas that were set, those that exist and that the role may use, as of
+        the catalog that was last compared. Ask for that first."""
         if self._path_stale and self._database.transaction not in _DEAF:
             rows = self._database.run(_EFFECTIVE_PATH)
             self._path = tuple(row[0] or "" for batch in rows.batches() for row in batch)
@@ -53,7 +56,8 @@ class SessionState:
 
     def catalog(self) -> Catalog:
         """The catalog, compared with the database when it is old or known to have changed."""
-        if self._catalog_stale or self._clock.monotonic() - self._checked > CATALOG_AGE_S:
+        self.compared = self._catalog_stale or self._clock.monotonic() - self._checked > CATALOG_AGE_S
+        if self.compared:
             self.refresh()
         return self._database.catalog()
 
@@ -66,6 +70,7 @@ class SessionState:
         after = self._database.catalog(refresh=True).fingerprint
         self._catalog_stale = False
         self._checked = self._clock.monotonic()
+        self._path_stale = self._path_stale or before != after
         return before != after
 
     def keep(self, judgement: Judgement, changed: Mapping[str, int]) -> None:
@@ -86,6 +91,7 @@ class SessionState:
             self._taken_back(ended=changes.end_transaction)
         elif changes.catalog:
             self._catalog_stale = self._catalog_changed_here = True
+            self._path_stale = self._path_changed_here = True
         elif changes.search_path:
             self._path_stale = self._path_changed_here = True
 
