@@ -24,7 +24,9 @@ SELECT id, name FROM t ORDER BY id;
 SELECT count(*) FROM t WHERE name = 'two';
 SELECT 1 / (id - 1) FROM t;
 SELECT nothing FROM t;
+SELECT pg_sleep(0);
 SELECT lo_get(1);
+SELECT nobody_has(1);
 SELECT random() AS r;
 UPDATE t SET n = 0 WHERE name = 'two';
 SELECT n FROM t ORDER BY id;
@@ -73,7 +75,9 @@ def test_each_statement_gets_its_verdict(places: Places, tmp_path: Path) -> None
         ("SELECT count(*)", "masked"),
         ("SELECT 1 / (id - 1)", "identical"),
         ("SELECT nothing", "identical"),
-        ("SELECT lo_get(1)", "refused"),
+        ("SELECT pg_sleep(0)", "refused"),
+        ("SELECT lo_get(1)", "refused by both"),
+        ("SELECT nobody_has(1)", "identical"),
         ("SELECT random() AS r", "unstable"),
         ("UPDATE t SET n = 0 WHERE name ", "refused"),
         ("SELECT n", "identical"),
@@ -142,5 +146,7 @@ def test_the_report_counts_and_fails(places: Places, tmp_path: Path) -> None:
     lines = "\n".join([*report.table(), *report.summary()])
     assert "function refused: large objects are data that no policy can label" in lines
     assert "psql's own command \\d" in lines
-    assert report.failed  # one refused SELECT of a dozen is more than 3 %
-    assert report.refused_percent == pytest.approx(100 / 11)
+    assert "function refused: it only waits" in lines
+    assert report.failed  # one refused SELECT of thirteen is more than 3 %
+    assert report.refused_percent == pytest.approx(100 / 13)
+    assert report.refused_at_all_percent == pytest.approx(200 / 13)

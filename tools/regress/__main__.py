@@ -4,7 +4,7 @@
     python -m tools.regress join union             only these, after those that set things up
     python -m tools.regress --show different       and every statement that came out different
 
-Exits with 1 when anything differs, or more than 3 % of the SELECTs are refused. Progress goes to standard error.
+Exits with 1 when anything differs, or more than 3 % of the SELECTs are refused that PostgreSQL answers. Progress goes to standard error.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ class Verdict(StrEnum):
 
     `IDENTICAL` in columns, types, rows, status or error. `MASKED` as a twin database that holds the masks answers;
     `COLUMNS` masked, and what is not masked is the same; `PLAN` an EXPLAIN of the masked statement. `UNSTABLE`
-    differs from one direct run to the next, or with the order of rows in the tables. `BROKEN` reads a view whose printed definition PostgreSQL itself
-    contradicts. `UNCHECKED` is masked, and nothing vouches for it.
+    differs from one direct run to the next, or with the order of rows in the tables. `BROKEN` reads a view whose printed
+    definition PostgreSQL itself contradicts. `UNCHECKED` is masked, and nothing vouches for it. `REFUSED` is what dbgate
+    refuses and PostgreSQL answers; `BOTH` what PostgreSQL gives an error to, as well.
     """
 
     IDENTICAL = "identical"
@@ -24,7 +25,11 @@ class Verdict(StrEnum):
     BROKEN = "broken view"
     UNCHECKED = "unchecked"
     REFUSED = "refused"
+    BOTH = "refused by both"
     DIFFERENT = "different"
+
+
+REFUSALS = (Verdict.REFUSED, Verdict.BOTH)
 
 
 @dataclass(frozen=True, slots=True)

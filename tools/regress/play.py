@@ -160,7 +160,7 @@ class Play:
         if verdict is Verdict.IDENTICAL and direct.rows != gated.rows:
             note = "rows in another order"
         if verdict is Verdict.REFUSED and direct.failed:
-            note = f"PostgreSQL gives an error too: {direct.sqlstate}"
+            verdict, note = Verdict.BOTH, f"{direct.sqlstate} {direct.message}"[:200]
         shown = " ".join(gated_text.split())
         self.played.outcomes.append(
             Outcome(self._name, statement.line, shown[:2000], verdict, is_select(tree), reason, note)

@@ -29,7 +29,6 @@ from dbgate.gate.policy.model import Policy
 from dbgate.gate.protection import Protection, Unmasked, protection_for
 from dbgate.gate.recorded import recorded_parameters, without_constants
 from dbgate.gate.refusals import may_run
-from dbgate.gate.relations import schema_of
 from dbgate.gate.rules import judge_rules
 from dbgate.gate.sample import for_reviewers
 from dbgate.gate.statement import Examined
@@ -227,7 +226,7 @@ def _judgement(
         recorded_rewritten=prepared.rewritten if isinstance(run, Allow | Rewrite) else "",
         changes=changes_of(source, prepared.examined, run, prepared.opened, context.objects, context.catalog),
         opened=by_grant(opened, context.unmasked),
-        pins=prepared.examined.pins or _path_pin(prepared, context),
+        pins=prepared.examined.pins or _path_pin(prepared),
         guesses=guessed(prepared.examined.found),
         columns=prepared.columns,
         labelled=prepared.labelled,
@@ -235,11 +234,9 @@ def _judgement(
     )
 
 
-def _path_pin(prepared: Groundwork, context: Context) -> tuple[int, ...]:
+def _path_pin(prepared: Groundwork) -> tuple[int, ...]:
     """What asks for the check of definitions where no relation does: a function that the server looks for by its name."""
-    known = schema_of(context.catalog).functions
-    calls = any(name.rpartition(".")[2] in known for name in prepared.contents.functions)
-    return (NO_RELATION,) if calls and prepared.examined.kind in PINNED else ()
+    return (NO_RELATION,) if prepared.contents.by_name and prepared.examined.kind in PINNED else ()
 
 
 def _sample(decision: Decision, examined: Examined, statement: Statement, context: Context) -> tuple[SampleQuery, ...]:
