@@ -176,8 +176,7 @@ class Catalog(msgspec.Struct, frozen=True):
     writes, qualified. `type_functions` gives, by type OID, the functions outside `pg_catalog` and extensions that run
     when values of the type, or of types inside of it, are shown, read or compared; `type_checks` those that a cast to it
     runs. `type_parts` gives the types outside `pg_catalog` that stand inside of a type; it is empty where no function
-    of anybody's own stands behind a cast, an operator or a function's name. `built_in` are the names of all functions
-    and types that the server has in its own schemas.
+    of anybody's own stands behind a cast, an operator or a function's name.
     """
 
     database: str
@@ -202,7 +201,6 @@ class Catalog(msgspec.Struct, frozen=True):
     type_checks: dict[int, tuple[int, ...]] = {}
     type_parts: dict[int, tuple[int, ...]] = {}
     numberings: tuple[Numbering, ...] = ()
-    built_in: frozenset[str] = frozenset()
 
 
 def names_in(catalog: Catalog) -> frozenset[str]:

@@ -593,6 +593,17 @@ def test_the_search_path_is_read_again_after_definitions_and_where_the_catalog_h
     assert paths == [own, a, a, b, b, b, c, c, d]
 
 
+def test_a_definition_that_fails_may_leave_something_behind() -> None:
+    session = Session()
+    ask = "SELECT unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
+    session.database.answers[ask] = [Result([[("a",)]], "SELECT 1", 1)]
+    session.database.answers["CREATE TABLE a ()"] = StatementError("no", sqlstate="42501")
+    session.execute("CREATE TABLE a ()")
+    session.execute("SELECT 1")
+    assert session.log.events.count("refresh") == 1
+    assert session.contexts[-1].search_path == ("a",)
+
+
 def test_the_catalog_is_compared_after_ddl_its_rollback_and_with_age() -> None:
     session = Session()
     session.execute("CREATE TABLE a (); SELECT 1; SELECT 2; ROLLBACK; SELECT 3; ROLLBACK; SELECT 4")

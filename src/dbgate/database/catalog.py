@@ -176,5 +176,4 @@ def _assemble(
         numberings=tuple(
             Numbering(int(row[3] or 0), int(row[4] or 0), int(row[5] or 0)) for row in rest if row[0] == "numbering"
         ),
-        built_in=frozenset(row[1] or "" for row in rest if row[0] == "built-in"),
     )

@@ -18,7 +18,7 @@ import msgspec
 from dbgate import __version__
 from dbgate.catalog import Catalog
 
-FORMAT = f"dbgate-catalog-6 {__version__}"
+FORMAT = f"dbgate-catalog-5 {__version__}"
 
 
 class CatalogCache:

@@ -26,7 +26,7 @@ _VERSIONS = "json_build_array(count(*), sum(hash_record_extended((xmin, ctid), 0
 
 FINGERPRINT = f"""
 WITH others AS MATERIALIZED ({_OTHERS_TEMPORARY})
-SELECT json_build_array(4, current_setting('server_version_num'),
+SELECT json_build_array(3, current_setting('server_version_num'),
   (SELECT oid FROM pg_database WHERE datname = current_database()),
   (SELECT json_build_array(oid, rolsuper) FROM pg_roles WHERE rolname = CURRENT_USER),
   (SELECT json_build_array(count(*), sum(hash_record_extended(
@@ -248,11 +248,5 @@ UNION ALL
 SELECT 'numbering', '', NULL, s.seqrelid, a.adrelid, a.adnum::int::oid
 FROM pg_sequence s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.seqrelid
   AND d.classid = 'pg_attrdef'::regclass JOIN pg_attrdef a ON a.oid = d.objid
-UNION
-SELECT 'built-in', proname::text, NULL, NULL, NULL, NULL FROM pg_proc
-WHERE pronamespace IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)
-UNION
-SELECT 'built-in', typname::text, NULL, NULL, NULL, NULL FROM pg_type
-WHERE typnamespace IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 ORDER BY 1, 2, 3, 4, 5, 6
 """

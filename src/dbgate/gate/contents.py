@@ -38,8 +38,8 @@ class Contents(msgspec.Struct):
     """The names in a statement. `refusal` and `hint` are set by the first one that may not stand there.
 
     `sequences` are those that it writes, `numbers` those whose last number it reads; `any_number` tells that it may read that
-    of any. `by_name` tells that it calls a function that the server looks for along the search path, or that nobody has:
-    the server says so then. `guarded` are calls of `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
+    of any. `by_name` tells that it calls a function that the server looks for along the search path. `guarded` are calls of
+    `current_setting`, by the `id()` of their bodies, that are rewritten so that they show no secret.
     """
 
     functions: list[str] = msgspec.field(default_factory=list)
@@ -52,7 +52,6 @@ class Contents(msgspec.Struct):
     refusal: str = ""
     hint: str = ""
     guarded: Collection[int] = ()
-    checked: bool = False
 
     def refuse(self, reason: str, hint: str = "") -> None:
         """Refuse the statement; the first reason stays."""
@@ -68,21 +67,19 @@ def inspect(
     *,
     limits: Limits,
     queries_only: bool,
-    checked: bool = False,
     dotted: Sequence[str] | None = None,
     entries: Sequence[Entry] = (),
     relations: Sequence[CatalogRelation] = (),
     guarded: Collection[int] = (),
 ) -> Contents:
     """Look at every node of a statement. Node types that are not known are refused; `queries_only` leaves out those of
-    definitions. `checked` tells that definitions are checked when it runs: a function that nobody has may be called then,
-    for the server to say so.
+    definitions.
 
     `dotted` are the names behind a dot that are no known column, where the statement was analysed; None asks for
     every name behind a dot. `entries` are the relations that it reads and changes, `relations` those that a definition is
     about, `guarded` the calls that stay in `Contents.guarded`.
     """
-    contents = Contents(guarded=guarded, checked=checked)
+    contents = Contents(guarded=guarded)
     implied = Implied(schema, search_path, lambda oid: allowed(oid, schema, functions))
     found = list(dotted or ())
     known = EXPRESSION_NODES if queries_only else DEFINITION_NODES
@@ -237,9 +234,6 @@ def _built_in(
         (contents.sequences if found.special == "writes-sequence" else contents.numbers).append(sequence)
         return
     if found.reason == NOT_REVIEWED and own:
-        return
-    if found.reason == NOT_REVIEWED and contents.checked and schema.is_nobodys(name):
-        contents.by_name = True
         return
     contents.refuse(
         f"the function {name} is refused: {found.reason}",

@@ -11,7 +11,6 @@ from dbgate.gate.contents import Contents, inspect
 from dbgate.gate.kept import masks_of_system
 from dbgate.gate.met import columns_met, labelled_columns_met
 from dbgate.gate.opening import opened_columns
-from dbgate.gate.pins import PINNED
 from dbgate.gate.protection import Protection
 from dbgate.gate.recorded import recorded_text, without_constants
 from dbgate.gate.rewriting import rewrite
@@ -57,7 +56,6 @@ def groundwork_for(source: Source, protection: Protection, search_path: tuple[st
             search_path,
             limits=protection.policy.limits,
             queries_only=examined.handling != "ddl",
-            checked=examined.kind in PINNED,
             dotted=examined.found.dotted if examined.inner_kind else None,
             entries=examined.entries,
             relations=defined_relations(examined, protection.schema),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -205,14 +205,25 @@ class Protection:
         return f"{masked}{collation} AS {named}"
 
     def projection(
-        self, relation: CatalogRelation, system: Sequence[str] = (), columns: Mapping[str, str] | None = None
+        self,
+        relation: CatalogRelation,
+        system: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+        asked: Collection[str] | None = None,
     ) -> str:
         """The target list of the sub-select that stands for a relation.
 
-        `columns` are those that it has, with the names that they get; None asks for all of them, under their own.
+        `columns` are those that it has, with the names that they get; None asks for all of them, under their own. Those of
+        them that are not `asked` for are NULL: the statement needs their places, and PostgreSQL no right to read them.
         """
         columns = {c.name: c.name for c in relation.columns} if columns is None else columns
-        items = (self.masked_item(relation, c, columns[c.name]) for c in relation.columns if c.name in columns)
+        items = [
+            self.masked_item(relation, c, columns[c.name])
+            if asked is None or c.name in asked
+            else f"NULL AS {quote(columns[c.name])}"
+            for c in relation.columns
+            if c.name in columns
+        ]
         return ", ".join([*items, *system])  # names that are given by position are for those before
 
     def condition(self, relation: CatalogRelation) -> str:
@@ -227,6 +238,7 @@ class Protection:
         sample: str = "",
         system: Sequence[str] = (),
         columns: Mapping[str, str] | None = None,
+        asked: Collection[str] | None = None,
         alias: str = "",
     ) -> str:
         """The sub-select that stands for a table, without parentheses. A filter is fenced by `OFFSET 0`.
@@ -236,7 +248,7 @@ class Protection:
         name = qualified(relation.schema, relation.name)
         condition = self.condition(relation)
         called = f" {quote(alias)}" if alias and not condition else ""
-        text = f"SELECT {self.projection(relation, system, columns)} FROM {only}{name}{called}{sample}"
+        text = f"SELECT {self.projection(relation, system, columns, asked)} FROM {only}{name}{called}{sample}"
         order = self._order(relation) if relation.kind == "p" and self.keeps_apart(relation) else ""
         return f"{text} WHERE {condition}{order} OFFSET 0" if condition else f"{text}{order}"
 

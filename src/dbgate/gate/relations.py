@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 
 from dbgate.catalog import Catalog, CatalogColumn, CatalogFunction, CatalogRelation, CatalogType, Constraint, ForeignKey
 from dbgate.gate.names import qualified
-from dbgate.gate.scope import SYSTEM_COLUMNS
 
 SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
 
@@ -48,22 +47,6 @@ class Schema:
     def row_types(self) -> frozenset[str]:
         """The names of relations, which are those of their row types too."""
         return frozenset(relation.name for relation in self.catalog.relations)
-
-    def is_nobodys(self, name: str) -> bool:
-        """Whether no function of the database has this name, and no type or column, which can be called like one.
-
-        False where the names that the server has are not known.
-        """
-        own = name in self.functions or name in self.types or name in self.row_types or name.startswith("_")
-        return (
-            bool(self.catalog.built_in) and not own and name not in self.catalog.built_in and name not in self._columns
-        )
-
-    @cached_property
-    def _columns(self) -> frozenset[str]:
-        every = (*self.catalog.relations, *self.catalog.composites)
-        named = {column.name for relation in every for column in relation.columns}
-        return frozenset(named.union(*self.catalog.system.values(), SYSTEM_COLUMNS))
 
     @cached_property
     def _type_names(self) -> dict[int, str]:

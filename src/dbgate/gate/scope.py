@@ -108,10 +108,9 @@ class Entry(msgspec.Struct):
                 yield other, {own: here[name] for own, name in names.items() if name in here}
 
     def place(self) -> None:
-        """Note that its columns are named by their positions."""
-        self.use_all(unknown=not self.system)
+        """Note that its columns are named by their positions: none may be missing, those that nobody asks for are empty."""
         for entry in self.family():
-            entry.placed = True
+            entry.placed, entry.open = True, entry.open or not entry.system
 
     @property
     def alone(self) -> bool:
@@ -129,6 +128,13 @@ class Entry(msgspec.Struct):
         own = self.relation.columns if self.relation is not None else ()
         pairs = zip(own, self.columns or (), strict=False)
         return {column.name: out.name for column, out in pairs if self.whole or out.name in self.used}
+
+    @property
+    def shown(self) -> dict[str, str] | None:
+        """The columns of the relation that a sub-select in its place has, like `asked`; None for all, under their own names."""
+        if self.whole or not self.placed or self.relation is None:
+            return None if self.whole else self.asked
+        return {c.name: out.name for c, out in zip(self.relation.columns, self.columns or (), strict=False)}
 
     @property
     def shows_unknown(self) -> bool:

@@ -124,7 +124,7 @@ class Substitution(ColumnSplices, Clauses):
         if not replaced:
             self._qualify(entry)
             return
-        names = [c.name for c in relation.columns if entry.renames or c.name in entry.asked]
+        names = [c.name for c in relation.columns if entry.renames or entry.placed or c.name in entry.asked]
         items = [f"{replaced[n]} AS {quote(n)}" if n in replaced else quote(n) for n in names] + sorted(entry.system)
         shown = f" WHERE {verdict.rows}" if verdict.rows else ""
         self._replace(entry, f"SELECT {', '.join(items)} FROM {qualified(relation.schema, relation.name)}{shown}")
@@ -200,13 +200,18 @@ class Substitution(ColumnSplices, Clauses):
             raise RewriteError(f"columns of {entry.name} and others have names by position: name them by their own")
         alias = body.get("alias")
         if not source:
-            columns = None if entry.whole else entry.asked
             named = alias["aliasname"] if alias else ""
             if entry.renames and not entry.whole:
                 self._drop_names(end)
                 alias = {"aliasname": named}
             source = self.protection.source(
-                relation, only=only, sample=sample, system=sorted(entry.system), columns=columns, alias=named
+                relation,
+                only=only,
+                sample=sample,
+                system=sorted(entry.system),
+                columns=entry.shown,
+                asked=entry.asked if entry.placed else None,
+                alias=named,
             )
         elif sample or (entry.system and not self._is_system(relation)):
             raise RewriteError(f"{relation.schema}.{relation.name} is a view here: it has no samples or system columns")

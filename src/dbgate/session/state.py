@@ -96,10 +96,15 @@ class SessionState:
             self._path_stale = self._path_changed_here = True
 
     def failed(self, changes: Changes) -> None:
-        """Follow a statement that failed: a COMMIT that does ends the transaction like a ROLLBACK."""
+        """Follow a statement that failed: a COMMIT that does ends the transaction like a ROLLBACK.
+
+        What a procedure has committed stays, and some definitions leave something behind.
+        """
         if changes.end_transaction:
             self.held = ()
             self._taken_back(ended=True)
+        elif changes.catalog and not changes.search_path:
+            self._catalog_stale = self._path_stale = True
 
     def take_back(self) -> None:
         """Roll the open transaction back, and forget what it did."""

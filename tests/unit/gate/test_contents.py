@@ -78,3 +78,12 @@ def test_without_a_limit_a_timeout_may_be_anything(sql: str) -> None:
 
 def test_not_all_settings_are_reset_at_once() -> None:
     assert isinstance(judged("RESET ALL", FREE).decision, Deny)
+
+
+def test_temporary_tables_stand_where_the_search_path_names_them() -> None:
+    schema = schema_of(CATALOG)
+    for path, place in ((("public",), "pg_temp_3"), (("public", "pg_temp_3"), "public"), (("pg_temp_3",), "pg_temp_3")):
+        found = schema.lookup("", "log", path)
+        assert found is not None
+        assert found.schema == place
+    assert schema.lookup("pg_temp", "log", ("public",)) == schema.lookup("pg_temp_3", "log", ())
