@@ -41,6 +41,7 @@ class Issuer:
     keys: list[Any] = field(default_factory=list)
     discovery: dict[str, Any] = field(default_factory=dict)
     status: int = 200
+    raw_keys: bytes = b""
     asked: list[str] = field(default_factory=list)
     clock: HandClock = field(default_factory=HandClock)
 
@@ -71,6 +72,8 @@ def serving(issuer: Issuer) -> Iterator[None]:
             if self.path.endswith("openid-configuration"):
                 document = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"} | issuer.discovery
             body = json.dumps(document).encode()
+            if issuer.raw_keys and self.path.endswith("/jwks"):
+                body = issuer.raw_keys
             moved = issuer.status == 302 and not self.path.startswith("/moved")
             self.send_response(issuer.status if moved or issuer.status != 302 else 200)
             if moved:

@@ -99,12 +99,14 @@ def running_console(
     archive: Callable[[], Archive] | None = None,
     ledger: Ledger | None = None,
     strangers: RateLimit | None = None,
+    public_url: str = "",
 ) -> Iterator[RunningConsole]:
-    """A real service with a console, on a loopback port. `clock` is that of the sign-ins."""
+    """A real service with a console, on a loopback port. `clock` is that of the sign-ins. With `public_url` a proxy would
+    stand in front."""
     made: list[Setup] = []
 
     def beside(running: Running) -> Any:
-        address = parse_address(running.url)
+        address = parse_address(public_url or running.url)
         sign_ins = issuer(address) if issuer else ()
         setup = Setup(
             address,

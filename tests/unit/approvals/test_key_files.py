@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 from dbgate.approvals import keys
 from dbgate.approvals.pins import pin_file, trusted_keys
 from dbgate.errors import Unreachable, UsageError
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def test_everybody_gets_the_same_key(tmp_path: Path) -> None:
@@ -38,6 +41,14 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> No
         keys.load_or_create(path)
 
 
+def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "grants.key"
+    keys.load_or_create(path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="others can read or replace"):
+        keys.load_or_create(path)
+
+
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     keys.load_or_create(tmp_path / "real.key")
     (tmp_path / "grants.key").symlink_to(tmp_path / "real.key")
@@ -51,8 +62,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(UsageError, match="holds no private key"):
         keys.load_or_create(path)
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    path.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.write_bytes(RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(UsageError, match="holds no Ed25519 key"):
         keys.load_or_create(path)
 
@@ -75,6 +85,10 @@ def test_public_keys_in_every_form(tmp_path: Path) -> None:
         b'{"keys": []}',
         b'{"kty": "oct", "k": "AA"}',
         b'{"kty":"OKP","crv":"Ed25519","x":"AA"}',
+        b'{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}',
+        b'{"kty":"EC","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}',
+        b'{"kty":"OKP","crv":"Ed25519","x":7}',
+        RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         b"\xff",
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 from tests.approvals.kit import ALICE, BOB, START, HandClock
 
@@ -47,7 +48,8 @@ def test_a_token_names_its_identity_and_the_assurance_is_local(tmp_path: Path) -
     agent = replace(ALICE, actor=Actor.AGENT, on_behalf_of="zoe", assurance=Assurance.OIDC)
     found = verifier(tmp_path).verify(mint_local_token(tmp_path, agent, now=START))
     assert found.to_json() == agent.to_json() | {"assurance": "local"}
-    assert found.expires_at == START + timedelta(seconds=LIFETIME_S)
+    assert (found.signed_in_at, found.expires_at) == (START, START + timedelta(seconds=LIFETIME_S))
+    assert LIFETIME_S <= 300
 
 
 def test_the_key_file_is_the_owners_only(tmp_path: Path) -> None:
@@ -75,6 +77,7 @@ def test_another_machines_key(tmp_path: Path) -> None:
         ({"aud": "another"}, "udience"),
         ({"sub": BOB.key}, "contradicts itself"),
         ({"identity": ALICE.to_json() | {"subject": ""}}, "contradicts itself"),
+        ({"identity": ALICE.to_json() | {"subject": ""}, "sub": f"{ALICE.issuer}#"}, "contradicts itself"),
         ({"identity": ALICE.to_json() | {"groups": "dba"}}, "malformed"),
         ({"identity": ALICE.to_json() | {"actor": "god"}}, "malformed"),
         ({"identity": None}, "malformed"),
@@ -102,3 +105,18 @@ def test_it_expires(tmp_path: Path) -> None:
 def test_no_token_at_all(tmp_path: Path, token: str) -> None:
     with pytest.raises(SignInRequired):
         verifier(tmp_path).verify(token)
+
+
+def test_a_token_that_is_too_long_is_not_even_read(tmp_path: Path) -> None:
+    with pytest.raises(SignInRequired, match="longer than 49152 bytes"):
+        verifier(tmp_path).verify(forged(tmp_path, filler="x" * 60_000))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+def test_only_this_machines_key_signs(tmp_path: Path, algorithm: str) -> None:
+    key = keys.load_or_create(key_file(tmp_path))
+    claims = jwt.decode(forged(tmp_path), options={"verify_signature": False})
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    unsigned = jwt.encode(claims, "" if algorithm == "none" else public, algorithm=algorithm, headers={"typ": TYPE})
+    with pytest.raises(SignInRequired, match="alg value is not allowed"):
+        verifier(tmp_path).verify(unsigned)

@@ -260,6 +260,7 @@ def test_an_issuer_that_is_away(issuer: Issuer) -> None:
         ({"jwks_uri": "http://keys.example.com/jwks"}, "https URL"),
         ({"jwks_uri": "file:///etc/passwd"}, "https URL"),
         ({"jwks_uri": None}, "https URL"),
+        ({"filler": "x" * 1024 * 1024}, "more than 1048576 bytes"),
     ],
 )
 def test_a_discovery_document_that_lies(issuer: Issuer, discovery: dict[str, Any], reason: str) -> None:
@@ -286,3 +287,46 @@ def test_what_a_verifier_needs() -> None:
         OidcVerifier("https://login.example.com", [], clock=HandClock())
     with pytest.raises(UsageError, match="audience"):
         OidcVerifier("https://login.example.com", [""], clock=HandClock())
+
+
+def test_an_unknown_key_right_after_the_keys_were_fetched_is_not_searched_for(issuer: Issuer) -> None:
+    assert "the issuer has no" in refused(issuer, issuer.token(kid="made-up"))
+    assert len(issuer.asked) == 2, "the description and the keys, once"
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        (b'{"keys": {}}', "is not a key set"),
+        (b"{}", "is not a key set"),
+        (b"[]", "did not answer with a JSON object"),
+        (b"<html>", "did not answer with JSON"),
+        (b"[" * 100_000, "did not answer with JSON"),
+        (b"\xff", "did not answer with JSON"),
+    ],
+)
+def test_what_is_no_key_set(issuer: Issuer, keys: bytes, reason: str) -> None:
+    issuer.raw_keys = keys
+    with pytest.raises(Unreachable, match=reason):
+        issuer.verifier().verify(issuer.token())
+
+
+def test_the_answer_to_a_sign_in_is_an_id_token_with_its_nonce(issuer: Issuer) -> None:
+    verifier = issuer.verifier()
+    assert verifier.claims(issuer.token(nonce="n-1"), nonce="n-1")["sub"] == "u-1"
+    for nonce in (None, "n-2"):
+        with pytest.raises(SignInRequired, match="nonce is not ours"):
+            verifier.claims(issuer.token(nonce=nonce), nonce="n-1")
+    access = jwt.encode(
+        jwt.decode(issuer.token(nonce="n-1"), options={"verify_signature": False}),
+        ED,
+        algorithm="EdDSA",
+        headers={"kid": "ed", "typ": "at+jwt"},
+    )
+    assert verifier.verify(access).subject == "u-1"
+    with pytest.raises(SignInRequired, match="another kind of token"):
+        verifier.claims(access, nonce="n-1")
+
+
+def test_the_claim_with_the_groups_can_be_named(issuer: Issuer) -> None:
+    assert issuer.verifier(groups_claim="roles").verify(issuer.token(roles=["ops"])).groups == ("ops",)
