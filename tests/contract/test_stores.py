@@ -149,6 +149,20 @@ def test_both_back_ends_have_the_same_migrations() -> None:
     assert len(schema.SQLITE) == len(schema.POSTGRES)
 
 
+def test_who_reads_waits_for_no_writer(backend: str) -> None:
+    with opened(backend) as store, ThreadPoolExecutor(1) as pool:
+        service = ApprovalService(store, GrantSigner(KEY), now)
+        name = service.file(ALICE, request_of(ALICE))[0].id
+        with store.begin() as unit:
+            unit.append(name, "approval", now(), BOB)
+            found = pool.submit(store.get, name).result(5)
+            assert found
+            assert found.last
+            assert found.last.kind == "requested", "and sees nothing that is not committed"
+            assert pool.submit(store.last_event).result(5) == 1
+        assert store.last_event() == 2
+
+
 def test_many_instances_start_at_once(backend: str) -> None:
     together = threading.Barrier(8)
 

@@ -30,12 +30,15 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Open or create the file, readable by its owner only. Raises `UsageError` when that cannot be."""
         self._lock = threading.RLock()
+        self._reading = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = _connect(path)
             try:
                 self._migrate(path)
+                self._reader = _connect(path)
+                self._reader.execute("PRAGMA query_only = ON")
             except BaseException:
                 self._connection.close()
                 raise
@@ -78,9 +81,21 @@ class SqliteStore:
             except sqlite3.OperationalError as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                raise Unreachable(
-                    f"the approvals database cannot be used now: {error}", hint="nothing was changed; try again"
-                ) from error
+                raise _unusable(error) from error
+
+    @contextmanager
+    def _read(self) -> Iterator[SqliteStatements]:
+        """A read-only transaction on a connection of its own: it waits for no writer, who waits for the disk."""
+        with self._reading:
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    yield SqliteStatements(self._reader)
+                finally:
+                    if self._reader.in_transaction:
+                        self._reader.execute("ROLLBACK")
+            except sqlite3.OperationalError as error:
+                raise _unusable(error) from error
 
     @contextmanager
     def begin(self) -> Iterator[SqlUnit]:
@@ -90,58 +105,63 @@ class SqliteStore:
 
     def get(self, request_id: str) -> StoredRequest | None:
         """A request, or None."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.get(statements, request_id)
 
     def is_delivery_due(self, now: datetime) -> bool:
         """Whether any hook waits to be told."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return outbox.is_any_due(statements, now)
 
     def deliveries(self, status: str, limit: int = 200) -> Sequence[Delivery]:
         """Webhooks in a status, latest first."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return outbox.deliveries(statements, status=status, limit=limit)
 
     def delivery_counts(self) -> Mapping[str, int]:
         """How many webhooks there are in each status."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return outbox.counts(statements)
 
     def kept(self, name: str, now: datetime) -> tuple[str, datetime] | None:
         """What is kept under a name, and until when, or None."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return keeping.kept(statements, name, now)
 
     def find(self, query: Query) -> Sequence[StoredRequest]:
         """The requests that match, newest first."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.find(statements, query)
 
     def live_counts(self) -> Mapping[str, int]:
         """How many requests there are in each live status."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.live_counts(statements)
 
     def next_due(self, now: datetime) -> bool:
         """Whether any live request is past its deadline."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.is_any_due(statements, now)
 
     def events(self, *, after: int = 0, request_id: str = "", limit: int = 1000) -> Sequence[Event]:
         """Events with a number above `after`, in order."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.events(statements, after=after, request_id=request_id, limit=limit)
 
     def last_event(self) -> int:
         """The number of the latest event."""
-        with self._transaction("BEGIN") as statements:
+        with self._read() as statements:
             return queries.last_event(statements)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._reading:
             self._connection.close()
+            self._reader.close()
+
+
+def _unusable(error: sqlite3.OperationalError) -> Unreachable:
+    return Unreachable(f"the approvals database cannot be used now: {error}", hint="nothing was changed; try again")
 
 
 class SqliteStatements:
