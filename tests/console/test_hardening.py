@@ -90,6 +90,7 @@ def test_signing_out_without_a_visit_is_for_this_console_too(tmp_path: Path) -> 
 
 
 def test_a_form_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert calls.FORM_TIMEOUT_S <= 30
     monkeypatch.setattr(calls, "FORM_TIMEOUT_S", 0.3)
     with running_console(tmp_path) as console:
         name = console.running.client(ALICE).ask(request_of(ALICE)).id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,13 +31,15 @@ from tests.approvals.kit import (
     running_service,
 )
 
-from dbgate.approvals import keys
+from dbgate.approvals import ApprovalsClient, keys
 from dbgate.approvals.databases import open_store
 from dbgate.approvals.grants import Expected, GrantSigner, verify
 from dbgate.approvals.refusals import BadRequest, GrantRefused, NotAllowed, UnknownRequest, WrongState
 from dbgate.approvals.service import BREAK_GLASS_S, ApprovalService
 from dbgate.approvals.states import Status
+from dbgate.errors import Unreachable
 from dbgate.model import Actor, ApprovalRequest, Identity, RequestKind, SessionLimits
+from dbgate.settings import ApprovalsSettings
 
 REDEEMERS = 50
 THRICE = request_of(ALICE, uses=3)
@@ -243,6 +246,21 @@ def test_who_may_not_break_the_glass(running: Running, who: Identity, groups: tu
     asked = replace(GLASS, break_glass=groups)
     with pytest.raises(NotAllowed, match=why):
         running.client(who).break_glass(replace(asked, binding=binding_of(who, asked)))
+    assert running.client(BOB).find(status="review-due") == []
+
+
+def test_the_glass_holds_while_nobody_can_be_alerted(running: Running, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    away = ApprovalsClient(ApprovalsSettings(url=f"http://127.0.0.1:{port}"), lambda: "x", ALICE, tmp_path)
+    with pytest.raises(Unreachable, match="the glass was not broken: cannot reach") as caught:
+        away.break_glass(GLASS)
+    assert caught.value.exit_code == 7
+    nothing, start, emergency = caught.value.hint.splitlines()
+    assert nothing.startswith("nothing was run: reviewers have to be alerted")
+    assert "dbgate serve" in start
+    assert "emergency account" in emergency
+    away.close()
     assert running.client(BOB).find(status="review-due") == []
 
 

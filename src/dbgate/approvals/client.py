@@ -54,6 +54,11 @@ class RequestStatus(msgspec.Struct, frozen=True):
         return str(self.view.get("kind", RequestKind.STATEMENT))
 
 
+_NOBODY_ALERTED = """nothing was run: reviewers have to be alerted before it runs, and the service that alerts them is away
+start it, or another instance on the same database (dbgate serve), and run the statement again
+if it cannot wait: use the emergency account that your database's owners keep outside of dbgate, and tell the reviewers"""
+
+
 class ApprovalsClient:
     """One identity's view of one approvals service. Connects when first used."""
 
@@ -151,12 +156,16 @@ class ApprovalsClient:
     def break_glass(self, request: ApprovalRequest) -> Grant:
         """Put a run that nobody agreed to on record with its reviewers, and return the verified grant for it.
 
-        Raises `NotAllowed` and `BadRequest` when the service refuses, `GrantRefused` when the grant does not hold.
+        Raises `NotAllowed` and `BadRequest` when the service refuses, `GrantRefused` when the grant does not hold, and
+        `Unreachable` when nobody can be alerted: then nothing runs.
         """
         import msgspec
 
-        trusted = self._trusted()
-        answer = self._call("POST", "/break-glass", body=msgspec.to_builtins(request))
+        try:
+            trusted = self._trusted()
+            answer = self._call("POST", "/break-glass", body=msgspec.to_builtins(request))
+        except Unreachable as error:
+            raise Unreachable(f"the glass was not broken: {error.message}", hint=_NOBODY_ALERTED) from error
         view, token = _granted(answer)
         return self._verified(token, trusted, str(view.get("id", "")), request)
 
