@@ -161,7 +161,6 @@ class Offsets:
             for char in text:
                 self._starts.append(at)
                 at += len(char.encode("utf-8"))
-            self._starts.append(at)
 
     def to_chars(self, byte_offset: int) -> int:
         """The character offset for a byte offset into the UTF-8 text."""

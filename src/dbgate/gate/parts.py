@@ -213,7 +213,7 @@ def _returns_new(body: Tree) -> bool:
 def _opening(tokens: Tokens, start: int) -> int:
     """The index of the parenthesis that opens a member's query: `name (columns) AS NOT MATERIALIZED (`."""
     index = start
-    while tokens.list[index].word != "as" or index == start:
+    while tokens.list[index].word != "as":  # which is reserved: no name is written so without quotes
         index = tokens.matching(index) + 1 if tokens.list[index].text == "(" else index + 1
     while tokens.list[index].text != "(":
         index += 1

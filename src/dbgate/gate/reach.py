@@ -25,9 +25,9 @@ def reached(statement: Statement, examined: Examined, schema: Schema, policy: Po
     if not any(rule.effect != "allow" and rule.when.tables for rule in policy.rules):
         return ()
     seen = dict.fromkeys((t.verb, t.access, t.relation.oid) for t in statement.touches if t.relation and t.relation.oid)
-    todo = [*seen]
     if examined.kind == "DropStmt" and examined.body.get("removeType") == "OBJECT_SCHEMA":
-        todo += _in_schemas(statement, schema)
+        seen |= dict.fromkeys(_in_schemas(statement, schema))
+    todo = [*seen]
     while todo:
         verb, access, oid = todo.pop()
         relation = schema.by_oid.get(oid)
@@ -59,14 +59,14 @@ def _steps(verb: str, access: Access, relation: CatalogRelation, schema: Schema,
 
 
 def _near(verb: str, relation: CatalogRelation, schema: Schema, examined: Examined) -> Iterable[int]:
+    family = schema.children.get(relation.oid, ())
+    cascades = examined.body.get("behavior") == "DROP_CASCADE"
+    if verb == "drop":
+        return [*family, *(r.oid for r in schema.catalog.relations if cascades and relation.oid in r.depends)]
     if relation.kind in "vm":
         return relation.depends if verb in {"select", "refresh", "lock"} else _below(relation, schema)
-    family = [*schema.children.get(relation.oid, ())]
-    if verb == "drop" and examined.body.get("behavior") == "DROP_CASCADE":
-        family += [r.oid for r in schema.catalog.relations if relation.oid in r.depends]
-    if verb == "truncate" and examined.body.get("behavior") == "DROP_CASCADE":
-        family += [key.relation for key in schema.keys_to.get(relation.oid, ())]
-    return family
+    referring = schema.keys_to.get(relation.oid, ()) if verb == "truncate" and cascades else ()
+    return [*family, *(key.relation for key in referring)]
 
 
 def _below(view: CatalogRelation, schema: Schema) -> Iterator[int]:

@@ -48,8 +48,7 @@ def without_comments(text: str) -> str:
         start = token.start if token is not None else len(text)
         gap = text[end:start]
         if gap.strip():
-            gap = "/* … */" + ("\n" if "\n" in gap else " ")
-            gap = gap if not end or text[end - 1].isspace() else " " + gap
+            gap = (" " if end else "") + "/* … */" + ("\n" if "\n" in gap else " ")
         pieces += [gap, token.text if token is not None else ""]
         end = token.end if token is not None else end
     return "".join(pieces).strip()

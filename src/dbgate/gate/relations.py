@@ -44,11 +44,6 @@ class Schema:
         self.operators = {o.name for o in catalog.operators}
 
     @cached_property
-    def row_types(self) -> frozenset[str]:
-        """The names of relations, which are those of their row types too."""
-        return frozenset(relation.name for relation in self.catalog.relations)
-
-    @cached_property
     def _type_names(self) -> dict[int, str]:
         rows = {relation.type_oid: relation.name for relation in self.catalog.relations}
         return rows | {kept.oid: kept.name for kept in self.catalog.types}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dbgate.errors import StatementError
-from dbgate.gate.lexer import Offsets, bind_names, tokens
+from dbgate.gate.lexer import Offsets, Tokens, bind_names, tokens
 
 
 def texts(sql: str) -> list[str]:
@@ -61,3 +61,19 @@ def test_numbered_and_named_parameters_do_not_mix() -> None:
 def test_byte_offsets_become_character_offsets() -> None:
     assert Offsets("é, ssn").to_chars(4) == 3
     assert Offsets("e, ssn").to_chars(4) == 4
+    assert Offsets("é").to_chars(2) == 1
+
+
+def test_tokens_are_found_by_where_they_begin() -> None:
+    found = Tokens("a (b)")
+    assert [found.index_at(start) for start in (0, 2, 3, 4)] == [0, 1, 2, 3]
+    for nowhere in (1, 5, 9):
+        with pytest.raises(LookupError):
+            found.index_at(nowhere)
+    assert [found.index_after(start) for start in (0, 1, 2, 5)] == [0, 1, 1, 4]
+
+
+def test_a_parenthesis_that_nothing_closes() -> None:
+    assert Tokens("(a (b) c)").matching(0) == 6
+    with pytest.raises(LookupError):
+        Tokens("(a (b)").matching(0)

@@ -90,6 +90,9 @@ def test_who_may_not_ask(rules: tuple[Unmask, ...], wanted: str, reason: str) ->
     assert isinstance(found, Deny)
     assert reason in found.reason
     assert found.hint == "your groups: staff"
+    nobody = plan_unmasking(with_rules(*rules), replace(STAFF, groups=()), [wanted])
+    assert isinstance(nobody, Deny)
+    assert nobody.hint == "your groups: none"
 
 
 @pytest.mark.parametrize("name", ["pii.ss", "PII.SSN", "", "x*", "pii"])
@@ -173,6 +176,12 @@ def test_every_way_of_reading_says_what_it_shows(sql: str) -> None:
     assert "pii.ssn" not in hidden(judgement)
     shown = {str(o.column) for o in judgement.opened}
     assert shown & {"payroll.employees.ssn", "payroll.directory.number"}
+
+
+def test_a_view_that_chooses_its_rows_by_an_opened_column_shows_them_as_a_whole() -> None:
+    judgement = judged("SELECT id FROM payroll.rich", with_rules(MONEY), unmasked=grants("finance.pay"))
+    assert hidden(judgement) == set()
+    assert (ColumnName("payroll", "rich", "*"), "finance.pay") in {(o.column, o.tag) for o in judgement.opened}
 
 
 @pytest.mark.parametrize(

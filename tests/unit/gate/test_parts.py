@@ -49,6 +49,31 @@ from dbgate.gate.parts import changing_parts
                 "UPDATE a.b SET c = 1 RETURNING id",
             ),
         ),
+        (
+            "WITH u AS (UPDATE a.b SET c = 1 RETURNING *), d AS (DELETE FROM a.c) DELETE FROM a.e",
+            (" DELETE FROM a.e", "UPDATE a.b SET c = 1 RETURNING *", "DELETE FROM a.c"),
+        ),
+        (
+            "WITH d AS (DELETE FROM a.b USING a.y RETURNING b.id) DELETE FROM a.c USING d WHERE d.id = c.id",
+            (
+                "WITH d AS (SELECT  b.id FROM a.b ,  a.y  )  DELETE FROM a.c USING d WHERE d.id = c.id",
+                "DELETE FROM a.b USING a.y RETURNING b.id",
+            ),
+        ),
+        ("WITH d (x) AS (DELETE FROM a.b RETURNING id) SELECT 1", ("DELETE FROM a.b RETURNING id",)),
+        (
+            "WITH i AS (INSERT INTO a.b SELECT nextval('s')) SELECT 1",
+            ("INSERT INTO a.b SELECT CAST(0 AS bigint)",),
+        ),
+        (
+            "DELETE FROM a.b WHERE id IN (SELECT id FROM a.b FOR UPDATE NOWAIT)",
+            ("DELETE FROM a.b WHERE id IN (SELECT id FROM a.b  )",),
+        ),
+        ("TRUNCATE a.b", None),
+        ("WITH q AS (SELECT 1), d AS (WITH r AS (SELECT 2) DELETE FROM a.b) SELECT 1", None),
+        ("WITH q AS (SELECT 1 AS a) SEARCH DEPTH FIRST BY a SET o, d AS (DELETE FROM a.b) SELECT 1", None),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING b) INSERT INTO a.c TABLE u", None),
+        ("WITH u AS (UPDATE a.b SET c = 1 RETURNING a.b.*) INSERT INTO a.c TABLE u", None),
         ("WITH u AS (UPDATE a.b SET c = 1 RETURNING id, c) DELETE FROM a.c USING u WHERE u.id = c.id", None),
         ("WITH u AS (UPDATE a.b SET c = 1 RETURNING upper(b.c)) INSERT INTO a.c TABLE u", None),
         ("WITH u AS (UPDATE a.b SET c = 1 RETURNING *) INSERT INTO a.c TABLE u", None),

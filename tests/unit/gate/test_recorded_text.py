@@ -40,6 +40,14 @@ from dbgate.gate.names import identifiers
             "INSERT INTO payroll.employees (id, ssn) SELECT 8, s FROM (VALUES ('***')) v(s)",
         ),
         (
+            "SELECT 1 FROM payroll.employees WHERE ssn = $1 AND ssn <> 'x'",
+            "SELECT 1 FROM payroll.employees WHERE ssn = $1 AND ssn <> '***'",
+        ),
+        (
+            "/* Sam */ SELECT 1/* x */FROM payroll.employees -- x\nWHERE/* x */ssn = 'x'",
+            "/* … */ SELECT 1 /* … */ FROM payroll.employees /* … */\nWHERE /* … */ ssn = '***'",
+        ),
+        (
             "UPDATE payroll.employees SET ssn = 'x', dept = 3 WHERE id = 8",
             "UPDATE payroll.employees SET ssn = '***', dept = 3 WHERE id = 8",
         ),

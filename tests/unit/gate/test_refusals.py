@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tests.catalogs import CATALOG, judged, policy, rule
 
 from dbgate.catalog import Catalog, CatalogColumn, Constraint
-from dbgate.model import Access, Allow, Deny
+from dbgate.model import Access, Allow, Deny, Rewrite
 
 BUILDERS = policy(rule("build", access=(Access.READ, Access.DDL, Access.ADMIN)))
 WRITERS = policy(rule("write", access=(Access.READ, Access.WRITE)))
@@ -65,3 +65,15 @@ def test_a_check_that_compares_with_a_hidden_column_is_named_with_both_sides() -
     decision = judged("UPDATE payroll.employees SET dept = 3, full_name = 'x' WHERE id = 1", WRITERS, catalog).decision
     assert isinstance(decision, Deny)
     assert decision.reason == "the check pay_fits compares dept with salary, which you see only masked"
+
+
+def test_a_new_table_holds_no_masks_of_what_nobody_uses() -> None:
+    sql = "CREATE TABLE public.made AS SELECT q.id FROM (SELECT * FROM payroll.employees) q"
+    assert isinstance(judged(sql, BUILDERS).decision, Rewrite)
+
+
+def test_the_definition_of_a_view_holds_no_masks() -> None:
+    sql = "CREATE VIEW public.v AS SELECT ssn FROM payroll.employees"
+    decision = judged(sql, BUILDERS).decision
+    assert isinstance(decision, Allow)
+    assert decision.text == sql

@@ -83,6 +83,7 @@ def test_temporary_schemas_are_all_pg_temp() -> None:
     assert table_matches(("pg_temp.*",), Relation("pg_temp_17", "t"))
     assert table_matches(("pg_temp.*",), Relation("pg_temp", "t"))
     assert not table_matches(("pg_temp.*",), Relation("pg_temperature", "t"))
+    assert table_matches(("pg_temp_17.*",), Relation("pg_temp_17", "t"))
     assert not table_matches(("*.*",), None)
 
 

@@ -1,0 +1,89 @@
+"""What stands for views, parts and whole tables: masks where a view casts them, filters of all levels, an order that tells nothing."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from tests.catalogs import CATALOG, column, judged, policy, ref, table
+
+from dbgate.catalog import Catalog, CatalogColumn
+from dbgate.gate.policy.model import Classify, MaskMethod, RowFilter
+from dbgate.model import Allow, Deny, Rewrite
+
+
+def view(definition: str, *columns: str) -> Catalog:
+    """The catalog with a view `payroll.made` over the employees."""
+    text = f" SELECT {definition} FROM payroll.employees;"
+    made = table(50, "payroll.made", *columns, kind="v", definition=text, depends=(11,))
+    return replace(CATALOG, relations=(*CATALOG.relations, made), fingerprint=definition)
+
+
+@pytest.mark.parametrize(
+    ("definition", "method", "masked_again"),
+    [
+        ("id, ssn::integer AS n", "partial", True),
+        ("id, (ssn)::integer + 1 AS n", "partial", True),
+        ("id, COALESCE((ssn)::integer, 0) AS n", "null", False),
+        ("id, length((ssn)::varchar) AS n", "partial", False),
+        ("id, length(ssn) AS n", "partial", False),
+        ("id, length('1'::text) + id AS n", "partial", False),
+    ],
+)
+def test_a_view_that_casts_a_masked_text_gives_a_mask_of_its_own(
+    definition: str, method: str, masked_again: bool
+) -> None:
+    given = replace(policy(digest=method), mask=(("pii.ssn", MaskMethod(method, last=4)),))
+    decision = judged("SELECT n FROM payroll.made", given, view(definition, "id int", "n int")).decision
+    assert isinstance(decision, Allow | Rewrite)
+    assert ("NULL::integer" in decision.text) == masked_again, decision.text
+
+
+FAMILY = replace(
+    CATALOG,
+    fingerprint="family",
+    relations=(
+        table(20, "s.grand", "id int!", "note text", kind="p"),
+        table(21, "s.parent", "id int!", "note text", kind="p", parents=(20,)),
+        table(22, "s.child", "id int!", "note text", parents=(21,)),
+    ),
+    foreign_keys=(),
+)
+
+
+@pytest.mark.parametrize("name", ["grand", "parent", "child"])
+def test_a_filter_holds_for_parts_of_all_levels(name: str) -> None:
+    given = policy(rows=(RowFilter("s.grand", "id < 5", ref("f")),))
+    decision = judged(f"SELECT note FROM s.{name}", given, FAMILY).decision
+    assert isinstance(decision, Rewrite)
+    assert "WHERE (id < 5) OFFSET 0" in decision.text
+
+
+@pytest.mark.parametrize("name", ["grand", "parent"])
+def test_rows_of_a_part_that_a_filter_hides_are_not_read_through_what_is_above_it(name: str) -> None:
+    given = policy(rows=(RowFilter("s.child", "id < 5", ref("f")),))
+    decision = judged(f"SELECT note FROM s.{name}", given, FAMILY).decision
+    assert isinstance(decision, Deny)
+    assert "row filter" in decision.reason
+
+
+NOT_SORTED = "json xml point box circle lseg line path polygon txid_snapshot pg_snapshot".split()
+
+
+def test_rows_of_partitions_that_a_hidden_column_chooses_are_ordered_by_what_is_seen() -> None:
+    kinds = [CatalogColumn(10 + n, f"c_{kind}", kind, 600, 600, kind, "U") for n, kind in enumerate(NOT_SORTED)]
+    columns = (column(1, "id int"), column(2, "secret int"), *kinds)
+    whole = replace(table(30, "s.whole", kind="p", partition_key="RANGE (secret)"), columns=columns)
+    given = replace(policy(digest="ordered"), classify=(Classify(("s.whole.secret",), "pii.ssn", ref("a")),), mask=())
+    catalog = replace(CATALOG, relations=(whole,), foreign_keys=(), fingerprint="ordered")
+    decision = judged("SELECT * FROM s.whole", given, catalog).decision
+    assert isinstance(decision, Rewrite)
+    assert decision.text.endswith("FROM s.whole ORDER BY id) AS whole")
+
+
+def test_a_mask_has_the_collation_of_its_column() -> None:
+    written = CatalogColumn(3, "ssn", "text", 25, 25, "text", "S", collation='pg_catalog."C"')
+    employees = replace(table(11, "payroll.employees"), columns=(column(1, "id int"), written))
+    catalog = replace(CATALOG, relations=(employees,), foreign_keys=(), fingerprint="collated")
+    decision = judged("SELECT ssn FROM payroll.employees", policy(), catalog).decision
+    assert isinstance(decision, Rewrite)
+    assert '::pg_catalog.text COLLATE pg_catalog."C" AS ssn FROM' in decision.text
