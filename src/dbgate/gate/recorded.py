@@ -48,7 +48,7 @@ def without_comments(text: str) -> str:
         start = token.start if token is not None else len(text)
         gap = text[end:start]
         if gap.strip():
-            gap = (" " if end else "") + "/* … */" + ("\n" if "\n" in gap else " ")
+            gap = " /* … */" + ("\n" if "\n" in gap else " ")
         pieces += [gap, token.text if token is not None else ""]
         end = token.end if token is not None else end
     return "".join(pieces).strip()
