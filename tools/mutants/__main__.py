@@ -44,8 +44,6 @@ MORE = ("session/masking.py", "database/scrub.py", "session/life.py")
 LISTS, READER = "gate/allow/refused_functions.txt", "gate/allow/functions.py"
 BUILD = ROOT.parents[1] / "build" / "mutants"
 SEED = 20
-WHOLE = "drop"
-"""The kind of mutant that takes a rule out as a whole."""
 
 
 def target_files() -> list[str]:
@@ -125,7 +123,7 @@ def main() -> int:
     files = options.files or known
     everything = all_mutants(files)
     fine = options.fine or options.all
-    mutants = [m for m in everything if (m.rule or options.all) and (fine or m.kind == WHOLE)]
+    mutants = [m for m in everything if (m.rule or options.all) and (fine or m.whole)]
     reasons = reviewed()
     report = Report(Path(options.report), ROOT)
     chosen = _chosen(options, mutants, report, reasons)

@@ -68,15 +68,25 @@ class Finder:
         return " ".join(self._text(node).split())
 
     def _add(
-        self, node: ast.expr | ast.stmt | ast.pattern, kind: str, text: str, label: str = "", *, rule: bool = True
+        self,
+        node: ast.expr | ast.stmt | ast.pattern,
+        kind: str,
+        text: str,
+        label: str = "",
+        *,
+        rule: bool = True,
+        whole: bool = False,
     ) -> None:
         start, end = self._span(node)
         rule = rule and id(node) not in self.words and not names_one(node, self.memories)
-        self._edit(start, end, node.lineno, kind, text, label or self._flat(node), rule=rule)
+        self._edit(start, end, node.lineno, kind, text, label or self._flat(node), rule=rule, whole=whole)
 
-    def _edit(self, start: int, end: int, line: int, kind: str, text: str, label: str, *, rule: bool) -> None:
+    def _edit(
+        self, start: int, end: int, line: int, kind: str, text: str, label: str, *, rule: bool, whole: bool = False
+    ) -> None:
         label = label if len(label) <= 110 else f"{label[:80]}…{label[-28:]}"
-        self.found.append(Mutant(self.name, self.function, kind, label, start, end, text, line, rule=rule))
+        whole = whole or kind == "drop"
+        self.found.append(Mutant(self.name, self.function, kind, label, start, end, text, line, rule=rule, whole=whole))
 
     # -- the walk --------------------------------------------------------------------------------------------
 
@@ -103,8 +113,7 @@ class Finder:
             for field in ("body", "orelse", "finalbody"):
                 inner = getattr(node, field, None)
                 if inner and not isinstance(node, ast.ClassDef) and not type_checking(node):
-                    alone = isinstance(node, ast.If) and not node.orelse and len(inner) == 1
-                    self._walk(inner, function, said=alone)
+                    self._walk(inner, function, said=isinstance(node, ast.If) and _is_lone(node))
             for handler in getattr(node, "handlers", ()):
                 self._walk(handler.body, function)
             if isinstance(node, ast.Match):
@@ -119,7 +128,7 @@ class Finder:
             self._add(node, "drop", "pass", rule=not said and self._counts(node, last=last))
         if isinstance(node, ast.If):
             spread(node.test, wrong_branch(node, self.answers), self.wrong)
-            self._guard(node.test)
+            self._guard(node.test, lone=_is_lone(node))
         elif isinstance(node, ast.While):
             self._add(node.test, "guard", "False", f"never: while {self._flat(node.test)}")
         elif isinstance(node, ast.Return) and node.value is not None and self.answers.refuses:
@@ -140,12 +149,15 @@ class Finder:
                 return not is_nothing(value) and (self.answers.refuses or not last)
         return True
 
-    def _guard(self, test: ast.expr, told: str = "if") -> None:
+    def _guard(self, test: ast.expr, told: str = "if", *, lone: bool = False) -> None:
+        """Both ways of a condition; `lone`: without it, the only statement that it guards is gone."""
         if isinstance(test, ast.Constant):
             return
         wrong = self.wrong.get(id(test), Wrong.EITHER)
         for way, text in ((Wrong.ALWAYS, "True"), (Wrong.NEVER, "False")):
-            self._add(test, "guard", text, f"{way.value}: {told} {self._flat(test)}", rule=wrong.covers(way))
+            whole = lone and way is Wrong.NEVER
+            label = f"{way.value}: {told} {self._flat(test)}"
+            self._add(test, "guard", text, label, rule=wrong.covers(way), whole=whole)
 
     def _case(self, case: ast.match_case) -> None:
         wrong = wrong_case(case, self.answers)
@@ -156,7 +168,8 @@ class Finder:
         _, end = self._span(case.pattern)
         if case.guard is None:
             label = f"never: case {self._flat(case.pattern)}"
-            self._edit(end, end, case.pattern.lineno, "case", " if False", label, rule=rule)
+            whole = len(case.body) == 1
+            self._edit(end, end, case.pattern.lineno, "case", " if False", label, rule=rule, whole=whole)
         if isinstance(case.pattern, ast.MatchOr):
             options = case.pattern.patterns
             for left_out in options:
@@ -252,3 +265,8 @@ class Finder:
             for left_out in words:
                 rest = " ".join(w for w in words if w != left_out)
                 self._add(node, "element", repr(rest), f"without {left_out}", rule=rule)
+
+
+def _is_lone(node: ast.If) -> bool:
+    """Whether a condition guards one statement, and nothing happens otherwise."""
+    return not node.orelse and len(node.body) == 1

@@ -1,6 +1,8 @@
 """What can be taken out of a file: every mutant is one edit of its text.
 
-A *rule* is a mutant that lets more through. `make mutants` tries these; `--all` tries the others too. By its form alone:
+A *rule* is a mutant that lets more through. `make mutants` tries those that take a whole statement out: a drop, or a guard or
+an alternative without which the only statement behind it is gone. `--fine` tries the parts of rules as well, `--all` the
+others too. By its form alone:
 
 drop      a raise, a finding or a verdict that is returned, a call or an assignment done for its effect. Not what returns
           nothing (an exception from a rule), nor what `guard` says already of a branch with this statement alone

@@ -11,7 +11,7 @@ class Mutant:
 
     `function` is the outermost function or method around it, by qualified name; empty for a statement of the module.
     `key` names it without line numbers. `name` is set instead for entries of allow-lists (`lists`). `rule` tells that it lets
-    more through, as far as its form tells (`generation`).
+    more through, as far as its form tells (`generation`), `whole` that a whole statement is gone by it, not a part of one.
     """
 
     path: str
@@ -25,6 +25,7 @@ class Mutant:
     ordinal: int = 0
     name: str = ""
     rule: bool = True
+    whole: bool = False
 
     @property
     def key(self) -> str:
