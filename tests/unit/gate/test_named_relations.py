@@ -113,7 +113,9 @@ JOIN = "payroll.departments d JOIN payroll.employees e ON e.dept = d.id"
 def test_system_columns_have_no_place_beside_names_by_position(join: str) -> None:
     runs = judged(PLACED.format(join)).decision
     assert isinstance(runs, Rewrite)
-    assert "(SELECT id, NULL AS name FROM payroll.departments d) d" in runs.text  # none may be missing before the others
+    assert (
+        "(SELECT id, NULL AS name FROM payroll.departments d) d" in runs.text
+    )  # none may be missing before the others
     decision = judged(PLACED.format(join.replace("e.dept = d.id", "e.dept = d.id AND e.ctid IS NOT NULL"))).decision
     assert isinstance(decision, Deny)
     assert "have names by position" in decision.reason
