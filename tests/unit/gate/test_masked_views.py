@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tests.catalogs import CATALOG, column, judged, policy, ref, table
 
 from dbgate.catalog import Catalog, CatalogColumn
-from dbgate.gate.policy.model import Classify, MaskMethod, RowFilter
+from dbgate.gate.policy.model import Classify, MaskMethod, RowFilter, Unmask
 from dbgate.model import Allow, Deny, Rewrite
 
 
@@ -87,3 +87,40 @@ def test_a_mask_has_the_collation_of_its_column() -> None:
     decision = judged("SELECT ssn FROM payroll.employees", policy(), catalog).decision
     assert isinstance(decision, Rewrite)
     assert '::pg_catalog.text COLLATE pg_catalog."C" AS ssn FROM' in decision.text
+
+
+MADE = CatalogColumn(4, "upper", "text", 25, 25, "text", "S", generated="s", default="upper(ssn)")
+COPIED = replace(
+    CATALOG,
+    fingerprint="copied",
+    relations=(
+        replace(table(11, "payroll.employees"), columns=(column(1, "id int"), column(3, "ssn text"), MADE)),
+        replace(table(15, "public.log"), columns=(column(1, "id int"), replace(MADE, number=2, default="'x'"))),
+        table(16, "pg_temp_3.notes", "id int!"),
+    ),
+    foreign_keys=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent", "output"),
+    [
+        ("COPY payroll.employees TO STDOUT", "COPY (SELECT id, ssn FROM (SELECT id, ", (1,)),
+        ("COPY payroll.employees (id) TO STDOUT", "COPY (SELECT id FROM (SELECT id FROM ONLY", ()),
+        ("COPY payroll.employees (upper, id) TO STDOUT", "COPY (SELECT upper, id FROM (SELECT id, ", (0,)),
+        ("COPY public.log TO STDOUT", "COPY public.log (id) TO STDOUT", ()),
+        ("COPY notes TO STDOUT", "COPY pg_temp_3.notes (id) TO STDOUT", ()),
+    ],
+)
+def test_a_copy_gives_the_columns_that_the_server_would_give(sql: str, sent: str, output: tuple[int, ...]) -> None:
+    decision = judged(sql, policy(), COPIED).decision
+    assert isinstance(decision, Allow | Rewrite), decision
+    assert decision.text.startswith(sent)
+    assert (decision.output if isinstance(decision, Rewrite) else ()) == output
+
+
+def test_only_hidden_columns_are_told_as_compared_by_their_masks() -> None:
+    sees = replace(policy(digest="sees ssn"), unmask=(Unmask(("pii.ssn",), ("staff",), ref("open")),))
+    decision = judged("SELECT salary FROM payroll.employees WHERE ssn = 'x'", sees).decision
+    assert isinstance(decision, Rewrite)
+    assert decision.predicates == ()
