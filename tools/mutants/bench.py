@@ -23,6 +23,8 @@ CORPUS = (
     "tests/corpus/test_corpus.py",
     "tests/corpus/test_clinic.py",
     "tests/corpus/test_corpus_grants.py",
+    "tests/corpus/test_drift.py",
+    "tests/corpus/test_rights.py",
     "tests/live/test_measured.py",
 )
 """The modules whose tests run against the server."""

@@ -62,14 +62,9 @@ class Analysis(FromItems, ColumnNames, CombinedQueries, Writes):
         return self._returning_list(body, scope, inner)
 
     def stored(self, body: Tree) -> Columns:
-        """Analyse a query whose result is stored, as a write would."""
+        """Analyse a query whose result is stored, as a write would: the whole of a statement."""
         self._writing += 1
-        try:
-            columns = self.query(body, None, None)
-            self._use(union(c.labels for c in columns or ()), predicate=False)
-            return columns
-        finally:
-            self._writing -= 1
+        return self.query(body, None, None)
 
     def query(self, body: Tree, parent: Scope | None, ctes: Ctes | None, *, named: bool = False) -> Columns:
         """Analyse a SELECT, VALUES or set operation; return its output columns.
@@ -112,9 +107,7 @@ class Analysis(FromItems, ColumnNames, CombinedQueries, Writes):
             for node in body.get(clause, ()):
                 self._use(self._sort_key(node, scope, ctes, names, outputs or ()), predicate=True)
         for clause in ("havingClause", "windowClause", "limitOffset", "limitCount"):
-            value = body.get(clause)
-            nodes = value if isinstance(value, list) else (value,)
-            self._use(self._expressions(nodes, scope, ctes), predicate=True)
+            self._use(self.expression(body.get(clause), scope, ctes), predicate=True)
         if body.get("distinctClause") and outputs and not _has_columns(body["distinctClause"]):
             self._use(union(c.labels for c in outputs), predicate=True)
 
@@ -190,7 +183,7 @@ class Analysis(FromItems, ColumnNames, CombinedQueries, Writes):
     # -- expressions -----------------------------------------------------------------------------------------
 
     def _expressions(self, nodes: Iterable[Any], scope: Scope, ctes: Ctes | None) -> Labels:
-        return union(self.expression(node, scope, ctes) for node in nodes if node)
+        return union(self.expression(node, scope, ctes) for node in nodes)
 
     def expression(self, node: Any, scope: Scope, ctes: Ctes | None) -> Labels:
         """The labelled columns that feed an expression."""

@@ -45,7 +45,6 @@ class ColumnNames:
             for entry in scope.entries():
                 if not entry.implicit:
                     entry.use_all(unknown=listed)
-                    self._note_target(body, entry, "", 0)
             if any(item.columns is None for item in scope.items):
                 return None
             return tuple(c for item in scope.items for c in item.columns or ())

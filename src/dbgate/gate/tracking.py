@@ -24,7 +24,8 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class SessionObjects(msgspec.Struct, frozen=True):
-    """The prepared statements and cursors of a session, by name, and the columns of temporary tables that hold masks."""
+    """The prepared statements and cursors of a session, by name, and the columns of temporary tables that hold masks
+    (`kept.ANY` among them: all)."""
 
     prepared: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
     cursors: Mapping[str, Prepared] = msgspec.field(default_factory=dict)
