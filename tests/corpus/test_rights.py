@@ -62,6 +62,7 @@ def directly(sql: str, database: LiveDatabase) -> tuple[str, list[tuple[str | No
     "sql",
     [
         "SELECT j.name FROM (hr.t JOIN hr.u USING (id)) AS j",
+        "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r JOIN hr.t ON t.id = n) SELECT n FROM r",
         "SELECT name, code FROM (hr.t a JOIN hr.u b USING (id)) AS j WHERE id > 1",
         "SELECT j.id FROM (hr.t a JOIN hr.u b(id, x, y, z) USING (id)) j",
         "SELECT id, y FROM (hr.t a JOIN hr.u b(id, x, y, z) USING (id)) j ORDER BY j.id",

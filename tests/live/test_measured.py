@@ -32,6 +32,9 @@ CREATE TABLE s.sale (shop int REFERENCES s.shop ON DELETE CASCADE, amount int, r
 CREATE TABLE s.left_ (id int PRIMARY KEY);
 CREATE TABLE s.right_ (id int PRIMARY KEY, l int REFERENCES s.left_ ON DELETE CASCADE);
 CREATE TABLE s.both_ (l int REFERENCES s.left_ ON DELETE CASCADE, r int REFERENCES s.right_ ON DELETE CASCADE);
+CREATE TABLE s.pair (a text REFERENCES s.region ON UPDATE CASCADE, b text REFERENCES s.region ON UPDATE CASCADE);
+CREATE TABLE s.mark (entry int, day date, FOREIGN KEY (entry, day) REFERENCES s.entry ON DELETE SET NULL);
+CREATE TABLE s.remark (entry int, day date, FOREIGN KEY (entry, day) REFERENCES s.entry_a ON DELETE CASCADE);
 INSERT INTO s.org SELECT n, nullif(n - 1, 0), 'org ' || n FROM generate_series(1, 30) n;
 CREATE TABLE s.tree (id int PRIMARY KEY, parent int REFERENCES s.tree ON DELETE CASCADE);
 INSERT INTO s.tree SELECT n, nullif(n - 1, 0) FROM generate_series(1, 30) n;
@@ -42,6 +45,9 @@ INSERT INTO s.region VALUES ('n', 'North'), ('s', 'South'), ('w', 'West'), ('e',
 INSERT INTO s.shop SELECT n, (ARRAY['n','s','w'])[1 + n % 3] FROM generate_series(1, 12) n;
 INSERT INTO s.shop SELECT 100 + n, 'e' FROM generate_series(1, 5) n;
 INSERT INTO s.sale SELECT 1 + n % 12, n, (ARRAY['n','s','w'])[1 + n % 3] FROM generate_series(1, 50) n;
+INSERT INTO s.pair VALUES ('n', 'n'), ('n', 's'), ('w', 's');
+INSERT INTO s.mark SELECT id, day FROM s.entry WHERE id % 5 = 0;
+INSERT INTO s.remark SELECT id, day FROM s.entry WHERE id % 3 = 0 AND day < '2026-02-01';
 INSERT INTO s.left_ SELECT generate_series(1, 5);
 INSERT INTO s.right_ SELECT n, 1 + n % 5 FROM generate_series(1, 10) n;
 INSERT INTO s.both_ SELECT 1 + n % 5, 1 + n % 10 FROM generate_series(1, 40) n;
@@ -60,6 +66,7 @@ EXACT = [
     "UPDATE s.sale SET amount = 0 FROM (VALUES (1), (1), (2)) v (n) WHERE v.n = shop",
     "WITH big AS (SELECT shop FROM s.sale GROUP BY shop HAVING sum(amount) > 100) UPDATE s.sale SET amount = 1 FROM big WHERE big.shop = sale.shop",
     "UPDATE s.region SET code = code || 'x' WHERE code <> 'w'",
+    "UPDATE s.region SET code = 'm' WHERE code = 'n' -- one row refers to it twice",
     "UPDATE s.region SET name = upper(name)",
     "DELETE FROM s.region WHERE code = 'e'",
     "DELETE FROM s.shop WHERE id < 4",
@@ -67,7 +74,7 @@ EXACT = [
     "DELETE FROM s.left_ WHERE id <= 2",
     "DELETE FROM s.badge WHERE member < 20",
     "DELETE FROM s.entry WHERE day >= '2026-01-20' AND day < '2026-02-10'",
-    "UPDATE s.entry SET day = day + 31 WHERE day < '2026-01-25'",
+    "UPDATE s.entry SET day = day + 31 WHERE id % 5 > 0 AND id % 3 > 0 AND day < '2026-01-25'",
     "UPDATE s.entry SET badge = 1 WHERE id IN (SELECT n FROM generate_series(1, 40) n)",
     "INSERT INTO s.left_ VALUES (100), (101)",
     "INSERT INTO s.left_ SELECT 100 + n FROM generate_series(1, 17) n",

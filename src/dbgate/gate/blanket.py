@@ -17,8 +17,6 @@ def is_blanket(where: Tree | None, target: CatalogRelation) -> bool:
     """Whether a WHERE clause, seen by its shape, keeps every row of `target`."""
     kind, body = kind_of(where)
     match kind:
-        case "":
-            return True
         case "BoolExpr":
             args = body.get("args", ())
             if body.get("boolop") == "AND_EXPR":
@@ -74,8 +72,8 @@ def _complementary(args: list[Tree]) -> bool:
 
 def _is_empty(node: Tree) -> bool:
     """`id <> id`, `id IS NULL` and the like under a NOT: true for no row, as far as the shape tells."""
-    kind, body = kind_of(node)
-    if kind == "A_Expr" and body.get("kind") in {"AEXPR_OP", "AEXPR_DISTINCT"}:
+    _, body = kind_of(node)
+    if body.get("kind") in {"AEXPR_OP", "AEXPR_DISTINCT"}:
         name = strings(body.get("name", ()))[-1:]
         same = normal(body.get("lexpr")) == normal(body.get("rexpr"))
         return same and (body["kind"] == "AEXPR_DISTINCT" or name[0] in {"<>", "<", ">"})
@@ -94,16 +92,20 @@ def _never_null(arg: Any, target: CatalogRelation) -> bool:
 
 def _covers_itself(body: Tree, target: CatalogRelation) -> bool:
     """`id IN (SELECT id FROM the_same_table)`, `EXISTS (SELECT … FROM t)` without a condition."""
-    select = body.get("subselect", {}).get("SelectStmt", {})
-    if any(select.get(key) for key in ("whereClause", "groupClause", "havingClause", "limitCount", "limitOffset")):
+    return _gives_all(body.get("subselect", {}).get("SelectStmt", {}), str(body.get("subLinkType")), target)
+
+
+def _gives_all(select: Tree, link: str, target: CatalogRelation) -> bool:
+    if select.get("op") == "SETOP_UNION":
+        return any(_gives_all(select[arm].get("SelectStmt", select[arm]), link, target) for arm in ("larg", "rarg"))
+    if "larg" in select or any(
+        select.get(key) for key in ("whereClause", "groupClause", "havingClause", "limitCount", "limitOffset")
+    ):
         return False
-    items = select.get("fromClause", ())
-    if len(items) != 1:
-        return not items and body.get("subLinkType") == "EXISTS_SUBLINK"
-    kind, source = kind_of(items[0])
-    if body.get("subLinkType") == "EXISTS_SUBLINK":
-        return kind == "RangeVar"
-    return body.get("subLinkType") == "ANY_SUBLINK" and kind == "RangeVar" and source.get("relname") == target.name
+    sources = [item.get("RangeVar", {}).get("relname") for item in select.get("fromClause", ())]
+    if link == "EXISTS_SUBLINK":
+        return None not in sources
+    return link == "ANY_SUBLINK" and sources == [target.name]
 
 
 def _names_columns(nodes: list[Any]) -> bool:

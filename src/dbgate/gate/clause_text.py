@@ -91,9 +91,7 @@ def _conditions(clauses: ClauseText) -> Iterator[str]:
     depth, begun, condition = 0, False, -1
     for index in range(clauses.find("when") or len(clauses.tokens.list), len(clauses.tokens.list)):
         token = clauses.tokens.list[index]
-        if token.kind == "mark":
-            depth += {"(": 1, ")": -1}.get(token.text, 0)
-        elif token.word == "case":
+        if token.word == "case":
             depth += 1
         elif token.word == "end" and depth:
             depth -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbgate.catalog import CatalogRelation
 from dbgate.gate.allow.system import shown_name
@@ -27,8 +27,9 @@ class Clauses:
     filtered: list[Relation]
     _shielded: set[int]
 
-    def _at(self, body: Tree) -> int:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def _at(self, body: Tree) -> int: ...
 
     def _filter_write(self, kind: str, body: Tree, entry: Entry) -> None:
         """UPDATE, DELETE and ON CONFLICT DO UPDATE on a table with a row filter change the visible rows only."""

@@ -78,7 +78,6 @@ class CombinedQueries:
                     cte.columns = self._named(cte, self.statement(kind, body, cte.parent, cte.ctes, named=True))
             finally:
                 self._in_cte -= 1
-            cte.state = "done"
         return cte.columns
 
     def _named(self, cte: Cte, columns: Columns) -> Columns:

@@ -133,7 +133,7 @@ def _refers_openly(key: Tree, table: _Table, relation: CatalogRelation) -> bool:
 
 def _copies(body: Tree, name: str) -> bool:
     """Whether a table is made like another one, of its kind or as its part."""
-    bodies = [node["RangeVar"] for node in body.get("inhRelations", ()) if "RangeVar" in node]
+    bodies = [node["RangeVar"] for node in body.get("inhRelations", ())]
     bodies += [e["TableLikeClause"]["relation"] for e in body.get("tableElts", ()) if "TableLikeClause" in e]
     for command in body.get("cmds", ()):
         bodies += [v for v in kind_of(command)[1].get("def", {}).values() if isinstance(v, dict) and "relname" in v]

@@ -46,6 +46,7 @@ HARMFUL = [
     "CREATE INDEX i ON payroll.employees (dept) WHERE ssn LIKE '9%'",
     "ALTER TABLE payroll.employees RENAME COLUMN ssn TO shown",
     "ALTER TABLE payroll.employees RENAME TO shown",
+    "ALTER VIEW payroll.directory RENAME COLUMN id TO key",
     f"{ALTER} ADD COLUMN c text GENERATED ALWAYS AS (ssn || 'x') STORED",
     f"{ALTER} ADD COLUMN c numeric CHECK (c > salary)",
     f"{ALTER} ADD CONSTRAINT k CHECK (salary > 0)",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
-from tests.catalogs import judged
+from tests.catalogs import CATALOG, NOW, STAFF, judged, policy
 
 from dbgate.errors import StatementError
+from dbgate.gate.decide import Context, judge
 from dbgate.gate.depth import deeply
 from dbgate.gate.splice import normal
-from dbgate.gate.syntax import parse_one
+from dbgate.gate.syntax import parse_one, split
 from dbgate.model import Allow, Deny, Rewrite
 
 
@@ -45,6 +46,14 @@ def test_what_nests_too_deeply_is_refused_clearly() -> None:
     assert isinstance(refused, Deny | Allow)  # by the interpreter's version
     with pytest.raises(StatementError, match="memory exhausted"):
         parse_one("SELECT " + "(" * 20_000 + "1" + ")" * 20_000)
+
+
+def test_what_no_stack_holds_is_refused_and_recorded_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = split("SELECT 'secret' || " + "||".join(["id"] * 2000) + " FROM payroll.departments")
+    monkeypatch.setattr("dbgate.gate.depth.MAX_FRAMES", sys.getrecursionlimit())
+    judgement = judge(source, Context(STAFF, policy(), CATALOG, "production", NOW))
+    assert judgement.decision == Deny("the statement nests too deeply", hint="write it flatter")
+    assert judgement.recorded_text.startswith("SELECT '***' || id")
 
 
 def test_errors_come_back_from_the_deep_stack() -> None:

@@ -194,3 +194,17 @@ def test_what_chooses_the_rows_of_a_stored_query_is_known_above_it() -> None:
     tags = tagged(catalog_of(over, chosen, SOURCE), source="secret pii")
     assert tags.predicates == {2: frozenset({"pii"}), 3: frozenset({"pii"})}
     assert shown(tags) == {"1.secret": "pii", "2.a": "pii ~", "3.b": "pii ~"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id, generate_series(1, length(secret)) AS n FROM s.source",
+        "SELECT (SELECT 1) AS one, generate_series(1, length(secret)) AS n FROM s.source",
+        "SELECT (SELECT 1) AS one, g AS n FROM s.source, generate_series(1, length(secret)) AS g",
+        "SELECT id, g.n FROM s.source, XMLTABLE('/a' PASSING (secret::xml) COLUMNS n int) AS g",
+    ],
+)
+def test_how_many_rows_a_hidden_value_makes_tells_about_it(query: str) -> None:
+    made = table(2, "s.made", "id int", "n int", kind="m", depends=(1,), definition=f" {query};")
+    assert tagged(catalog_of(made, SOURCE), source="secret pii").predicates == {2: frozenset({"pii"})}

@@ -24,6 +24,14 @@ from dbgate.gate.names import identifiers
             "SELECT 1 FROM (VALUES ('***')) v(s) JOIN payroll.employees e ON e.ssn = v.s WHERE e.id = 7",
         ),
         (
+            "SELECT 1 FROM (VALUES ('x')) v(s) WHERE v.s IN (SELECT ssn FROM payroll.employees)",
+            "SELECT 1 FROM (VALUES ('***')) v(s) WHERE v.s IN (SELECT ssn FROM payroll.employees)",
+        ),
+        (
+            "SELECT 1 FROM payroll.employees, unnest(ARRAY['x']) g WHERE ssn = g",
+            "SELECT 1 FROM payroll.employees, unnest(ARRAY['***']) g WHERE ssn = g",
+        ),
+        (
             "WITH g AS (SELECT 'x' AS s) SELECT 1 FROM g, payroll.employees WHERE ssn = g.s",
             "WITH g AS (SELECT '***' AS s) SELECT 1 FROM g, payroll.employees WHERE ssn = g.s",
         ),

@@ -182,20 +182,16 @@ def _transaction(known: StatementKind, body: Tree) -> StatementKind:
 
 
 _WRITABLE = "dbgate decides which transactions may write: leave READ WRITE out"
-_ZERO = frozenset({"0", "f", "false", "off", "no", "n"})
 
 
 def _asks_to_write(options: Sequence[Tree]) -> bool:
-    """Whether transaction modes hold READ WRITE, which could undo a read-only connection."""
-    for option in options:
-        element = option.get("DefElem", {})
-        if element.get("defname") == "transaction_read_only":
-            constant = element.get("arg", {}).get("A_Const", {})
-            value = (
-                constant.get("ival", {}).get("ival", 0) if "ival" in constant else constant.get("sval", {}).get("sval")
-            )
-            return value is None or str(value).lower() in _ZERO
-    return False
+    """Whether transaction modes hold READ WRITE, which could undo a read-only connection; the last of several counts."""
+    modes = [option.get("DefElem", {}) for option in options]
+    return any(
+        mode.get("defname") == "transaction_read_only"
+        and mode.get("arg", {}).get("A_Const", {}).get("ival", {}).get("ival", 0) == 0
+        for mode in modes
+    )
 
 
 def _set(known: StatementKind, body: Tree) -> StatementKind:

@@ -119,7 +119,7 @@ def test_conditions_are_named() -> None:
 
 
 def test_a_type_can_be_called_with_one_argument() -> None:
-    assert verdict("regclass", 1).safe
+    assert verdict("inet", 1).safe
     assert verdict("jsonb", 1).safe
     assert not verdict("jsonb", 2).safe
     for name in ("pg_mcv_list", "pg_ndistinct", "gtsvector", "cstring", "internal", "anyarray"):
@@ -229,3 +229,9 @@ def test_the_documentation_counts_right() -> None:
     counts = dict(re.findall(r"^\| ([a-z-]+) \| (\d+) \|", text, re.MULTILINE))
     kinds = Counter(functions.refused().values())
     assert counts == {"safe": str(len(functions.safe())), **{kind: str(n) for kind, n in kinds.items()}}
+
+
+def test_a_type_may_be_called_with_the_one_value_that_it_casts() -> None:
+    assert verdict("inet").safe
+    assert verdict("inet", 1).safe
+    assert not verdict("inet", 2).safe

@@ -102,10 +102,26 @@ def test_conditions_are_named_for_settings() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["all", "dbgate.key", "DBGATE.KEY", "dbgate.session", "primary_conninfo", "ssl_passphrase_command", "app.secret"],
+    ["all", "dbgate.key", "DBGATE.KEY", "dbgate.session", "app.secret"],
 )
 def test_what_is_shown_to_nobody(name: str) -> None:
     assert not setting_verdict(name, "show").safe
+
+
+@pytest.mark.parametrize(
+    "name",
+    """archive_cleanup_command archive_command krb_server_keyfile primary_conninfo recovery_end_command restore_command
+    ssl_passphrase_command Primary_ConnInfo""".split(),
+)
+def test_commands_and_connection_strings_may_hold_passwords(name: str) -> None:
+    found = setting_verdict(name, "show")
+    assert (found.safe, found.reason) == (False, "it may hold a password")
+    assert not setting_verdict(name, "set").safe
+
+
+@pytest.mark.parametrize("name", ["max_connections", "fsync", "archive_command", "bonjour"])
+def test_settings_of_the_server_are_told_from_unknown_ones(name: str) -> None:
+    assert setting_verdict(name, "set").reason == "it belongs to the server"
 
 
 @pytest.mark.parametrize(

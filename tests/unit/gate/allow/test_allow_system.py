@@ -57,7 +57,12 @@ def test_extensions_views_are_known_wherever_they_stand() -> None:
     for schema in ("public", "monitoring"):
         assert is_system(schema, "pg_stat_statements")
         assert "query" in replacements(system_verdict(schema, "pg_stat_statements"), ())
-        assert not system_verdict(schema, "pg_qualstats").safe
+        for (
+            name
+        ) in """pg_qualstats pg_qualstats_all pg_qualstats_by_query pg_qualstats_pretty pg_show_plans pg_show_plans_q
+            pg_store_plans pg_stat_plans""".split():
+            assert is_system(schema, name)
+            assert system_verdict(schema, name).reason == "it shows the text of statements"
     assert not is_system("public", "employees")
     assert is_system("pg_toast", "pg_toast_2619")
     assert is_system("information_schema", "tables")
@@ -96,6 +101,52 @@ def test_samples_of_hidden_columns_are_replaced(name: str, column: str) -> None:
     assert "'payroll', 'employees'" in made[column]
     assert "'pay''roll', 'em\"ployees'" in made[column]
     parse_one(f"SELECT {made[column]} FROM pg_catalog.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        (
+            "pg_stats",
+            """null_frac avg_width n_distinct most_common_vals most_common_freqs histogram_bounds correlation most_common_elems
+            most_common_elem_freqs elem_count_histogram range_length_histogram range_empty_frac range_bounds_histogram""",
+        ),
+        (
+            "pg_statistic",
+            "stanullfrac stawidth stadistinct stakind1 stakind2 stakind3 stakind4 stakind5 staop1 staop2 staop3 staop4 staop5 "
+            "stacoll1 stacoll2 stacoll3 stacoll4 stacoll5 stanumbers1 stanumbers2 stanumbers3 stanumbers4 stanumbers5 "
+            "stavalues1 stavalues2 stavalues3 stavalues4 stavalues5",
+        ),
+        (
+            "pg_stats_ext",
+            "n_distinct dependencies most_common_vals most_common_val_nulls most_common_freqs most_common_base_freqs",
+        ),
+        (
+            "pg_stats_ext_exprs",
+            """null_frac avg_width n_distinct most_common_vals most_common_freqs histogram_bounds correlation most_common_elems
+            most_common_elem_freqs elem_count_histogram range_length_histogram range_empty_frac range_bounds_histogram""",
+        ),
+        ("pg_statistic_ext_data", "stxdndistinct stxddependencies stxdmcv stxdexpr"),
+    ],
+)
+def test_of_a_hidden_column_statistics_show_nothing_but_its_name(name: str, columns: str) -> None:
+    """The columns are those of the PostgreSQL 18 manual (53.51, 54.30 and the like) that name no relation or column."""
+    assert set(replacements(system_verdict("pg_catalog", name), [SSN])) == set(columns.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("pg_db_role_setting", "setconfig"),
+        ("pg_roles", "rolconfig"),
+        ("pg_shadow", "useconfig"),
+        ("pg_user", "useconfig"),
+    ],
+)
+def test_settings_of_applications_are_kept_from_the_catalogs_of_roles(name: str, column: str) -> None:
+    made = replacements(system_verdict("pg_catalog", name), ())[column]
+    assert "'=***'" in made
+    parse_one(f"SELECT {made} FROM pg_catalog.{name}")
 
 
 @pytest.mark.parametrize(("name", "column"), STATISTICS)
