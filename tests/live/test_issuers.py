@@ -85,6 +85,9 @@ def test_one_subject_at_two_issuers(machine: Machine, oidc: OidcProvider) -> Non
         (main, "main", True),
         (partner, "partner", True),
     ]
+    for name, url, shown in (("main", main, ()), ("partner", partner, ("--issuer", "partner"))):
+        assert f"  {name}: {url}  " in machine.run("whoami", "--all").stdout
+        assert f"issuer:       {name}: {url}\n" in machine.run("whoami", *shown).stdout
     targets = json.loads(machine.run("targets", "--format", "json").stdout)
     assert {one["name"]: sorted(one["access"]) for one in targets} == {"own": ["read"], "shared": ["read"]}
     shown = json.loads(machine.run("whoami", "--format", "json").stdout)
@@ -149,6 +152,10 @@ def test_the_service_takes_both_and_each_for_itself(machine: Machine, oidc: Oidc
         assert machine.run("requests", "list", DBGATE_APPROVALS_URL=url).returncode == 0
         refused = machine.run("requests", "list", DBGATE_APPROVALS_URL=url, DBGATE_ISSUER="partner")
         assert (refused.returncode, "the token was refused" in refused.stderr) == (5, True)
+    machine.run("logout")
+    nobody = machine.run("requests")
+    assert nobody.returncode == 5
+    assert nobody.stderr.endswith("hint: run: dbgate login\nhint: DBGATE_ISSUER=NAME acts at another issuer: partner\n")
 
 
 @pytest.mark.parametrize("option", ["--audience", "--client", "--issuer-ca"])

@@ -65,7 +65,7 @@ def _load(path: Path) -> Ed25519PrivateKey:
 
 def create_once(path: Path, content: bytes) -> bool:
     """Write a 0600 file unless it exists, whole or not at all, and tell whether this call wrote it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -79,6 +79,13 @@ def create_once(path: Path, content: bytes) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for its owner only. Those that are there stay as they are."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def to_jwk(key: Ed25519PublicKey) -> dict[str, Json]:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dbgate.approvals import keeping, queries, schema
+from dbgate.approvals.keys import make_private
 from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.store import Query
@@ -32,7 +33,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._reading = threading.Lock()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = _connect(path)
             try:

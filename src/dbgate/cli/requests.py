@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.errors import EXIT_DENIED, EXIT_OK, Unreachable, UsageError
+from dbgate.errors import EXIT_DENIED, EXIT_OK, SignInRequired, Unreachable, UsageError
 from dbgate.text import printable, suggest
 
 if TYPE_CHECKING:
@@ -271,7 +271,13 @@ def client() -> Iterator[ApprovalsClient]:
     from dbgate.identity import current_identity
 
     settings = load_settings()
-    approvals = open_approvals(settings, current_identity(settings))
+    try:
+        who = current_identity(settings)
+    except SignInRequired as error:
+        if settings.identity.others:
+            error.hint += f"\nDBGATE_ISSUER=NAME acts at another issuer: {', '.join(settings.identity.others)}"
+        raise
+    approvals = open_approvals(settings, who)
     try:
         yield approvals
     finally:

@@ -12,6 +12,7 @@ from dbgate.cli.app import AccountOption, IssuerOption, new_app
 from dbgate.cli.login import clock, listing
 from dbgate.errors import EXIT_OK, EXIT_SIGN_IN, UsageError
 from dbgate.model import Actor, Assurance, Identity
+from dbgate.settings import MAIN
 from dbgate.text import printable, suggest
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def whoami(
         return show_all(sign_ins(settings), output)
     identity = current_identity(settings, account)
     opened, store = targets_for(settings, identity), store_name(settings)
-    print(as_json(identity, opened, store) if output == "json" else as_text(identity, opened, store))
+    name = settings.identity.name or MAIN if settings.issuers else ""
+    print(as_json(identity, opened, store) if output == "json" else as_text(identity, opened, store, name))
     return EXIT_OK
 
 
@@ -73,7 +75,7 @@ def as_json(identity: Identity, opened: dict[str, dict[str, str] | None], store:
     return json.dumps(fields, indent=2)
 
 
-def as_text(identity: Identity, opened: dict[str, dict[str, str] | None], store: str) -> str:
+def as_text(identity: Identity, opened: dict[str, dict[str, str] | None], store: str, issuer_name: str) -> str:
     """The identity for people: one line a fact, the most telling first."""
     proven = identity.assurance is Assurance.OIDC
     facts = {
@@ -83,7 +85,7 @@ def as_text(identity: Identity, opened: dict[str, dict[str, str] | None], store:
         "on behalf of": identity.on_behalf_of,
         "groups": listing(identity.groups),
         "assurance": "oidc" if proven else "unverified (local)",
-        "issuer": identity.issuer,
+        "issuer": f"{issuer_name}: {identity.issuer}" if issuer_name else identity.issuer,
         "subject": identity.subject,
         "since": clock(identity.signed_in_at),
         "until": clock(identity.expires_at),
@@ -107,11 +109,12 @@ def show_all(found: tuple[SignIn, ...], output: str) -> int:
     elif found:
         from dbgate.cli.columns import print_table
 
+        names = any(one.here not in {"", MAIN} for one in found)
         cells = [
             (
                 "*" if one.active and one.here else "",
                 one.account,
-                one.issuer,
+                f"{one.here}: {one.issuer}" if names and one.here else one.issuer,
                 one.client_id,
                 one.state,
                 clock(one.until),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dbgate.approvals import keys
 from dbgate.approvals.pins import pin_file, trusted_keys
+from dbgate.approvals.sqlite import SqliteStore
 from dbgate.errors import Unreachable, UsageError
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -39,6 +40,15 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> No
     path.chmod(mode)
     with pytest.raises(UsageError, match="others can read or replace"):
         keys.load_or_create(path)
+
+
+def test_folders_that_were_missing_are_the_owners_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    keys.load_or_create(tmp_path / "state" / "dbgate" / "approvals" / "grants.key")
+    SqliteStore(tmp_path / "other" / "approvals" / "approvals.db").close()
+    for folder in ("state", "state/dbgate", "state/dbgate/approvals", "other", "other/approvals"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700, folder
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

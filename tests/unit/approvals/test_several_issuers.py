@@ -104,6 +104,10 @@ def test_no_token_at_all(both: IssuersVerifier, token: str) -> None:
     assert refused(both, token).startswith("the token was refused: it is ")
 
 
+def test_a_token_that_is_too_long_is_not_even_read(both: IssuersVerifier, main: Issuer) -> None:
+    assert "longer than 49152 bytes" in refused(both, main.token(iss="https://evil.example.com", filler="x" * 60_000))
+
+
 def test_a_local_identity_is_told_what_to_set(both: IssuersVerifier, tmp_path: Path) -> None:
     assert "it is of a local identity" in refused(both, mint_local_token(tmp_path, ALICE))
 
