@@ -65,6 +65,7 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
         ("request", f"{state.id}  {state.status}"),
         ("stands", state.summary),
         ("asked by", f"{requester(view['requester'])}, {local_moment(view['created_at'])}"),
+        *_proof(view["requester"]),
         ("reason", str(view["reason"]) or "(none given)"),
         ("target", where),
         *_what(view),
@@ -91,6 +92,13 @@ def _lines(state: RequestStatus, history: Sequence[Mapping[str, Any]]) -> Iterat
         who = requester(event["by"]) if event["by"] else "dbgate"
         note = f": {event['note']}" if event["note"] else ""
         yield printable(f"{local_moment(event['at'])}  {event['kind']} by {who}{note}")
+
+
+def _proof(who: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whose word it is who asked, and in which groups they are: another issuer may give anybody any e-mail."""
+    if who.get("assurance") == "oidc":
+        yield "proven by", str(who["issuer"])
+        yield "their groups", ", ".join(who["groups"])
 
 
 def wish(view: Mapping[str, Any]) -> str:

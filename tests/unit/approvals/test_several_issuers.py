@@ -104,6 +104,14 @@ def test_no_token_at_all(both: IssuersVerifier, token: str) -> None:
     assert refused(both, token).startswith("the token was refused: it is ")
 
 
+@pytest.mark.parametrize("payload", [b"[" * 20_000, b'{"iss":' * 4_000, b"[]", b"7", b"\xff\xfe", b""])
+def test_a_payload_that_is_no_set_of_claims(both: IssuersVerifier, main: Issuer, payload: bytes) -> None:
+    token = jwt.PyJWS().encode(payload, ED, "EdDSA", {"kid": "ed"})
+    assert "it is not a signed JSON Web Token" in refused(both, token)
+    with pytest.raises(SignInRequired):
+        main.verifier().verify(token)
+
+
 def test_a_token_that_is_too_long_is_not_even_read(both: IssuersVerifier, main: Issuer) -> None:
     assert "longer than 49152 bytes" in refused(both, main.token(iss="https://evil.example.com", filler="x" * 60_000))
 
