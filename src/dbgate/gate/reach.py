@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dbgate.catalog import CatalogRelation
+from dbgate.catalog import CatalogFunction, CatalogRelation, CatalogType
 from dbgate.gate.findings import Findings
 from dbgate.gate.names import kind_of
 from dbgate.gate.policy.model import Policy
@@ -25,8 +25,8 @@ def reached(statement: Statement, examined: Examined, schema: Schema, policy: Po
     if not any(rule.effect != "allow" and rule.when.tables for rule in policy.rules):
         return ()
     seen = dict.fromkeys((t.verb, t.access, t.relation.oid) for t in statement.touches if t.relation and t.relation.oid)
-    if examined.kind == "DropStmt" and examined.body.get("removeType") == "OBJECT_SCHEMA":
-        seen |= dict.fromkeys(_in_schemas(statement, schema))
+    if examined.kind == "DropStmt":
+        seen |= dict.fromkeys(_dropped(statement, examined, schema))
     todo = [*seen]
     while todo:
         verb, access, oid = todo.pop()
@@ -45,9 +45,26 @@ def reached(statement: Statement, examined: Examined, schema: Schema, policy: Po
 _Step = tuple[str, Access, int]
 
 
-def _in_schemas(statement: Statement, schema: Schema) -> Iterator[_Step]:
-    names = {t.relation.name for t in statement.touches if t.relation}
-    yield from (("drop", Access.DDL, r.oid) for r in schema.catalog.relations if r.schema in names)
+_ALONE = frozenset(
+    """OBJECT_TABLE OBJECT_FOREIGN_TABLE OBJECT_VIEW OBJECT_MATVIEW OBJECT_SEQUENCE OBJECT_INDEX OBJECT_TRIGGER OBJECT_RULE
+    OBJECT_POLICY OBJECT_STATISTIC_EXT""".split()
+)
+"""What takes nothing along with CASCADE but what is known to read it."""
+
+
+def _dropped(statement: Statement, examined: Examined, schema: Schema) -> Iterator[_Step]:
+    """What goes with a schema; with CASCADE, behind a type or a function, any relation may: the catalog does not tell."""
+    kind, cascades = examined.body.get("removeType"), examined.body.get("behavior") == "DROP_CASCADE"
+    names = {t.relation.name for t in statement.touches if t.relation} if kind == "OBJECT_SCHEMA" else set()
+    used = kind not in _ALONE and (not names or any(x.schema in names for x in _usable(schema)))
+    for relation in schema.catalog.relations:
+        if relation.schema in names or (cascades and used):
+            yield "drop", Access.DDL, relation.oid
+
+
+def _usable(schema: Schema) -> Iterator[CatalogFunction | CatalogType]:
+    yield from schema.catalog.functions
+    yield from schema.catalog.types
 
 
 def _steps(verb: str, access: Access, relation: CatalogRelation, schema: Schema, examined: Examined) -> Iterator[_Step]:

@@ -56,10 +56,18 @@ def test_a_key_deletes_or_updates_as_it_says(on_delete: str, verb: str) -> None:
         assert isinstance(decision, Deny if other == verb else Allow), (other, decision)
 
 
+PAYROLL = {"payroll.pay", "payroll.directory", "payroll.rich", "payroll.employees"}
+
+
 @pytest.mark.parametrize(
     ("sql", "reached"),
     [
-        ("DROP SCHEMA payroll CASCADE", {"payroll.pay", "payroll.directory", "payroll.rich", "payroll.employees"}),
+        ("DROP SCHEMA payroll CASCADE", PAYROLL),
+        ("DROP SCHEMA public CASCADE", {*PAYROLL, "public.log"}),  # it holds functions, which views may call
+        ("DROP FUNCTION public.fiscal_year(date) CASCADE", {*PAYROLL, "public.log"}),
+        ("DROP FUNCTION public.fiscal_year(date)", set()),
+        ("DROP TYPE public.pair CASCADE", {*PAYROLL, "public.log"}),
+        ("DROP INDEX payroll.some_index CASCADE", set()),
         ("DROP TABLE payroll.employees CASCADE", {"payroll.directory", "payroll.rich"}),
         ("DROP TABLE payroll.employees", set()),
         ("DROP TABLE public.log CASCADE", set()),
@@ -71,8 +79,7 @@ def test_a_key_deletes_or_updates_as_it_says(on_delete: str, verb: str) -> None:
     ],
 )
 def test_rules_that_deny_hold_for_what_cascade_takes(sql: str, reached: set[str]) -> None:
-    names = {"payroll.pay", "payroll.directory", "payroll.rich", "payroll.employees"}
-    for name in names - set(sql.split()):
+    for name in {*PAYROLL, "public.log"} - set(sql.split()):
         decision = judged(sql, policy(ALL, rule("stays", "deny", tables=(name,)))).decision
         if name in reached:
             assert isinstance(decision, Deny), (name, decision)
