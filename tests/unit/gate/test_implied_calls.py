@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tests.catalogs import CATALOG, column, judged, policy, rule, table
 
 from dbgate.catalog import CatalogCast, CatalogColumn, CatalogFunction, CatalogOperator, CatalogType
+from dbgate.gate.policy.model import FunctionList
 from dbgate.model import Access, Allow, Deny, Rewrite
 
 PAIR, MARK = 20_000, 20_001
@@ -148,3 +149,13 @@ def test_an_allowed_procedure_needs_a_rule() -> None:
 
 POLICY = policy(rule("read", access=(Access.READ,)), rule("write", access=(Access.WRITE,)))
 BUILDERS = policy(*POLICY.rules, rule("build", access=(Access.DDL, Access.ADMIN)))
+
+
+def test_what_an_allowed_function_gives_may_choose_functions_too() -> None:
+    gives = CatalogFunction(48, "public", "give", "integer", argument_types=(23,), required=1, result_types=(PAIR,))
+    catalog = replace(OWN, functions=(*OWN.functions, gives), fingerprint="gives")
+    given = replace(policy(digest="gives"), functions=FunctionList(("public.give(integer)",)))
+    assert isinstance(judged("SELECT give(1)", given, catalog).decision, Allow)
+    decision = judged("SELECT give(1) = give(2)", given, catalog).decision
+    assert isinstance(decision, Deny)
+    assert "public.same" in decision.reason

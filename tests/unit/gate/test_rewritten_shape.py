@@ -36,6 +36,14 @@ def test_a_function_of_a_table_gets_rows_of_the_table(columns: str) -> None:
     assert normal(parse_one(decision.text)) == normal(parse_one(sql))
 
 
+@pytest.mark.parametrize("row", ["e", "e.*"])
+def test_a_function_of_a_masked_table_gets_masked_rows_of_its_type(row: str) -> None:
+    given = replace(policy(digest="leak"), functions=FunctionList(("public.leak(payroll.employees)",)))
+    decision = judged(f"SELECT leak({row}) FROM payroll.employees e", given).decision
+    assert isinstance(decision, Rewrite), decision
+    assert decision.text.startswith(f"SELECT leak({row}::payroll.employees) FROM (SELECT")
+
+
 @pytest.mark.parametrize(
     ("sql", "known"),
     [
