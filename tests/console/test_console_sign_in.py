@@ -136,6 +136,15 @@ def test_what_the_browser_has_to_bring_back(
     assert surfer.get("/").status_code == 303
 
 
+def test_where_to_go_on_to_is_looked_at_again(console: RunningConsole, oidc: OidcProvider) -> None:
+    surfer = surfer_of(console, oidc)
+    path = until_callback(surfer, "hana")
+    name, attempt = attempt_cookie(surfer)
+    surfer.session.cookies.clear()
+    surfer.session.cookies.set(name, replace(attempt, then="//evil.example").to_text(), path="/")
+    assert surfer.get(path).headers["location"] == "/"
+
+
 def test_an_answer_in_somebody_else_s_browser(console: RunningConsole, oidc: OidcProvider) -> None:
     path = until_callback(surfer_of(console, oidc), "hana")
     victim = surfer_of(console, oidc)

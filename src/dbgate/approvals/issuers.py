@@ -42,7 +42,7 @@ def claimed_issuer(token: str) -> str:
         refuse(f"it is longer than {MAX_TOKEN_BYTES} bytes")
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.PyJWTError, RecursionError):
+    except jwt.PyJWTError:
         refuse("it is not a signed JSON Web Token")
     issuer = claims.get("iss")
     return issuer if isinstance(issuer, str) else ""

@@ -83,7 +83,7 @@ def verify(token: str, keys: Mapping[str, Any], expected: Expected, now: datetim
                 "verify_iat": False,
             },
         )
-    except (jwt.PyJWTError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (jwt.PyJWTError, OverflowError, TypeError, ValueError) as error:
         refuse(explain(error, expected))
     check_times(claims, now)
     check_kind(claims)

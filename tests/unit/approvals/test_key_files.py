@@ -132,6 +132,7 @@ def test_the_first_key_of_a_url_is_remembered(tmp_path: Path) -> None:
     assert trust({"keys": [keys.to_jwk(second)]}) == [keys.key_id(first)], "a later key is not taken silently"
     assert trust({"keys": [keys.to_jwk(second)]}, url=url + ":8443") == [keys.key_id(second)]
     assert pin_file(tmp_path, url).stat().st_mode & 0o777 == 0o600
+    trusted_keys(public_key="", state_dir=tmp_path, url=url, fetch=lambda: pytest.fail("asked again"))
     (tmp_path / "pinned").write_text(json.dumps(keys.to_jwk(second)))
     assert trust({"keys": [keys.to_jwk(first)]}, str(tmp_path / "pinned")) == [keys.key_id(second)]
     pin_file(tmp_path, url).write_text("{}")

@@ -36,6 +36,7 @@ AGENT = replace(ALICE, subject="bot-7", email="", actor=Actor.AGENT, on_behalf_o
         (replace(REQUESTER, subject="alice-admin"), REQUESTER, "same e-mail"),
         (replace(REQUESTER, subject="alice-admin", email=" ALICE@example.COM "), REQUESTER, "same e-mail"),
         (replace(REQUESTER, subject="x", email="alice@example.com"), REQUESTER, "same e-mail"),
+        (replace(REQUESTER, subject="x", email="\uff41lice@example.com"), REQUESTER, "same e-mail"),
         (replace(REQUESTER, issuer="https://other.example.com"), REQUESTER, "same e-mail"),
         (REQUESTER, AGENT, "an agent filed on their behalf"),
         (replace(REQUESTER, email=""), replace(AGENT, on_behalf_of="alice"), "an agent filed on their behalf"),
