@@ -19,6 +19,7 @@ from dbgate.errors import (
     StatementError,
 )
 from dbgate.gate.names import qualified
+from dbgate.gate.pins import NO_RELATION
 from dbgate.gate.policy.model import Limits
 from dbgate.model import Access, Allow, CountQuery, Grant, Outcome, RequestKind, Rewrite
 from dbgate.session.effects import (
@@ -49,7 +50,7 @@ DRIFTED = frozenset({"42703", "42P01", "42883", "42704", "42803", "42P10", "0A00
 """SQLSTATEs with which the server says that the catalog is not what the gate took it for."""
 
 _APART = frozenset({"CopyStmt", "DeclareCursorStmt"})
-"""Statements that cannot be sent in one message with others, or would mean something else there."""
+"""Statements that cannot be sent in one message with others, or would mean something else there, as calls of functions alone may."""
 
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt", "TruncateStmt"})
 """Statements that change rows, and run within a transaction like any other."""
@@ -133,7 +134,7 @@ class Attempt(msgspec.Struct, frozen=True):
             ceiling=None if allowed else self.run.ceiling,
             tables=self._tables(),
             pins=self.judgement.pins,
-            apart=not _APART.isdisjoint(self.judgement.statement.tree),
+            apart=not _APART.isdisjoint(self.judgement.statement.tree) or self.judgement.pins == (NO_RELATION,),
             counted=self._counted(),
             locks=self._locks() if allowed else (),
         )
