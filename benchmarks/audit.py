@@ -99,15 +99,16 @@ def _bucket_of(directory: Path, records: int) -> tuple[Path, int]:
         for session in spool.spooled(home)
         for segment in spool.segments(spool.session_dir(home, session))
     ]
+    packed = [(len(content), content.count(b"\n"), layout.compress(content)) for content in segments]
     size = written = number = 0
     while written < records:
-        content = segments[number % len(segments)]
+        length, lines, content = packed[number % len(packed)]
         stamp = hashlib.sha256(str(number).encode()).hexdigest()[:26]
         folder = bucket / "sessions" / f"date=2026-10-{number % 30 + 1:02d}" / f"target=prod-{number % 7}" / stamp
         folder.mkdir(parents=True)
-        (folder / "00000.jsonl.zst").write_bytes(layout.compress(content))
-        size += len(content)
-        written += content.count(b"\n")
+        (folder / "00000.jsonl.zst").write_bytes(content)
+        size += length
+        written += lines
         number += 1
     return bucket, size
 

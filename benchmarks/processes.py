@@ -6,7 +6,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,21 +23,40 @@ class Timing:
         return statistics.median(self.seconds)
 
 
+_LAUNCHER = """
+import os, sys, time
+began = time.perf_counter()
+child = os.fork()
+if not child:
+    os.execvp(sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - began, status, usage.ru_maxrss, file=open(int(sys.argv[1]), "w"))
+"""
+"""A small process between: what is forked from a large one counts the large one's memory as its own peak."""
+
+
 def run_once(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
     """Run a command to its end; return wall seconds and peak memory in MiB. Raises `RuntimeError` when it fails."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    errors = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.stderr:
-        process.stderr.close()
-    if process.returncode:
-        raise RuntimeError(f"{command[:4]} ended with {process.returncode}: {errors.decode(errors='replace')[-500:]}")
-    return seconds, usage.ru_maxrss / 1024
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as told:
+        try:
+            ran = subprocess.run(
+                [PYTHON, "-I", "-S", "-c", _LAUNCHER, str(theirs), *command],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs],
+                check=True,
+            )
+        finally:
+            os.close(theirs)
+        seconds, status, peak_kib = told.read().split()
+    code = os.waitstatus_to_exitcode(int(status))
+    if code:
+        said = ran.stderr.decode(errors="replace")[-500:]
+        raise RuntimeError(f"{list(command[:4])} ended with {code}: {said}")
+    return float(seconds), int(peak_kib) / 1024
 
 
 def in_turn(commands: Sequence[Sequence[str]], environment: Mapping[str, str], *, runs: int) -> list[Timing]:

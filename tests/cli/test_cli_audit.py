@@ -135,8 +135,31 @@ def test_one_changed_byte_is_refused(desk: Desk) -> None:
     assert document["intact"]["place"] == f"{session} 00000.jsonl line 6"
     assert desk.dbgate("audit", "verify", "--allow-unanchored").code == 1
     replayed = desk.dbgate("replay", session)
-    assert replayed.code == 0
+    assert replayed.code == 1
     assert "notice: this transcript was altered: 00000.jsonl line 6" in replayed.err
+    assert replayed.out.splitlines()[-1].startswith("checked: not intact: 00000.jsonl")
+
+
+@pytest.mark.parametrize(
+    "options", [["--from", "2"], *(["--export", form] for form in ("cast", "html", "json", "sql"))]
+)
+def test_what_does_not_hold_together_is_shown_to_its_end_and_ends_with_1(desk: Desk, options: list[str]) -> None:
+    session = eventful(desk.here)
+    file = desk.here.state_dir / "spool" / session / "00000.jsonl"
+    whole = file.read_bytes()
+    good = desk.dbgate("replay", session, *options)
+    assert (good.code, good.err) == (0, "")
+    file.write_bytes(whole.replace(b"DROP TABLE", b"DROP tABLE"))
+    altered = desk.dbgate("replay", session, *options)
+    assert altered.code == 1
+    assert altered.err.startswith("notice: this transcript was altered: 00000.jsonl line 6")
+    assert "DROP tABLE" in altered.out
+    assert "not intact: 00000.jsonl line 6" in altered.out
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    cut = desk.dbgate("replay", session, *options)
+    assert cut.code == 1
+    assert cut.err.startswith("notice: this transcript is not whole: not complete: ")
+    assert "the session has no sealed end" in cut.out
 
 
 def test_a_copy_is_verified_with_a_pinned_key(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,8 +394,10 @@ def test_a_replay_from_another_bucket_with_a_pinned_key(desk: Desk, tmp_path: Pa
     (other,) = (stranger.state_dir / "keys").glob("*.pub")
     ran = desk.dbgate("replay", session, "--bucket", str(copy), "--key", str(key))
     assert ran.out.splitlines()[-1].endswith(f"sealed with key {key.stem}")
+    assert (ran.code, ran.err) == (0, "")
     ran = desk.dbgate("replay", session, "--bucket", str(copy), "--key", str(other))
     assert ran.out.splitlines()[-1].endswith("which is not among the keys trusted here")
+    assert (ran.code, "notice: this transcript is not proven: " in ran.err) == (1, True)
     assert desk.dbgate("replay", session, "--key", "/nowhere.pub").code == 2
 
 

@@ -166,13 +166,20 @@ def test_show_says_everything(desk: Desk) -> None:
     assert [item["intent"]["decision"] for item in document["statements"]] == ["approve", "deny"]
 
 
-def test_show_says_when_the_record_was_changed(desk: Desk) -> None:
+def test_show_says_when_the_record_was_changed(desk: Desk, tmp_path: Path) -> None:
     session = fill(desk.here)["reading"]
     desk.here.ship()
+    stranger = Installation(tmp_path / "stranger")
+    stranger.session()
+    (other,) = (stranger.state_dir / "keys").glob("*.pub")
+    assert desk.dbgate("sessions", "show", session).code == 0
+    assert desk.dbgate("sessions", "show", session, "--key", str(other)).code == 1
     (file,) = desk.here.folder(session).iterdir()
     overwrite(file, compress(decompress(file.read_bytes()).replace(b"select 1", b"select 2")))
     shown = desk.dbgate("sessions", "show", session)
     assert "intact    NO: not intact: 00000.jsonl line 3: record 2 does not carry" in shown.out
+    assert shown.code == 1
+    assert desk.dbgate("sessions", "show", session, "--format", "json").code == 1
     assert desk.dbgate("sessions", "show", session, "--key", "/nowhere").code == 2
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,28 @@ def test_who_came_in_and_who_watched(console: RunningConsole, noted: Noted) -> N
     assert olga.get("/sessions/01m8mx00390t7btzvjrccm8an3").status_code == 404
     assert console.surfer(BOB).get(f"/sessions/{session}").status_code == 404
     assert [one.action for one in noted.found] == ["signed-in", "watched", "signed-in"]
+
+
+def test_a_long_list_goes_on_where_its_page_ended(
+    console: RunningConsole, archive: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbgate.console.recordings.PAGE", 3)
+    monkeypatch.setattr("dbgate.console.recordings.MAX_LOOKED_AT", 5)
+    for number in range(7):
+        archive.session(start={"identity": {"email": f"p{number % 4}@example.com"}, "target": "payroll"})
+    archive.ship()
+    olga = console.surfer(OLGA)
+
+    def pages(path: str) -> list[list[str]]:
+        text = olga.get(path).text
+        found = re.findall(r'href="/sessions/([0-9a-z]{26})"', text)
+        further = re.search(r'rel="next" href="([^"]+)"', text)
+        return [found, *(pages(unescape(further[1])) if further else [])]
+
+    everything = sorted((folder.name for folder in archive.bucket_dir.glob("sessions/*/*/*")), reverse=True)
+    assert pages("/sessions") == [everything[:3], everything[3:6], everything[6:]]
+    # The fifth that is looked at ends a page, wanted or not.
+    assert pages("/sessions?person=p0@") == [[everything[2]], [everything[6]]]
 
 
 def test_without_a_record_nobody_comes_in_or_watches(console: RunningConsole, noted: Noted) -> None:

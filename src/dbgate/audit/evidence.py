@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,18 +53,27 @@ def session_proofs(bucket: Bucket, origin: str, session: str, keys: Sequence[Pub
 def write_evidence(
     folder: Path, objects: Iterable[tuple[str, bytes]], proofs: Sequence[LeafProof], key: PublicKey
 ) -> None:
-    """Write the evidence of a session into a new `folder`. Raises `UsageError` when it cannot be written."""
+    """Write the evidence of a session into a new `folder`, which is removed again when that fails.
+
+    `objects` are taken one by one. Raises `UsageError` when it cannot be written, and what `objects` raises.
+    """
     try:
         folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already", hint="name a new folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    try:
         for name, content in objects:
             (folder / name).write_bytes(content)
         for proof in proofs:
             (folder / f"leaf-{proof.index}.tlog-proof").write_bytes(proof.text())
         (folder / f"{key.id}.pub").write_bytes(key.pem())
-    except FileExistsError:
-        raise UsageError(f"{folder} exists already", hint="name a new folder") from None
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"cannot write {error.filename or folder}: {error.strerror}") from None
+        raise
 
 
 def proven_anchor(

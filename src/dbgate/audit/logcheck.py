@@ -108,13 +108,15 @@ def _signed_entries(
     note = bucket.get(f"{layout.log_prefix(origin)}/checkpoint")
     if note is None:
         raise Fault("checkpoint", "is missing")
+    signers, entries = _signers(bucket, origin, keys, note)
     try:
-        checkpoint = open_checkpoint(note, _signers(bucket, origin, keys, note))
+        checkpoint = open_checkpoint(note, signers)
     except ValueError as error:
         raise Fault("checkpoint", str(error)) from None
     if checkpoint.origin != origin:
         raise Fault("checkpoint", f"is that of another log, {checkpoint.origin}")
-    entries = read_entries(bucket, origin, checkpoint.size)
+    if entries is None:
+        entries = read_entries(bucket, origin, checkpoint.size)
     facts.keys = _succession(origin, entries, keys)
     if checkpoint.signer in facts.keys.revoked:
         raise Fault("checkpoint", f"is signed by {checkpoint.signer}, which was revoked before")
@@ -125,21 +127,23 @@ def _signed_entries(
 
 def keys_of_log(bucket: Bucket, origin: str, keys: Sequence[PublicKey]) -> list[PublicKey]:
     """The trusted `keys`, and those that they vouch for in the log `origin`. Nothing else of it is checked. Raises `Unreachable`."""
-    return _signers(bucket, origin, keys, bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b"")
+    return _signers(bucket, origin, keys, bucket.get(f"{layout.log_prefix(origin)}/checkpoint") or b"")[0]
 
 
-def _signers(bucket: Bucket, origin: str, keys: Sequence[PublicKey], note: bytes) -> list[PublicKey]:
-    """`keys_of_log`, given the log's checkpoint: its leaves are read only when none of `keys` signed it."""
+def _signers(
+    bucket: Bucket, origin: str, keys: Sequence[PublicKey], note: bytes
+) -> tuple[list[PublicKey], list[bytes] | None]:
+    """`keys_of_log`, given the log's checkpoint. Its leaves are read only when none of `keys` signed it, and then come along."""
     try:
         open_checkpoint(note, keys)
-        return list(keys)
+        return list(keys), None
     except ValueError:
         pass
     try:
         entries = read_entries(bucket, origin, size_of(note))
-        return list(_succession(origin, entries, keys).trusted.values())
+        return list(_succession(origin, entries, keys).trusted.values()), entries
     except (ValueError, Fault):
-        return list(keys)
+        return list(keys), None
 
 
 def _succession(origin: str, entries: Sequence[bytes], keys: Sequence[PublicKey]) -> Succession:

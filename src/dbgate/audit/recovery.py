@@ -23,8 +23,10 @@ from dbgate.audit.record import (
     END,
     FIRST_PREV,
     INTENT,
+    MAX_RECORD_BYTES,
     NOTICE,
     OUTCOME,
+    SEGMENT_BYTES,
     Due,
     broken_link,
     closes,
@@ -56,7 +58,7 @@ class Remains(msgspec.Struct):
     failed: int = 0
     segment: Path | None = None
     good_bytes: int = 0
-    torn: bytes = b""
+    torn: bool = False
     named: set[str] = msgspec.field(default_factory=set)
 
     def take(self, line: bytes, record: dict[str, Any]) -> None:
@@ -138,7 +140,7 @@ def examine(session: str, directory: Path) -> Remains:
     for path, at, line, whole in _lines(directory):
         record = _following(session, remains, line) if whole and not remains.torn and not remains.ended else None
         if record is None:
-            remains.torn += line + (b"\n" if whole else b"")
+            remains.torn = True
             continue
         remains.take(line, record)
         remains.segment, remains.good_bytes = path, at + len(line) + 1
@@ -160,7 +162,7 @@ def _lines(directory: Path) -> Iterator[tuple[Path, int, bytes, bool]]:
     for path in spool.segments(directory):
         with path.open("rb") as file:
             at = 0
-            for raw in file:
+            while raw := file.readline(MAX_RECORD_BYTES + 1):
                 yield path, at, raw.removesuffix(b"\n"), raw.endswith(b"\n")
                 at += len(raw)
 
@@ -184,14 +186,33 @@ def _set_aside(directory: Path, remains: Remains) -> None:
 
 
 def _keep_torn(directory: Path, remains: Remains) -> None:
-    """Write the torn bytes to a file. What an interrupted recovery wrote of them before is replaced."""
+    """Write the torn bytes to files of their own, each not longer than a segment. What an interrupted recovery wrote of
+    them before is replaced."""
     taken = spool.torn_files(directory)
-    for file in taken:
-        if file.name not in remains.named and remains.torn.startswith(file.read_bytes()):
-            file.unlink()
     number = max((int(file.stem.removeprefix("torn-")) for file in taken), default=-1) + 1
-    spool.create_file(directory / f"torn-{number:05d}.bin", remains.torn)
+    before = [file for file in taken if file.name not in remains.named]
+    for place, piece in enumerate(_torn_pieces(directory, remains)):
+        if place < len(before) and piece.startswith(before[place].read_bytes()):
+            before[place].unlink()
+        spool.create_file(directory / f"torn-{number + place:05d}.bin", piece)
     spool.sync_dir(directory)
+
+
+def _torn_pieces(directory: Path, remains: Remains) -> Iterator[bytes]:
+    """Everything behind the last record that holds, in pieces."""
+    piece, at = b"", remains.good_bytes
+    files = spool.segments(directory)
+    for path in files[files.index(remains.segment) :] if remains.segment else []:
+        with path.open("rb") as file:
+            file.seek(at)
+            at = 0
+            while more := file.read(SEGMENT_BYTES - len(piece)):
+                piece += more
+                if len(piece) == SEGMENT_BYTES:
+                    yield piece
+                    piece = b""
+    if piece:
+        yield piece
 
 
 def _write_end(session: str, directory: Path, remains: Remains, key: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,20 +160,25 @@ class Archive:
 
     def wanted_in_bucket(self, wanted: Filter) -> Iterator[Summary]:
         """The sessions of the bucket that are wanted, newest first, some read ahead at once. Raises `Unreachable`."""
+        return (summary for _, summary in self.summaries(wanted, self.in_bucket(wanted)) if summary)
+
+    def summaries(self, wanted: Filter, places: Iterable[Place]) -> Generator[tuple[Place, Summary | None]]:
+        """Each place in its turn with its session's summary, or None when it is not wanted. Some are read ahead at once."""
         from concurrent.futures import Future, ThreadPoolExecutor
 
-        ahead: deque[Future[Summary | None]] = deque()
+        ahead: deque[tuple[Place, Future[Summary | None]]] = deque()
         with ThreadPoolExecutor(READERS) as readers:
             try:
-                for place in self.in_bucket(wanted):
-                    ahead.append(readers.submit(self.summary_if, wanted, place))
-                    if len(ahead) >= 2 * READERS and (summary := ahead.popleft().result()):
-                        yield summary
+                for place in places:
+                    ahead.append((place, readers.submit(self.summary_if, wanted, place)))
+                    if len(ahead) >= 2 * READERS:
+                        read, summary = ahead.popleft()
+                        yield read, summary.result()
                 while ahead:
-                    if summary := ahead.popleft().result():
-                        yield summary
+                    read, summary = ahead.popleft()
+                    yield read, summary.result()
             finally:
-                for future in ahead:
+                for _, future in ahead:
                     future.cancel()
 
     def _segments(self, place: Place) -> Iterator[Segment]:

@@ -42,11 +42,11 @@ def prove_command(
     names = sorted(source.names(place.folder))
     start = next(archive.records(place))
     proofs = session_proofs(source, str(start.get("log", "")), place.session, keys)
-    objects = [(name.rsplit("/", 1)[1], source.get(name) or b"") for name in names]
+    objects = ((name.rsplit("/", 1)[1], source.get(name) or b"") for name in names)
     signers = keys_of_log(source, str(start.get("log", "")), keys)
     signer = next(k for k in signers if k.id == proofs[0].verify(signers).signer)
     write_evidence(output, objects, proofs, signer)
-    print(f"notice: {len(objects)} objects and {len(proofs)} proofs of session {place.session}", file=sys.stderr)
+    print(f"notice: {len(names)} objects and {len(proofs)} proofs of session {place.session}", file=sys.stderr)
     print(f"hint: dbgate audit verify {output} --key {signer.id}.pub, with the key from a safe place", file=sys.stderr)
     return EXIT_OK
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from unicodedata import combining, east_asian_width
 
 from dbgate.text import printable
@@ -14,18 +15,22 @@ MIN_ELASTIC = 6
 """An elastic column never gets narrower than this."""
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, elastic: Sequence[str] = ()) -> None:
-    """Print columns. A heading with `>` aligns right; on a narrow terminal the `elastic` columns give way."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, elastic: Sequence[str] = ()) -> None:
+    """Print columns. A heading with `>` aligns right; on a narrow terminal the `elastic` columns give way.
+
+    `rows` are gone through twice, and need not all be in memory.
+    """
     names = [heading.lstrip(">") for heading in headings]
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(names, *cells, strict=True)]
+    widths = [width(name) for name in names]
+    for row in rows:
+        widths = [max(size, width(printable(cell))) for size, cell in zip(widths, row, strict=True)]
     terminal = sys.stdout.isatty()
     if terminal:
         _shrink(widths, [names.index(name) for name in elastic], shutil.get_terminal_size().columns)
     colour = terminal and not os.environ.get("NO_COLOR")
-    for number, row in enumerate([names, *cells]):
+    for number, row in enumerate(chain([names], rows)):
         parts = [
-            _cell(text, size, right=heading.startswith(">"), style=_style(text, number) if colour else "")
+            _cell(printable(text), size, right=heading.startswith(">"), style=_style(text, number) if colour else "")
             for text, size, heading in zip(row, widths, headings, strict=True)
         ]
         print("  ".join(parts).rstrip())

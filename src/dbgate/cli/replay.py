@@ -15,7 +15,7 @@ import typer
 from dbgate.cli.app import new_app
 from dbgate.cli.private_file import private_file
 from dbgate.cli.sessions import BucketOption, load, open_archive
-from dbgate.errors import UsageError
+from dbgate.errors import EXIT_OK, EXIT_STATEMENT, UsageError
 from dbgate.text import printable
 
 if TYPE_CHECKING:
@@ -65,11 +65,12 @@ def replay(
         list[Path] | None, typer.Option("--key", metavar="FILE", help="Trust only this public key for the seal.")
     ] = None,
     bucket: BucketOption = "",
-) -> int | None:
+) -> int:
     """Play a recorded session at its own pace, or export it (cast: asciicast v3, html: one page).
 
     On a terminal: space pauses, arrows and digits seek, / searches, d a w e go to denials, approvals, writes and errors,
-    ? shows all keys. Everywhere else the session is printed as text. The chain is checked while it plays.
+    ? shows all keys. Everywhere else the session is printed as text. The chain is checked while it plays: exit 1, after
+    everything was shown, when it does not hold together, or when no key of --key sealed it.
     """
     from dbgate.audit.keys import read_public_keys
 
@@ -81,19 +82,21 @@ def replay(
         raise UsageError("--exact does not go with --idle-limit")
     archive = open_archive(load(), bucket)
     place = archive.in_folder(Path(session)) if Path(session).is_dir() else archive.find(session)
-    records = told(archive.checked(place, read_public_keys(key) if key else None), place)
+    records = Told(archive.checked(place, read_public_keys(key) if key else None), place, is_pinned=bool(key))
     if export is not None:
         write(exported(archive, place, export, records), output)
-        return None
+        return records.exit_code
     limit_s = None if exact else DEFAULT_IDLE_S if idle_limit is None else idle_limit
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        return watch(records, speed or 1.0, limit_s, start, step=step)
+        watch(records, speed or 1.0, limit_s, start, step=step)
+        return records.exit_code
     if step:
         raise UsageError("--step needs a terminal")
-    return print_frames(records, speed, limit_s, start)
+    print_frames(records, speed, limit_s, start)
+    return records.exit_code
 
 
-def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None, start: str, *, step: bool) -> int:
+def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None, start: str, *, step: bool) -> None:
     """Play on a screen of its own."""
     from dbgate.audit.replay.player import Options, Player
     from dbgate.audit.replay.recording import Recording
@@ -107,7 +110,6 @@ def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None
         else:
             player.begin()
         Screen(player).run()
-    return 0
 
 
 def aloud(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -123,7 +125,7 @@ def aloud(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def print_frames(records: Iterable[dict[str, Any]], speed: float | None, limit_s: float | None, start: str) -> int:
+def print_frames(records: Iterable[dict[str, Any]], speed: float | None, limit_s: float | None, start: str) -> None:
     """Print the session as text. Without a terminal nothing waits, unless a speed was asked for."""
     from dbgate.audit.frames import frames
     from dbgate.audit.replay import Pace, play
@@ -134,10 +136,9 @@ def print_frames(records: Iterable[dict[str, Any]], speed: float | None, limit_s
     colour = terminal and not os.environ.get("NO_COLOR")
     if not start:
         play(frames(records), sys.stdout, pace, colour=colour)
-        return 0
+        return
     with Recording(records) as recording:
         play(frames_from(recording, start), sys.stdout, pace, colour=colour)
-    return 0
 
 
 def frames_from(recording: Recording, start: str) -> Iterator[Frame]:
@@ -177,16 +178,31 @@ def write(pieces: Iterable[str], output: Path | None) -> None:
         file.writelines(piece.encode() for piece in pieces)
 
 
-def told(records: Iterable[dict[str, Any]], place: Place) -> Iterator[dict[str, Any]]:
-    """The records, and a notice on stderr, as soon as it is known, when the transcript does not hold together."""
-    from dbgate.audit.checked import DAMAGED, VERDICT
+class Told:
+    """The records of a session, once. Says on stderr, as soon as it is known, when the transcript does not hold together."""
 
-    said = False
-    for record in records:
-        altered = record["kind"] == DAMAGED
-        if not said and (altered or (record["kind"] == VERDICT and record["holds"] is False)):
-            said = True
-            what = "was altered" if altered else "is not whole"
+    def __init__(self, records: Iterable[dict[str, Any]], place: Place, *, is_pinned: bool) -> None:
+        """With `is_pinned`, a transcript that the given keys did not seal does not hold."""
+        self._records = records
+        self._place = place
+        self._is_pinned = is_pinned
+        self.exit_code = EXIT_OK
+        """Once all records were taken: 0, or 1 when the transcript does not hold together."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        from dbgate.audit.checked import DAMAGED, VERDICT
+
+        for record in self._records:
+            if record["kind"] == DAMAGED:
+                self._say("was altered", record)
+            elif record["kind"] == VERDICT and record["holds"] is False:
+                self._say("is not whole", record)
+            elif record["kind"] == VERDICT and record["holds"] is None and self._is_pinned:
+                self._say("is not proven", record)
+            yield record
+
+    def _say(self, what: str, record: dict[str, Any]) -> None:
+        if self.exit_code == EXIT_OK:
+            self.exit_code = EXIT_STATEMENT
             print(f"notice: this transcript {what}: {printable(str(record['text']))}", file=sys.stderr)
-            print(f"hint: dbgate audit verify --session {place.session}", file=sys.stderr)
-        yield record
+            print(f"hint: dbgate audit verify --session {self._place.session}", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbgate.cli.app import new_app
-from dbgate.errors import Unreachable, UsageError
+from dbgate.errors import EXIT_OK, EXIT_STATEMENT, Unreachable, UsageError
 from dbgate.text import printable, suggest
 
 if TYPE_CHECKING:
@@ -120,34 +120,43 @@ def show(
         list[Path] | None, typer.Option("--key", metavar="FILE", help="Trust only this public key for the seal.")
     ] = None,
     format: Annotated[Formats, typer.Option(help="How to print.")] = Formats.TABLE,  # noqa: A002
-) -> None:
+) -> int:
     """Show one session and its statements.
 
-    Who, where and why, every statement with its decision and outcome, who approved what, and whether the record is intact.
+    Who, where and why, every statement with its decision and outcome, who approved what, and whether the record is intact:
+    exit 1, after everything was shown, when it is not, or when no key of --key sealed it.
     """
     from dbgate.audit.checked import VERDICT
     from dbgate.audit.keys import read_public_keys
     from dbgate.audit.summary import Summary
-    from dbgate.cli.sessions_view import approvals_of, print_session, statements_of
+    from dbgate.cli.sessions_view import Statements, print_session, write_session
 
     archive = open_archive(load(), bucket)
     place = archive.find(session)
-    summary, records = Summary(place.session, place.name), []
+    summary, found = Summary(place.session, place.name), Statements()
     integrity: dict[str, Any] = {}
-    for record in archive.checked(place, read_public_keys(key) if key else None):
-        if record["kind"] == VERDICT:
-            integrity = {"holds": record["holds"], "text": record["text"]}
-            continue
-        summary.take(record)
-        if record["kind"] != "output":
-            records.append(record)
-    summary.live = not summary.end and archive.is_being_written(place)
-    if format is Formats.JSON:
-        more = {"statements": statements_of(records), "approvals": approvals_of(records), "integrity": integrity}
-        print(json.dumps({**summary.to_json(), **more}, indent=2))
-        return
-    print_session(summary, records, integrity)
+    try:
+        for record in archive.checked(place, read_public_keys(key) if key else None):
+            if record["kind"] == VERDICT:
+                integrity = {"holds": record["holds"], "text": record["text"]}
+                continue
+            summary.take(record)
+            found.take(record)
+        found.end()
+        summary.live = not summary.end and archive.is_being_written(place)
+        if format is Formats.JSON:
+            write_session(summary, found, integrity)
+            return code_of(integrity, is_pinned=bool(key))
+        print_session(summary, found, integrity)
+    finally:
+        found.close()
     print(f"hint: whether the log holds it: dbgate audit verify --session {place.session}", file=sys.stderr)
+    return code_of(integrity, is_pinned=bool(key))
+
+
+def code_of(integrity: dict[str, Any], *, is_pinned: bool) -> int:
+    """The exit code for what the check of a transcript says; with keys of one's own, nobody else's seal will do."""
+    return EXIT_STATEMENT if integrity["holds"] is False or (is_pinned and not integrity["holds"]) else EXIT_OK
 
 
 def known_actor(actor: str) -> None:

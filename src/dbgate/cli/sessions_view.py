@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from textwrap import indent
 from typing import Any
 
+from dbgate.audit.kept import Kept
+from dbgate.audit.record import INTENT, OUTCOME
 from dbgate.audit.summary import Summary, moment
 from dbgate.cli.columns import print_table
 from dbgate.text import printable
@@ -59,23 +63,62 @@ def write_list(found: Iterable[Summary], form: str) -> None:
     writer.close()
 
 
-def statements_of(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each intent with its outcome."""
-    found: list[dict[str, Any]] = []
-    for record in records:
-        if record["kind"] == "statement.intent":
-            found.append({"id": record.get("id"), "intent": record, "outcome": {}})
-        elif record["kind"] == "statement.outcome" and found and found[-1]["id"] == record.get("id"):
-            found[-1]["outcome"] = record
-    return found
+class Statements:
+    """Takes a session's records, and keeps each statement with its outcome, and each step of an approval. Close it."""
+
+    def __init__(self) -> None:
+        self.statements = Kept()
+        """Objects of `id`, `intent` and `outcome`, the last two records as they stand."""
+        self.approvals = Kept()
+        self._open: dict[str, Any] | None = None
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Take one more record."""
+        if record["kind"] == INTENT:
+            self.end()
+            self._open = {"id": record.get("id"), "intent": record, "outcome": {}}
+        elif record["kind"] == OUTCOME and self._open is not None and self._open["id"] == record.get("id"):
+            self._open["outcome"] = record
+        elif str(record["kind"]).startswith("approval."):
+            self.approvals.append(record)
+
+    def end(self) -> None:
+        """There are no more records of the statement that was open."""
+        if self._open is not None:
+            self.statements.append(self._open)
+        self._open = None
+
+    def close(self) -> None:
+        """Let go of temporary files."""
+        self.statements.close()
+        self.approvals.close()
 
 
-def approvals_of(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was asked for and answered, in order."""
-    return [record for record in records if str(record["kind"]).startswith("approval.")]
+def write_session(summary: Summary, found: Statements, integrity: dict[str, Any]) -> None:
+    """All of it as one JSON object, to stdout, piece by piece."""
+    parts = {"statements": found.statements, "approvals": found.approvals}
+    sys.stdout.write(json.dumps(summary.to_json(), indent=2).removesuffix("\n}"))
+    for name, values in parts.items():
+        sys.stdout.write(f',\n  "{name}": [')
+        separator = "\n"
+        for value in values:
+            sys.stdout.write(separator + indent(json.dumps(value, indent=2), "    "))
+            separator = ",\n"
+        sys.stdout.write("\n  ]" if values else "]")
+    sys.stdout.write(f',\n  "integrity": {indent(json.dumps(integrity, indent=2), "  ").lstrip()}\n}}\n')
 
 
-def print_session(summary: Summary, records: Sequence[dict[str, Any]], integrity: dict[str, Any]) -> None:
+class _Rows:
+    """Kept values as rows of a table, as often as they are wanted."""
+
+    def __init__(self, values: Kept, row: Callable[[dict[str, Any]], tuple[str, ...]]) -> None:
+        self._values, self._row = values, row
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return map(self._row, self._values)
+
+
+def print_session(summary: Summary, found: Statements, integrity: dict[str, Any]) -> None:
     """Who, when and why, what was decided of each statement, who approved what, and whether the record holds."""
     from dbgate.audit.frames import header
 
@@ -86,16 +129,14 @@ def print_session(summary: Summary, records: Sequence[dict[str, Any]], integrity
     print(f"{'in':<9} {summary.place}")
     sure = {True: "", None: "not proven: ", False: "NO: "}[integrity["holds"]]
     print(f"{'intact':<9} {sure}{printable(str(integrity['text']))}")
-    statements = [_statement_row(item) for item in statements_of(records)]
-    if statements:
+    if found.statements:
         print()
         headings = (">#", "STATEMENT", "DECISION", "RULES", "MASKED", "OUTCOME", ">ROWS", ">MS")
-        print_table(headings, statements, elastic=("STATEMENT", "RULES", "MASKED"))
-    approvals = [_approval_row(record) for record in approvals_of(records)]
-    if approvals:
+        print_table(headings, _Rows(found.statements, _statement_row), elastic=("STATEMENT", "RULES", "MASKED"))
+    if found.approvals:
         print()
         columns = (">#", "APPROVAL", "REQUEST", "BY", "AT (UTC)", "ABOUT")
-        print_table(columns, approvals, elastic=("BY", "ABOUT"))
+        print_table(columns, _Rows(found.approvals, _approval_row), elastic=("BY", "ABOUT"))
 
 
 def duration(seconds: float) -> str:

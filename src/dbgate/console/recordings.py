@@ -6,6 +6,7 @@ What was masked when it was recorded stays masked: a recording holds what its pe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -50,19 +51,20 @@ class Recordings:
         outcome = call.query.get("outcome", "")
         filters["outcome"] = outcome if outcome in OUTCOMES else ""
         before = call.query.get("before", "").lower()
+        archive, wanted = self._open(), _wanted(filters)
+        places = archive.in_bucket(wanted)
+        if is_session_id(before):
+            places = (place for place in places if place.session < before)
         found: list[dict[str, Any]] = []
         looked_at, last, more = 0, "", ""
-        archive, wanted = self._open(), _wanted(filters)
-        for place in archive.in_bucket(wanted):
-            if is_session_id(before) and place.session >= before:
-                continue
-            if len(found) == PAGE or looked_at == MAX_LOOKED_AT:
-                more = last
-                break
-            looked_at, last = looked_at + 1, place.session
-            summary = archive.summary_if(wanted, place)
-            if summary is not None:
-                found.append(_row(summary))
+        with closing(archive.summaries(wanted, islice(places, MAX_LOOKED_AT + 1))) as summaries:
+            for place, summary in summaries:
+                if len(found) == PAGE or looked_at == MAX_LOOKED_AT:
+                    more = last
+                    break
+                looked_at, last = looked_at + 1, place.session
+                if summary is not None:
+                    found.append(_row(summary))
         return self._pages.page(
             "sessions.html", call, sessions=found, filters=filters, outcomes=OUTCOMES, more=more, looked_at=looked_at
         )

@@ -233,3 +233,23 @@ def test_kill_9_at_any_moment_loses_no_intent(here: Installation) -> None:
         assert intents == outcomes == list(range(1, len(intents) + 1))
         assert len(intents) >= last
     proven(here)
+
+
+@pytest.mark.parametrize("interrupted", [0, 1, 2])
+def test_much_that_does_not_hold_is_set_aside_in_pieces(
+    here: Installation, monkeypatch: pytest.MonkeyPatch, interrupted: int
+) -> None:
+    torn = bytes(range(256)) * 9 + b"end"
+    directory = dead(here, torn)
+    monkeypatch.setattr(recovery_module, "SEGMENT_BYTES", 1000)
+    if interrupted:
+        (directory / "torn-00000.bin").write_bytes(torn[: 1000 if interrupted == 2 else 300])
+        (directory / "torn-00001.bin").write_bytes(torn[1000:1500] if interrupted == 2 else b"")
+    recover(here.state_dir, "file")
+    files = spool.torn_files(directory)
+    assert [file.stat().st_size for file in files] == [1000, 1000, 307]
+    assert b"".join(file.read_bytes() for file in files) == torn
+    records = lines(directory / "00000.jsonl")
+    named = [record["torn"]["file"] for record in records if record["kind"] == "notice"]
+    assert named == [file.name for file in files]
+    proven(here)

@@ -57,6 +57,26 @@ def test_who_trusts_the_old_key_trusts_the_new_one(here: Installation) -> None:
     assert here.verify(seen=True).holds()
 
 
+def test_a_log_is_read_once_even_by_an_old_key(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.session()
+    old = key_of(here)
+    rotate(here.state_dir, "file")
+    here.ship()
+    bucket = open_bucket(here.url)
+    read: list[str] = []
+    get = bucket.get
+
+    def counted(path: str) -> bytes | None:
+        read.append(path)
+        return get(path)
+
+    monkeypatch.setattr(bucket, "get", counted)
+    assert verify_bucket(bucket, keys=[old]).holds()
+    leaves = [path for path in read if "tile/entries" in path]
+    # Once for what they say, and once when every tile is compared with what the leaves hash to.
+    assert len(leaves) == 2 * len(set(leaves))
+
+
 def test_a_session_that_was_open_is_sealed_with_the_new_key(here: Installation) -> None:
     with here.open() as recorder:
         old = key_of(here)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dbgate.audit.replay.recording import Recording
 
@@ -44,7 +45,7 @@ class Player:
     focus: Focus | None = None
     needle: str = ""
     message: str = ""
-    _times: list[float] = field(default_factory=list)
+    _times: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         self._lay_out()
@@ -69,9 +70,10 @@ class Player:
         """The last frame shown; -1 before the first."""
         return self.shown - 1
 
-    def marked_at(self, mark: str) -> list[float]:
-        """When the records with a mark are shown, in seconds of played time."""
-        return [at_s for at_s, cue in zip(self._times, self.recording.cues, strict=True) if mark in cue.marks]
+    def next_marked(self, mark: str, from_s: float) -> float | None:
+        """When the first record with a mark is shown that is shown at `from_s` or later, in seconds of played time."""
+        first = self._next(mark, bisect_left(self._times, from_s), forward=True)
+        return None if first is None else self._times[first]
 
     def begin(self) -> None:
         """Show what stands at the beginning, and play on; in steps, wait before the first statement."""
@@ -198,9 +200,9 @@ class Player:
         self.scroll = max(self.scroll + lines, 0)
 
     def _next(self, mark: str, start: int, *, forward: bool) -> int | None:
-        cues = self.recording.cues
-        places = range(max(start, 0), len(cues)) if forward else range(min(start, len(cues) - 1), -1, -1)
-        return next((index for index in places if mark in cues[index].marks), None)
+        marked = self.recording.marked[mark]
+        place = bisect_left(marked, start) if forward else bisect_right(marked, start) - 1
+        return marked[place] if 0 <= place < len(marked) else None
 
     def _land(self, index: int, needle: str = "") -> None:
         """Stop at a frame, with all of its record shown."""

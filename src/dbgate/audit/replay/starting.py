@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from datetime import UTC, datetime
 
 from dbgate.audit.replay.recording import Recording
@@ -22,16 +23,17 @@ def first_cue(recording: Recording, text: str) -> int:
     at_s = _seconds(text)
     if at_s is None:
         at_s = _since_start(recording, text)
-    return next((index for index, cue in enumerate(recording.cues) if cue.at_s >= at_s - 1e-9), len(recording.cues) - 1)
+    first = bisect_left(recording.cues, at_s - 1e-9, key=lambda cue: cue.at_s)
+    return min(first, len(recording.cues) - 1)
 
 
 def _statement(recording: Recording, number: str) -> int:
     for statement in recording.statements:
         if statement.number == number:
             return statement.cue
-    numbers = [statement.number for statement in recording.statements]
-    known = f"its statements are {numbers[0]} to {numbers[-1]}" if numbers else "no statement was recorded"
-    raise UsageError(f"there is no statement {number}", hint=known)
+    statements = recording.statements
+    known = f"its statements are {statements[0].number} to {statements[-1].number}" if statements else ""
+    raise UsageError(f"there is no statement {number}", hint=known or "no statement was recorded")
 
 
 def _seconds(text: str) -> float | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
+from math import inf, nextafter
 
 from prompt_toolkit.utils import get_cwidth
 
@@ -131,8 +131,7 @@ class View:
             parts.append(at.strftime("%H:%M:%S UTC" if is_same_day else "%Y-%m-%d %H:%M:%S UTC"))
         total = len(player.recording.statements)
         if total:
-            standing = bisect_left(player.recording.statements, player.shown, key=lambda statement: statement.cue)
-            parts.append(f"statement {standing} of {total}")
+            parts.append(f"statement {player.recording.begun(player.shown)} of {total}")
         text = " " + "  ".join(parts) + "  "
         room = width - len(text) - 1
         return text + self._bar(room) if room >= 10 else text
@@ -149,11 +148,19 @@ class View:
         key = (room, exact)
         if self._bar_for != key:
             self._bar_for, self._bar_kept = key, {}
-            total_s = self._player.total_s
             for mark, letter in reversed(_BAR_MARKS.items()):
-                for at_s in self._player.marked_at(mark):
-                    self._bar_kept[min(int(room * at_s / total_s) if total_s else 0, room - 1)] = letter
+                self._bar_kept |= dict.fromkeys(self._columns_of(mark, room), letter)
         return self._bar_kept
+
+    def _columns_of(self, mark: str, room: int) -> Iterator[int]:
+        """The columns of the bar below which a mark stands. Looks once for each column, however many there are."""
+        total_s, from_s = self._player.total_s, 0.0
+        while (at_s := self._player.next_marked(mark, from_s)) is not None:
+            column = min(int(room * at_s / total_s) if total_s else 0, room - 1)
+            yield column
+            from_s = max(total_s * (column + 1) / room, nextafter(at_s, inf))
+            if column == room - 1:
+                return
 
     def _decision(self) -> str:
         """What was decided of the statement, who approved it, and by which rules."""
