@@ -44,23 +44,23 @@ def root(row: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + root(row[:split]) + root(row[split:])).digest()
 
 
-def read_checkpoint(note: bytes, keys: Found) -> tuple[str, int, bytes]:
-    """Origin, size and root of a signed note that one of `keys` signed; raises at a fault."""
+def read_checkpoint(note: bytes, keys: Found) -> tuple[str, int, bytes, str]:
+    """Origin, size and root of a signed note, and which of `keys` signed it; raises at a fault."""
     text, _, signatures = note.decode().rpartition("\n\n")
     origin, size, head = text.split("\n")
     need(signatures.endswith("\n") and origin and re.fullmatch(r"0|[1-9][0-9]*", size), "a malformed checkpoint")
     for dash, name, code in (line.split(" ") for line in signatures[:-1].split("\n")):
         need(dash == "\u2014" and all(b64encode(b64decode(x)) == x.encode() for x in (code, head)), "a malformed line")
-        for key in keys.values():
+        for key_id, key in keys.items():
             hint = hashlib.sha256(name.encode() + b"\n\x01" + key.public_bytes_raw()).digest()[:4]
             if name == origin and b64decode(code)[:4] == hint:
                 key.verify(b64decode(code)[4:], text.encode() + b"\n")
-                return origin, int(size), b64decode(head)
+                return origin, int(size), b64decode(head), key_id
     raise ValueError("no trusted key signed the checkpoint")
 
 
-def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[Found, Found, Found]:
-    """What each session's leaves say, the leaf at which each revoked key ended, the keys that hold; raises at a fault."""
+def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[Found, Found, Found, set[str]]:
+    """What each session's leaves say, where each revoked key ended, the keys that hold, those used; raises at a fault."""
     note, tiles, entries, trusted, own = (place / "checkpoint").read_bytes(), {}, [], dict(keys), set()
     known, revoked, size = Found(), Found(), int(note.split(b"\n")[1])
     for file in (path for path in (place / "tile").rglob("*") if path.is_file()):
@@ -94,10 +94,10 @@ def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[F
             mark, more = {"session.start": ("start", "time"), "session.end": ("end", "records")}[kind]
             need(facts.setdefault(mark, said["record"]) == said["record"], "leaves that contradict")
             facts |= {more: said[more]} | ({"sealed": facts.get("sealed", at)} if mark == "end" else {})
-    named, size, head = read_checkpoint(note, {name: key for name, key in trusted.items() if name not in revoked})
+    named, size, head, signer = read_checkpoint(note, {k: key for k, key in trusted.items() if k not in revoked})
     leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
     need((named, len(entries), root(leaves)) == (origin, size, head), "the entries do not hash to the signed root")
-    for other, length, earlier in seen:
+    for other, length, earlier, _ in seen:
         need(other != origin or (length <= size and root(leaves[:length]) == earlier), "rolled back or forked")
     rows = {"entries": [len(entry).to_bytes(2, "big") + entry for entry in entries], "0": leaves}
     while len(row := rows[str(len(rows) - 2)]) >= 256:
@@ -107,14 +107,13 @@ def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[F
         need(len(row) < width or held == b"".join(row), f"tile {level} {at} does not hold what the entries hash to")
     due = {(level, at, min(256, len(row) - at)) for level, row in rows.items() for at in range(0, len(row), 256)}
     need(due <= tiles.keys(), "a tile is missing")
-    return known, revoked, trusted
+    return known, revoked, trusted, own | {signer}
 
 
 def unpack(file: Path) -> bytes:
     stream, sized = zstandard.ZstdDecompressor().decompressobj(), zstandard.frame_content_size(file.read_bytes()) >= 0
     plain = stream.decompress(file.read_bytes())
-    need(sized and stream.eof and not stream.unused_data, f"{file.name} is not exactly one frame")
-    need(plain.endswith(b"\n") or file.name.startswith("torn-"), f"{file.name}: the last line is cut off")
+    need(sized and stream.eof and not stream.unused_data and (plain[-1:] == b"\n" or file.name[0] == "t"), "is cut off")
     return plain
 
 
@@ -138,13 +137,12 @@ def check_chain(folder: Path, keys: Found) -> tuple[Found, list[str], tuple[str,
             due.discard((record["kind"][:-8], record["id"]))
         elif record["kind"] == "notice" and "torn" in record:
             torn[record["torn"]["file"] + ".zst"] = record["torn"]["sha256"]
-        prev, count = sha256(line), count + 1
-        start, first = start or record, first or prev
+        prev, count, start, first = (head := sha256(line)), count + 1, start or record, first or head
     gaps = [f"{what} {number} has no outcome" for what, number in sorted(due)] if ended else ["no sealed end"]
     return start, gaps, (first, prev, count), torn
 
 
-def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: Found) -> None:
+def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: Found) -> Any:
     start, gaps, chain, torn = check_chain(folder, keys)
     faults["complete"] += [f"{folder.name}: {gap}" for gap in gaps]
     place = f"sessions/date={start['time'][:10]}/target={quote(start['target'], safe='')}/{folder.name}"
@@ -158,15 +156,17 @@ def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: 
     if not said or tuple(map(said.get, ("start", "end", "records", "objects"))) != (*chain, stored):
         for verdict in ("intact", "anchored") if said else ("anchored",):
             faults[verdict].append(f"{folder.name}: its log knows another start, end or object, or none")
+    return start.get("sealed by")
 
 
 def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
     """The faults of a copied bucket under `intact`, `complete` and `anchored`; none when it holds."""
-    faults, logs, folders, holds = Found(intact=[], complete=[], anchored=[]), Found(), Found(), dict(keys)
+    faults, logs, folders, used = Found(intact=[], complete=[], anchored=[]), Found(), Found(), set()
+    holds = dict(keys)
     for origin in sorted({head[0] for head in seen} | {f"{at.parent.name}/{at.name}" for at in bucket.glob("log/*/*")}):
         try:
-            *logs[origin], trusted = check_log(bucket / "log" / origin, origin, keys, seen)
-            holds |= trusted
+            *logs[origin], trusted, own = check_log(bucket / "log" / origin, origin, keys, seen)
+            holds, used = holds | trusted, used | own
         except Exception as error:
             faults["anchored"].append(f"log {origin}: {error}")
     for file in sorted(file for part in ("keys", "sessions") for file in bucket.glob(f"{part}/**/*") if file.is_file()):
@@ -180,10 +180,11 @@ def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
             faults["intact"].append(f"{file}: {error}")
     for folder in folders.values():
         try:
-            check_session(folder, bucket, holds, logs, faults)
+            used.add(check_session(folder, bucket, holds, logs, faults))
         except Exception as error:
             for found in faults.values():
                 found.append(f"{folder.name}: {error or 'a signature does not fit'}")
+    faults["complete"] += [f"key {key}: nothing here was signed with it" for key in keys.keys() - used]
     for session, said in ((s, said) for log, _ in logs.values() for s, said in log.items() if s not in folders):
         if said["objects"] or now - datetime.fromisoformat(said["time"].replace("Z", "+00:00")) > timedelta(hours=24):
             faults["complete"].append(f"{session}: is missing")

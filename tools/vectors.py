@@ -282,6 +282,22 @@ def successions(root: Path) -> list[tuple[str, str, str, Bucket]]:
     ]
 
 
+def installations(root: Path) -> list[tuple[str, str, str, Bucket]]:
+    """Two installations in one bucket, and one of them taken away with all that it shipped."""
+    here, other = Installation(root / "left"), Installation(root / "right")
+    mine, theirs = here.session(), other.session()
+    here.ship()
+    other.ship()
+    both, right = read(here, [mine, theirs]), read(other, [theirs])
+    both.files |= right.files
+    both.keys += right.keys
+    alone = _with(read(here, [mine]), both.keys)
+    return [
+        ("two installations", "", "two logs in one bucket, each with a key of its own", both),
+        ("installation missing", "c", "all that the second one ever shipped is gone, its log too", alone),
+    ]
+
+
 def _with(bucket: Bucket, keys: list[str]) -> Bucket:
     return Bucket(bucket.files, keys, bucket.sessions)
 
@@ -294,7 +310,7 @@ def vectors(root: Path) -> list[tuple[str, str, str, Bucket]]:
         bucket = Bucket(dict(good.files), list(good.keys), good.sessions)
         change(bucket)
         found.append((name, fails, why, bucket))
-    return found + histories(root) + successions(root)
+    return found + histories(root) + successions(root) + installations(root)
 
 
 def document(found: list[tuple[str, str, str, Bucket]]) -> str:

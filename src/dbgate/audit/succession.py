@@ -14,11 +14,13 @@ from dbgate.audit.log import LEAF_KEY, LEAF_REVOKED, vouching_for
 
 
 class Succession(msgspec.Struct):
-    """`trusted` are the given keys and those that they vouch for, at any remove; `revoked` is the leaf of each end."""
+    """`trusted` are the given keys and those that they vouch for, at any remove; `revoked` is the leaf of each end, `named`
+    are the keys that the log says it has used."""
 
     trusted: dict[str, PublicKey]
     vouched: dict[str, str] = {}
     revoked: dict[str, int] = {}
+    named: set[str] = set()
 
 
 def succession_of(origin: str, entries: Sequence[bytes], keys: Iterable[PublicKey]) -> Succession:
@@ -28,14 +30,13 @@ def succession_of(origin: str, entries: Sequence[bytes], keys: Iterable[PublicKe
     the keys of somebody else's log. Raises `ValueError` for a leaf that is none, and a signature that does not fit.
     """
     found = Succession({key.id: key for key in keys})
-    own: set[str] = set()
     for number, entry in enumerate(entries):
         leaf = json.loads(entry)
         if leaf["kind"] == LEAF_KEY:
             _take(origin, leaf, number, found)
-            own |= {str(leaf["key"]), str(leaf["by"])} - {""}
+            found.named |= {str(leaf["key"]), str(leaf["by"])} - {""}
         elif leaf["kind"] == LEAF_REVOKED:
-            if leaf["key"] not in own:
+            if leaf["key"] not in found.named:
                 raise ValueError(f"entry {number} revokes a key that this log never used")
             found.revoked.setdefault(str(leaf["key"]), number)
     return found

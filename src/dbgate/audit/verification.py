@@ -91,6 +91,7 @@ def verify_bucket(
     seen: Sequence[Checkpoint] = (),
     elsewhere: Iterable[str] = (),
     witnesses: Sequence[PublicKey] = (),
+    pinned: Sequence[PublicKey] = (),
     now: datetime | None = None,
     processes: int = 1,
     before: VerifiedSessions | None = None,
@@ -100,7 +101,8 @@ def verify_bucket(
 
     What stands in `before` is not checked again while its objects are the same. `progress` hears the sessions done, all sessions,
     and the bytes read. `seen` are checkpoints known from earlier, `elsewhere` the sessions known to wait in a spool. Every one of `witnesses`
-    must have cosigned every log, and each log must extend what was cosigned.
+    must have cosigned every log, and each log must extend what was cosigned. Every one of `pinned` must have signed something
+    that is here: else whoever took away all that an installation ever shipped would go unnoticed.
     Raises `Unreachable`.
     """
     trusted = {key.id: key for key in keys}
@@ -119,17 +121,20 @@ def verify_bucket(
         if session in ("", name)
         for place, names in places.items()
     ]
-    size_bytes = 0
+    size_bytes, used = 0, {key for log in report.logs for key in (log.signer, *log.keys.named)}
     for job, examined in examine_all(bucket, jobs, trusted, processes=processes):
         if before is not None:
             before.keep(job.folder, examined)
             examined.found = before.recall(job.folder) if examined.is_known else examined.found
         report.known += examined.is_known
         report.sessions.append(_judged(job, examined, folders, logs))
+        used.add(examined.found.sealed_by)
         size_bytes += sum(size for size, _ in examined.stored.values())
         progress(len(report.sessions), len(jobs), size_bytes)
     here = set(folders) | set(elsewhere)
     _find_missing(report, here, session, now or datetime.now(UTC))
+    unused = (key.id for key in pinned if key.id not in used)
+    report.missing += [Verdict(False, "nothing that is here was signed with it", f"key {key}") for key in unused]
     return report
 
 

@@ -96,7 +96,8 @@ def verify_command(
     witnesses = read_public_keys(witness or [])
     keys = trusted_keys(settings, key or [])
     seen = known_checkpoints(settings, checkpoint or [], keys, own=not path and not key)
-    report = examine(settings, path, session, keys, seen, witnesses, Manner(jobs, resume))
+    manner = Manner(jobs, resume, pinned=bool(key) and not session)
+    report = examine(settings, path, session, keys, seen, witnesses, manner)
     if max_silence:
         refuse_silence(report.logs, parse_duration(max_silence), datetime.now(UTC))
     if format is Formats.JSON:

@@ -20,10 +20,12 @@ SAY_S = 30.0
 
 
 class Manner(NamedTuple):
-    """`processes` is 0 for as many as are worth it; `resume` names the file of what was verified before."""
+    """`processes` is 0 for as many as are worth it; `resume` names the file of what was verified before; with `pinned`, each key
+    must have signed something that is there."""
 
     processes: int = 0
     resume: Path | None = None
+    pinned: bool = False
 
 
 DEFAULT = Manner()
@@ -34,6 +36,7 @@ def verify(bucket: Bucket, keys: Sequence[PublicKey], manner: Manner, **options:
     from dbgate.audit.verification import counted, verify_bucket
     from dbgate.audit.verified import VerifiedSessions
 
+    options["pinned"] = keys if manner.pinned else ()
     before = VerifiedSessions(manner.resume, bucket.url, keys) if manner.resume is not None else None
     progress = Progress()
     try:

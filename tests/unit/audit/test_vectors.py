@@ -29,7 +29,7 @@ second = runpy.run_path(str(SECOND))
 def first_says(bucket: Path, keys: list[bytes], seen: list[bytes]) -> dict[str, bool]:
     trusted = [parse_public_key(pem) for pem in keys]
     known = [open_checkpoint(note, trusted) for note in seen]
-    found = verify_bucket(open_bucket(bucket.as_uri()), keys=trusted, seen=known)
+    found = verify_bucket(open_bucket(bucket.as_uri()), keys=trusted, seen=known, pinned=trusted)
     return {name: getattr(found, name).holds for name in ("intact", "complete", "anchored")}
 
 
