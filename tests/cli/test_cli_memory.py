@@ -24,7 +24,7 @@ DBGATE = str(Path(sys.executable).with_name("dbgate"))
 SECOND = str(Path(__file__).parents[2] / "docs" / "verify.py")
 
 
-def recorded(here: Installation, size_bytes: int) -> str:
+def recorded(here: Installation, size_bytes: int, *, close: bool = True) -> str:
     """A session of about so many bytes, which hardly get smaller when they are packed."""
     with here.open() as recorder:
         for number in range(1, size_bytes // 7_000 + 1):
@@ -32,7 +32,8 @@ def recorded(here: Installation, size_bytes: int) -> str:
             recorder.record("statement.intent", intent(number, tags=["pii"], relations=["s.t"]), durable=False)
             recorder.record("output", {"id": number, "text": text}, durable=False)
             recorder.record("statement.outcome", outcome(number), durable=False)
-        recorder.close({"reason": "quit"})
+        if close:
+            recorder.close({"reason": "quit"})
     return recorder.session
 
 
@@ -146,10 +147,8 @@ def test_shipping_and_ending_a_dead_session_need_no_more_memory_for_more(tmp_pat
     peaks = []
     for size_bytes in (SMALL_BYTES, LARGE_BYTES):
         here = Installation(tmp_path / str(size_bytes))
-        session = recorded(here, size_bytes)
-        directory = here.state_dir / "spool" / session
-        (directory / "lock").touch()
-        first = directory / "00000.jsonl"
+        session = recorded(here, size_bytes, close=False)
+        first = here.state_dir / "spool" / session / "00000.jsonl"
         content = first.read_bytes()
         first.write_bytes(content.replace(b'"id":2,', b'"id":3,', 1))
         peaks.append(peak_mib(here, [DBGATE, "audit", "ship"]))
