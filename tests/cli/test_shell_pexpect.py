@@ -23,9 +23,9 @@ def shell(tmp_path: Path, *arguments: str, **environment: str) -> Terminal:
 def test_a_masked_result_and_the_toolbar(tmp_path: Path) -> None:
     with shell(tmp_path) as terminal:
         terminal.prompt()
-        assert "prod-payroll production=>" in terminal.screen
-        assert "dbgate 0.1.0 · prod-payroll (production) as pia@example.com (unverified)" in terminal.screen
-        assert "This session is recorded: 01TESTSESSION" in terminal.screen
+        terminal.see("prod-payroll production=>")
+        terminal.see("dbgate 0.1.0 · prod-payroll (production) as pia@example.com (unverified)")
+        terminal.see("This session is recorded: 01TESTSESSION")
         terminal.line("select * from employees;")
         terminal.see("masked: ssn", count=2)
         screen = terminal.see("pia@example.com (unverified) · policy payroll.yaml · masked: ssn ·")

@@ -83,7 +83,7 @@ def recorded(home: dict[str, str]) -> str:
 def test_from_the_prompt_to_the_transcript(home: dict[str, str]) -> None:
     with connect(home) as terminal:
         terminal.prompt()
-        assert "hr production=>" in terminal.screen
+        terminal.see("hr production=>")
         terminal.line("select * from hr.people order by id;")
         screen = terminal.see("(2 rows)", "masked: ssn (pii.ssn)")
         assert "  1 | Pia" in screen

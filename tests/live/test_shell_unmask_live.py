@@ -65,8 +65,8 @@ def test_asked_waited_for_approved_and_seen(home: Home) -> None:
         terminal.prompt()
         terminal.line("select ssn from hr.people where id = 1;")
         terminal.see("notice: pii.ssn may be opened for 30 min with approval by 1 of dba")
-        assert "hint: \\unmask pii.ssn" in terminal.screen
-        assert "***8144" in terminal.screen
+        terminal.see("hint: \\unmask pii.ssn")
+        terminal.see("***8144")
         terminal.line("\\unmask pii.ssn a customer calls")
         terminal.see("0 of 1 approvals: needs dba (1)")
         home.decide("approve")
