@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.catalogs import CATALOG, judged, policy, rule, table
+from tests.catalogs import CATALOG, judged, policy, ref, rule, table
 
+from dbgate.gate.policy.model import Comparison
 from dbgate.gate.steady import is_steady
 from dbgate.gate.syntax import parse_one
 from dbgate.gate.tracking import Changes
-from dbgate.model import Access, Allow, Deny
+from dbgate.model import Access, Allow, Deny, NeedsMeasure
 
 READS = rule("read", access=(Access.READ, Access.SESSION, Access.TRANSACTION))
 WRITES = rule("write", access=(Access.WRITE,))
@@ -81,3 +82,12 @@ def test_a_number_is_taken_by_those_who_may_update_its_sequence() -> None:
 )
 def test_a_count_says_nothing_of_a_condition_that_changes_by_itself(sql: str, steady: bool) -> None:
     assert is_steady(parse_one(sql)) is steady
+
+
+def test_rows_that_cannot_be_counted_may_be_too_many() -> None:
+    many = rule("many", "deny", access=(Access.WRITE,), rows=Comparison(">", 10))
+    text = "WITH gone AS (DELETE FROM public.log WHERE {} RETURNING id) UPDATE payroll.pay SET employee_id = 1 WHERE id = 1"
+    assert isinstance(judged(text.format("id = 2"), policy(READS, WRITES, many)).decision, NeedsMeasure)
+    decision = judged(text.format("random() < 0.5"), policy(READS, WRITES, many)).decision
+    assert isinstance(decision, Deny)
+    assert (decision.rules, "cannot be counted" in decision.reason) == ((ref("many"),), True)
