@@ -5,6 +5,7 @@
   `DBGATE_TEST_POSTGRES` picks its version (15 to 18), `DBGATE_TEST_DSN` (a superuser's) names another one instead.
 - `backend`: the URL of a fresh approvals database, SQLite's and PostgreSQL's in turn.
 - `database`: a fresh, empty database for one test; `module_database`: one for all tests of a module.
+- `oidc`: a real OpenID provider for all tests of a module.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import psycopg
@@ -25,6 +26,9 @@ from psycopg import conninfo, sql
 from tests.servers import versions
 
 from dbgate.model import Target
+
+if TYPE_CHECKING:
+    from tests.oidc.provider import OidcProvider
 
 WITH_PACKAGES = tuple(Path(__file__).parent / name for name in ("browser", "desktop"))
 TEST_DSN = os.environ.get("DBGATE_TEST_DSN", "")
@@ -126,7 +130,8 @@ def postgres_server() -> Iterator[LiveServer]:
 
 
 @contextmanager
-def _fresh_database(server: LiveServer) -> Iterator[LiveDatabase]:
+def fresh_database(server: LiveServer) -> Iterator[LiveDatabase]:
+    """A database that is gone again afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     server.admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     try:
@@ -138,14 +143,14 @@ def _fresh_database(server: LiveServer) -> Iterator[LiveDatabase]:
 @pytest.fixture
 def database(postgres_server: LiveServer) -> Iterator[LiveDatabase]:
     """A fresh database for one test."""
-    with _fresh_database(postgres_server) as fresh:
+    with fresh_database(postgres_server) as fresh:
         yield fresh
 
 
 @pytest.fixture(scope="module")
 def module_database(postgres_server: LiveServer) -> Iterator[LiveDatabase]:
     """A fresh database that the tests of a module share."""
-    with _fresh_database(postgres_server) as fresh:
+    with fresh_database(postgres_server) as fresh:
         yield fresh
 
 
@@ -185,3 +190,12 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="module")
+def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
+    """A real OpenID provider for the tests of a module."""
+    from tests.oidc.provider import oidc_provider
+
+    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
+        yield provider

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.approvals.kit import now
 from tests.console.kit import RunningConsole, Surfer, running_console
 from tests.console.test_console_sign_in import CLIENT, attempt_cookie, surfer_of, until_callback
-from tests.oidc.provider import OidcProvider, oidc_provider
+from tests.oidc.provider import OidcProvider
 
 from dbgate.approvals.issuers import IssuersVerifier
 from dbgate.approvals.oidc import OidcVerifier
@@ -19,12 +19,6 @@ from dbgate.console.address import Address
 from dbgate.console.issuer import IssuerSignIn, Registration
 from dbgate.console.sign_in import callback_of
 from dbgate.model import Identity
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
 
 
 @pytest.fixture

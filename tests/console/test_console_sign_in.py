@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.approvals.kit import now, request_of
 from tests.console.kit import RunningConsole, Surfer, running_console
 from tests.oidc.browser import browse_with
-from tests.oidc.provider import OidcProvider, oidc_provider
+from tests.oidc.provider import OidcProvider
 
 from dbgate.approvals.oidc import OidcVerifier
 from dbgate.console.address import Address
@@ -22,12 +22,6 @@ from dbgate.console.sign_in import CALLBACK
 from dbgate.model import Actor, Identity
 
 CLIENT = "dbgate-console"
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from tests.conftest import LiveDatabase, LiveServer
-from tests.conftest import _fresh_database as fresh_database
+from tests.conftest import LiveDatabase, LiveServer, fresh_database
 from tests.corpus.worlds import HERE, Seen, judged, outcome
 
 from dbgate.database import connect

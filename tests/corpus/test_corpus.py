@@ -15,8 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from tests.conftest import LiveDatabase, LiveServer
-from tests.conftest import _fresh_database as fresh_database
+from tests.conftest import LiveDatabase, LiveServer, fresh_database
 from tests.corpus.worlds import HERE, judged, leaked, make_world, outcome
 from tests.corpus.worlds import policy as read
 

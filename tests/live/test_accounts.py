@@ -6,18 +6,11 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.oidc.machine import DBGATE, OIDC, Machine
-from tests.oidc.provider import OidcProvider, oidc_provider
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
+from tests.oidc.provider import OidcProvider
 
 
 def configuration(oidc: OidcProvider, issuer: str = "main", client: str = "dbgate-short") -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.oidc.machine import DBGATE, OIDC, Machine
-from tests.oidc.provider import OidcProvider, oidc_provider
+from tests.oidc.provider import OidcProvider
 
 BESIDE = """\
   issuers:
@@ -31,12 +31,6 @@ rules:
   - {id: theirs, when: {groups: [partner/dba], access: read}, effect: allow}
   - {id: ours, when: {groups: [dba], access: write}, effect: allow}
 """
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
 
 
 def configuration(oidc: OidcProvider, service: str = "http://127.0.0.1:1") -> str:

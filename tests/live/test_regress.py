@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.conftest import LiveServer
-from tests.conftest import _fresh_database as fresh_database
+from tests.conftest import LiveServer, fresh_database
 from tools.regress.outcomes import Outcome, Verdict
 from tools.regress.play import Places, Play
 from tools.regress.report import Report

@@ -5,22 +5,13 @@ The clock of these sessions stands still, so that the catalog is never compared 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
-from tests.conftest import LiveDatabase, LiveServer
-from tests.conftest import _fresh_database as fresh_database
-from tests.live.test_redefinitions import Notes, Screen, Stopped
-
-from dbgate.database import connect
-from dbgate.gate.decide import Context, Judgement, judge
-from dbgate.gate.policy.read import read_policy
-from dbgate.gate.script import read_script
-from dbgate.gate.syntax import Source
-from dbgate.model import Identity, Target
-from dbgate.session.driver import SessionDriver
+from tests.conftest import LiveDatabase, LiveServer, fresh_database
+from tests.live.sessions import PersonsSession
 
 pytestmark = pytest.mark.live
 
@@ -61,39 +52,16 @@ SCRIPTS = [
 ]
 
 
-class Session:
-    """A person's session under `POLICY`; `between` is called after the next judgement, before its statement runs."""
+class Session(PersonsSession):
+    """A person's session under `POLICY`."""
 
     def __init__(self, database: LiveDatabase) -> None:
-        self.screen = Screen()
-        self.between: Callable[[], None] | None = None
-        target = Target("path", "postgres", database.app_dsn)
-        self.driver = SessionDriver(
-            judge=self._judge,
-            read_script=read_script,
-            policy=read_policy([("policy.yaml", POLICY)]),
-            identity=Identity("local:test", "sam"),
-            target=target,
-            recorder=Notes(),
-            database=connect(target),
-            approvals=None,
-            display=self.screen,
-            clock=Stopped(),
-            keep_going=True,
-        )
-
-    def _judge(self, source: Source, context: Context) -> Judgement:
-        judgement = judge(source, context)
-        if self.between is not None:
-            between, self.between = self.between, None
-            between()
-        return judgement
+        super().__init__(database, POLICY)
 
     def run(self, script: str) -> list[object]:
         """Run a script; return the rows that it shows, in order, then the messages."""
-        self.screen.rows, self.screen.said = [], []
-        list(self.driver.execute(script))
-        return [*self.screen.rows, *(said for said in self.screen.said if not said.startswith("notice"))]
+        shown = self.show(script)
+        return [*shown.rows, *(said for said in shown.said if not said.startswith("notice"))]
 
 
 @contextmanager

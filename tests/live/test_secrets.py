@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import zstandard
 from psycopg import conninfo
 from tests.conftest import LiveDatabase
 from tests.oidc.machine import DBGATE, OIDC, Machine
-from tests.oidc.provider import OidcProvider, oidc_provider
+from tests.oidc.provider import OidcProvider
 from tests.shell.terminal import Terminal
 
 pytestmark = pytest.mark.live
@@ -26,12 +25,6 @@ tr '\\0' '\\n' < /proc/self/environ >> "$TEST_SPIED"
 tr '\\0' ' ' < /proc/$PPID/cmdline >> "$TEST_SPIED"
 cat "$@" > /dev/null
 """
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -6,25 +6,18 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
 from tests.oidc.machine import DBGATE, OIDC, Machine
-from tests.oidc.provider import OidcProvider, oidc_provider
+from tests.oidc.provider import OidcProvider
 
 LOCAL = """
 identity:
   provider: local
   groups: [engineering]
 """
-
-
-@pytest.fixture(scope="module")
-def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
-    with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -1,11 +1,6 @@
 """A certified OpenID provider (npm's `oidc-provider`) for the tests, over https with a test CA.
 
-Put a fixture where it is needed:
-
-    @pytest.fixture(scope="session")
-    def oidc(tmp_path_factory):
-        with oidc_provider(tmp_path_factory.mktemp("oidc")) as provider:
-            yield provider
+The fixture `oidc` (tests/conftest.py) gives one to the tests of a module; those that need another one make it with `oidc_provider`.
 
 `provider.issuers["main"]` is an issuer under a path, `provider.ca_file` its CA; `provider.browse(url, "alice")` signs
 alice in as her browser would. Packages are installed once per user from the lock file, outside the repository (`tests/node.py`).

@@ -22,8 +22,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from tests.conftest import LiveServer
-from tests.conftest import _fresh_database as fresh_database
+from tests.conftest import LiveServer, fresh_database
 from tests.property.cells import leaked, script
 from tests.property.made import EDITIONS, Made, Table, make
 from tests.property.queries import Writes
