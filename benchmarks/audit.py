@@ -6,6 +6,7 @@ python -m benchmarks.audit               alone; BENCH_RECORDS=10000000 for a lar
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -90,7 +91,8 @@ def _recorded(home: Path, records: int) -> None:
 
 
 def _bucket_of(directory: Path, records: int) -> tuple[Path, int]:
-    """A bucket with so many records in sessions of thirty days, and their size in bytes. Real sessions, copied to the days."""
+    """A bucket with so many records in sessions of thirty days, and their size in bytes. Real sessions, copied to
+    the days under names of their own (which breaks their chains: a search verifies nothing)."""
     home, bucket = directory / "state", directory / "bucket"
     distinct = min(records, 100_000)
     _recorded(home, distinct)
@@ -99,16 +101,16 @@ def _bucket_of(directory: Path, records: int) -> tuple[Path, int]:
         for session in spool.spooled(home)
         for segment in spool.segments(spool.session_dir(home, session))
     ]
-    packed = [(len(content), content.count(b"\n"), layout.compress(content)) for content in segments]
     size = written = number = 0
     while written < records:
-        length, lines, content = packed[number % len(packed)]
+        content = segments[number % len(segments)]
         stamp = hashlib.sha256(str(number).encode()).hexdigest()[:26]
+        content = content.replace(json.loads(content[: content.index(b"\n")])["session"].encode(), stamp.encode())
         folder = bucket / "sessions" / f"date=2026-10-{number % 30 + 1:02d}" / f"target=prod-{number % 7}" / stamp
         folder.mkdir(parents=True)
-        (folder / "00000.jsonl.zst").write_bytes(content)
-        size += length
-        written += lines
+        (folder / "00000.jsonl.zst").write_bytes(layout.compress(content))
+        size += len(content)
+        written += content.count(b"\n")
         number += 1
     return bucket, size
 
