@@ -139,13 +139,13 @@ def test_a_session_grant_that_was_revoked_opens_no_session(desk: Reviewed) -> No
 
 def test_the_glass_is_broken_with_a_reason_only(desk: Reviewed) -> None:
     desk.setup(GLASS)
-    without = desk.exec("--break-glass", "-c", UPDATE)
+    without = desk.exec("-c", UPDATE)
     assert (without.code, desk.total()) == (2, 300)
     assert without.err == (
         "error: breaking the glass needs a reason: it runs at once, and is reviewed afterwards\n"
         "hint: give one with --reason TEXT\n"
     )
-    done = desk.exec("--break-glass", "--reason", "payments stand still", "-c", UPDATE)
+    done = desk.exec("--reason", "payments stand still", "-c", UPDATE)
     assert (done.code, desk.total()) == (0, 330), done.err
     name = str(desk.records("approval.redeemed")[0]["request"])
     assert f"request {name} is due for review" in done.err
@@ -158,35 +158,21 @@ def test_the_glass_is_broken_with_a_reason_only(desk: Reviewed) -> None:
 
 def test_who_is_in_no_such_group_asks_as_usual(desk: Reviewed) -> None:
     desk.setup(GLASS.replace("groups: [engineering]}", "groups: [oncall]}"))
-    done = desk.exec("--break-glass", "--reason", "payments stand still", "--no-wait", "-c", UPDATE)
+    done = desk.exec("--reason", "payments stand still", "--no-wait", "-c", UPDATE)
     assert (done.code, desk.total()) == (4, 300)
     assert "approval pending" in done.err
-
-
-def test_a_reason_alone_is_no_emergency_and_what_was_approved_is_used(desk: Reviewed) -> None:
-    desk.setup(GLASS)
-    asked = desk.exec("--reason", "TICKET-42", "--format", "json", "--no-wait", "-c", UPDATE)
-    assert (asked.code, desk.total()) == (4, 300)
-    assert "hint: in an emergency: --break-glass --reason TEXT\n" in asked.err
-    name = str(asked.json[0]["request"])
-    both = desk.exec("--break-glass", "--request", name, "-c", UPDATE)
-    assert (both.code, desk.total()) == (2, 300)
-    desk.service.client(DORA).decide(name, "approve")
-    done = desk.exec("--request", name, "--reason", "TICKET-42", "-c", UPDATE)
-    assert (done.code, desk.total()) == (0, 330), done.err
-    assert desk.service.client(DORA).find(status="review-due") == []
 
 
 def test_nothing_runs_while_nobody_can_be_alerted(desk: Reviewed) -> None:
     desk.setup(GLASS)
     desk.configure("approvals: {url: 'http://127.0.0.1:1'}\n", GLASS)
-    done = desk.exec("--break-glass", "--reason", "payments stand still", "-c", UPDATE)
+    done = desk.exec("--reason", "payments stand still", "-c", UPDATE)
     assert (done.code, desk.total()) == (7, 300)
 
 
 def test_reviews_that_are_due_are_listed(desk: Reviewed) -> None:
     desk.setup(GLASS)
-    assert desk.exec("--break-glass", "--reason", "payments stand still", "-c", UPDATE).code == 0
+    assert desk.exec("--reason", "payments stand still", "-c", UPDATE).code == 0
     found = desk.service.client(person("dora", "dba")).find(status="review-due")
     assert [state.status for state in found] == ["review-due"]
     assert dbgate(["requests"]) == 0

@@ -128,17 +128,13 @@ def test_a_grant_that_does_not_fit_passes_nothing(changes: dict[str, Any], why: 
     assert "open r1" in session.service.calls
 
 
-def means_to(question: str) -> bool:
-    return True
-
-
 def breakable() -> Policy:
     care = replace(rule("care", "approve", verbs=("update",)), clauses=DBA, break_glass=("staff", "engineering"))
     return replace(policy_with(), rules=(rule("read", access=(Access.READ,)), care), digest="sha256:glass")
 
 
 def test_the_glass_breaks_with_a_reason() -> None:
-    session = Session(given=breakable(), reason="it burns", confirm=means_to)
+    session = Session(given=breakable(), reason="it burns")
     assert session.sent(BULK) != ""
     assert session.service.calls == ["break-glass"]
     assert session.transcript.of("approval.requested")[0]["request_kind"] == "break-glass"
@@ -147,21 +143,9 @@ def test_the_glass_breaks_with_a_reason() -> None:
 
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_and_not_without(reason: str) -> None:
-    session = Session(given=breakable(), reason=reason, confirm=means_to)
+    session = Session(given=breakable(), reason=reason)
     assert session.sent(BULK) == ""
     assert session.service.calls == []
-
-
-def test_a_reason_alone_breaks_no_glass() -> None:
-    session = Session("pending", given=breakable(), reason="TICKET-42")
-    assert session.sent(BULK) == ""
-    assert session.service.calls == ["ask"]
-
-
-def test_without_a_reason_reviewers_can_still_be_asked() -> None:
-    session = Session("pending", given=breakable(), reason="", confirm=lambda question: False)
-    assert session.sent(BULK) == ""
-    assert session.service.calls == ["ask"]
 
 
 def test_a_person_who_declines_has_reviewers_asked() -> None:
@@ -179,7 +163,7 @@ def test_a_person_who_declines_has_reviewers_asked() -> None:
 
 
 def test_a_grant_of_another_kind_breaks_no_glass() -> None:
-    session = Session(given=breakable(), reason="it burns", confirm=means_to)
+    session = Session(given=breakable(), reason="it burns")
     session.service.bend = lambda grant: replace(grant, kind=RequestKind.STATEMENT)
     assert session.sent(BULK) == ""
 

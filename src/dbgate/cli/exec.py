@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -93,13 +93,6 @@ def run(
             help="Ask to see a tag, or a glob of tags, in clear for a while; may be repeated. [env var: DBGATE_UNMASK]",
         ),
     ] = None,
-    break_glass: Annotated[
-        bool,
-        typer.Option(
-            "--break-glass",
-            help="An emergency: where the policy lets you, run it at once, with a --reason; reviewers are alerted.",
-        ),
-    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", envvar="DBGATE_DRY_RUN", help="Show the decision and what would run; run nothing."),
@@ -122,8 +115,6 @@ def run(
     values = _parameters(param if param else os.environ.get("DBGATE_PARAM", "").splitlines())
     form = _format(form, output)
     wait_s = _wait_s(wait, no_wait)
-    if break_glass and request:
-        raise UsageError("--break-glass and --request exclude each other", hint="give one of them")
     commands = command or [text for text in [os.environ.get("DBGATE_COMMAND", "")] if text]
     files = file or [name for name in [os.environ.get("DBGATE_FILE", "")] if name]
     scripts = list(_scripts(commands, files, context.meta.get(_ORDER, [])))
@@ -145,7 +136,6 @@ def run(
             dry_run=dry_run,
             keep_going=keep_going,
             request=request or None,
-            confirm=_emergency(display, break_glass),
             account=account,
         ) as driver,
     ):
@@ -154,21 +144,6 @@ def run(
             return _unmask(driver, display, tags) or _execute(driver, display, scripts, values)
         finally:
             display.finish()
-
-
-def _emergency(display: "ExecDisplay", break_glass: bool) -> Callable[[str], bool]:
-    """Whether the glass is to be broken: said on the command line, for a reason alone is no emergency."""
-
-    def confirm(question: str) -> bool:
-        if not break_glass:
-            display.message(
-                "notice",
-                "reviewers are asked; you may also break the glass: it runs at once, and they are alerted",
-                "in an emergency: --break-glass --reason TEXT",
-            )
-        return break_glass
-
-    return confirm
 
 
 def _unmask(driver: "SessionDriver", display: "ExecDisplay", tags: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 NAMED_IN_HELP = "[env var: "
 """Options with this in their help read their variable themselves: its value is one text, not words."""
 
-SAID_ONCE = frozenset({"--version", "--help", "--new-grant-key", "--break-glass"})
+SAID_ONCE = frozenset({"--version", "--help", "--new-grant-key"})
 """These are about one call. A variable would repeat them."""
 
 

@@ -18,7 +18,8 @@ class Asking:
     """How a door asks: it waits `wait_s` seconds (None: until decided), and shows the state meanwhile.
 
     `waiting` marks the waiting, so that a cancel can end it (`running.Cancellation.during`). `known` is a request to
-    resume: the first that it can be takes it. `confirm` asks the person whether to break the glass; without it nobody means to.
+    resume: the first that it can be takes it. `confirm` asks the person whether to break the glass; without it, the reason
+    that they gave is the answer.
     """
 
     def __init__(
@@ -68,19 +69,11 @@ class Asking:
             return Refused("refused", state.id, error.message, error.hint)
 
     def _break_glass(self, request: ApprovalRequest) -> Grant | Refused:
-        """Run it at once, if the person means to, and says why: reviewers are alerted by the call that gives the grant.
-
-        Raises `UsageError` without a reason.
-        """
+        """Run it at once, if the person means to: reviewers are alerted by the call that gives the grant."""
         groups = ", ".join(sorted({group for clause in request.clauses for group in clause.groups}))
         question = f"Break the glass? It runs at once, without approval; {groups} will be alerted and review it."
-        if self._confirm is None or not self._confirm(question):
+        if self._confirm is not None and not self._confirm(question):
             return Refused("declined", "")
-        if not request.reason.strip():
-            raise UsageError(
-                "breaking the glass needs a reason: it runs at once, and is reviewed afterwards",
-                hint="give one with --reason TEXT",
-            )
         return self.approvals().break_glass(request)
 
     def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
