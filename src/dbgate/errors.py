@@ -4,7 +4,8 @@
     ├── UsageError              2   an option, a name or a file is wrong
     │   └── DocumentError       2   a configuration or policy file, with file and line
     ├── StatementError          1   the text is not SQL, or the database refused it
-    │   └── DefinitionsChanged  1   a relation is not what it was when the statement was judged; nothing was run
+    │   ├── DefinitionsChanged  1   a relation is not what it was when the statement was judged; nothing was run
+    │   └── GateFault           1   the gate met a fault of its own; nothing was run
     ├── TranscriptAltered       1   recorded evidence does not verify
     ├── SignInRequired          5   nobody is signed in, or the token was refused
     ├── AuditUnavailable        6   the record cannot be written; nothing was run
@@ -76,6 +77,24 @@ class DefinitionsChanged(StatementError):
     def __init__(self) -> None:
         message = "what the statement reads was redefined by somebody else meanwhile: nothing was run"
         super().__init__(message, hint="run it again")
+
+
+class GateFault(StatementError):
+    """The gate met a fault of its own while it judged a statement: nothing was sent.
+
+    `fault` is what it met; only its kind and its place in dbgate's code are told, never a value.
+    """
+
+    def __init__(self, fault: Exception) -> None:
+        import traceback
+
+        places = traceback.extract_tb(fault.__traceback__, limit=-1)
+        place = "".join(f", {last.filename.rpartition('/')[2]}:{last.lineno}" for last in places)
+        super().__init__(
+            f"dbgate cannot judge this statement for a fault of its own ({type(fault).__name__}{place}): nothing was run",
+            sqlstate="XX000",
+            hint="write it another way, and please report it",
+        )
 
 
 class TranscriptAltered(DbgateError):

@@ -744,3 +744,20 @@ class CopyingDisplay(FakeDisplay):
         self, columns: Sequence[Column], blocks: Iterator[bytes], *, max_rows: int | None, max_bytes: int | None
     ) -> Outcome:
         return Outcome(f"COPIED {len(list(blocks))}")
+
+
+def test_a_fault_of_the_gate_is_recorded_and_runs_nothing_and_the_session_goes_on() -> None:
+    session = Session()
+
+    def faulty(source: Source, context: Context) -> Judgement:
+        if "secret" in source.text:
+            raise KeyError(source.text)
+        return judge(source, context)
+
+    session.driver._performer.judge_with = faulty
+    assert session.execute("SELECT 'secret'") == [1]
+    assert session.execute("SELECT 1") == [0]
+    assert [event for event in session.log.events if event.startswith("run")] == ["run SELECT 1"]
+    assert session.transcript.of("statement.intent")[0]["decision"] == "error"
+    assert "a fault of its own (KeyError, test_session_driver.py:" in session.display.said[0][1]
+    assert "secret" not in session.display.said[0][1]

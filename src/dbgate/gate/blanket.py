@@ -24,8 +24,6 @@ def is_blanket(where: Tree | None, target: CatalogRelation) -> bool:
             if body.get("boolop") == "OR_EXPR":
                 return any(is_blanket(a, target) for a in args) or _complementary(args)
             return not _names_columns(args) or _is_empty(args[0])
-        case "CurrentOfExpr":
-            return False
         case "A_Expr" if body.get("kind") in {"AEXPR_OP", "AEXPR_NOT_DISTINCT"}:
             name = strings(body.get("name", ()))[-1:]
             same = normal(body.get("lexpr")) == normal(body.get("rexpr"))

@@ -66,8 +66,6 @@ def is_harmless(kind: str, body: Tree, relation: CatalogRelation, protection: Pr
 
 def _index(body: Tree, table: _Table) -> bool:
     elements = [node["IndexElem"] for key in ("indexParams", "indexIncludingParams") for node in body.get(key, ())]
-    if body.get("excludeOpNames"):
-        return False
     if table.filtered:  # neither a failure nor the size may hang on rows behind the filter
         plain = all(element.get("name") in table.open for element in elements)
         return plain and not body.get("unique") and not body.get("whereClause")

@@ -187,10 +187,15 @@ class ColumnSplices:
     def _mask_returning(self) -> None:
         """Mask hidden columns of the changed table in RETURNING, in place."""
         named: dict[int, tuple[Tree, Reference]] = {}
+        masked_here: set[int] = set()
         for reference in self.found.returning:
             entry = reference.entry
-            if not self._hides_target(entry) or entry.relation is None or id(reference.body) in self.splices.nodes:
+            if not self._hides_target(entry) or entry.relation is None or id(reference.body) in masked_here:
                 continue
+            if id(reference.body) in self.splices.nodes:
+                if reference.column:
+                    raise RewriteError(f"something else stands for {reference.column} in RETURNING")
+                continue  # a whole row, which is written out with its masks
             if not reference.column:
                 raise RewriteError(
                     f"RETURNING names whole rows of {entry.relation.schema}.{entry.relation.name}: list the columns"
@@ -202,6 +207,7 @@ class ColumnSplices:
             first = self._at(reference.body)
             tokens = self.tokens.list
             end = tokens[self.tokens.name_end(first) - 1].end
+            masked_here.add(id(reference.body))
             self.splices.nodes[id(reference.body)] = expression_tree(f"({masked})")
             self.splices.edits.append(Edit(tokens[first].start, end, f"({masked})"))
             if reference.target is not None:

@@ -126,6 +126,7 @@ def _find_inner(result: Examined) -> None:
             result.inner_kind, result.inner = "", {}
         elif result.inner_kind not in QUERIES:
             result.refusal = f"{result.verb.upper()} of {result.inner_kind.removesuffix('Stmt').upper()}"
+            result.inner_kind, result.inner = "", {}
 
 
 def _into(select: Tree) -> Tree | None:

@@ -73,9 +73,9 @@ class Substitution(ColumnSplices, Clauses):
             self._write_row(row, typed=id(row.body) not in operands)
         for star in {id(s.body): s for s in self.found.stars}.values():
             self._expand_star(star)
+        self._mask_returning()
         for call in self.found.setting_calls.values() if self.depth == 0 else ():
             self._guard_setting(call)
-        self._mask_returning()
         for body, scope in self.found.groups:
             self._extend_group(body, scope)
         if self.splices.edits:

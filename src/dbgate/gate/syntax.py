@@ -106,8 +106,6 @@ def _syntax_error(error: pgparse.PGQueryError, text: str, edits: Edits) -> State
     from dbgate.gate.newer import newer_syntax
 
     position = int(error.position or 0)
-    if position > 0 and not text.isascii():
-        position = min(position, len(text) + 1)
     message, hint = newer_syntax(text, position) or (str(error.message), "")
     sqlstate = sqlstate_of(message, text, position)
     missing = unbound_names(text)
@@ -123,8 +121,6 @@ def _cut(script: str, raw: Mapping[str, Any], offsets: Offsets) -> tuple[str, in
     text = script[start:end]
     lead = len(text) - len(text.lstrip())
     text = text.strip()
-    if not length:
-        text = text.rstrip(";").rstrip() if text.endswith(";") else text
     return text, start + lead
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dbgate.errors import DbgateError
+from dbgate.errors import DbgateError, GateFault
 from dbgate.gate.decide import Context
 from dbgate.gate.policy.model import Policy
 from dbgate.model import Access, Measured, Outcome, TransactionStatus
@@ -89,11 +89,20 @@ class Performer:
         The server looks for what a definition names, and nothing checks that it finds the same: the catalog has to be as
         of now for it. Raises `SignInRequired` and `Unreachable` when nobody is known to be signed in any more.
         """
-        judgement = self.judge_with(source, self._context(measured))
+        judgement = self._judge(source, measured)
         if _found_by_server(judgement) and not self.state.compared and self.state.refresh():
-            judgement = self.judge_with(source, self._context(measured))
+            judgement = self._judge(source, measured)
         self.last_judgement = self._guesses.bounded(judgement)
         return self.last_judgement
+
+    def _judge(self, source: Source, measured: Measured | None) -> Judgement:
+        context = self._context(measured)
+        try:
+            return self.judge_with(source, context)
+        except DbgateError:
+            raise
+        except Exception as fault:
+            raise GateFault(fault) from fault
 
     def _context(self, measured: Measured | None) -> Context:
         return Context(

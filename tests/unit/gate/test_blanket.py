@@ -19,6 +19,7 @@ EMPLOYEES = next(r for r in CATALOG.relations if r.name == "employees")
         ("WHERE employees.id >= employees.id", True),
         ("WHERE id IS NOT NULL", True),
         ("WHERE full_name IS NOT NULL", False),
+        ("WHERE lower(full_name) IS NOT NULL", False),
         ("WHERE id = 1 OR true", True),
         ("WHERE id = 1 AND true", False),
         ("WHERE full_name IS NULL OR full_name IS NOT NULL", True),

@@ -4,9 +4,10 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, NOW, STAFF, judged, policy, ref, rule
 
+from dbgate.catalog import CatalogFunction
 from dbgate.errors import StatementError
 from dbgate.gate.decide import Context, Judgement, judge
-from dbgate.gate.policy.model import Comparison, MaskMethod, RowFilter
+from dbgate.gate.policy.model import Comparison, FunctionList, MaskMethod, RowFilter
 from dbgate.gate.syntax import split
 from dbgate.gate.tracking import SessionObjects
 from dbgate.model import Access, Allow, Deny, Measured, NeedsApproval, NeedsMeasure, Relation, Rewrite
@@ -356,3 +357,52 @@ def test_masked_columns_are_those_of_the_prepared_query_or_the_cursor() -> None:
 @pytest.mark.parametrize(("where", "given"), [("", False), (" WHERE true", False), (" WHERE id = 1", True)])
 def test_a_statement_tells_whether_it_restricts_its_rows(where: str, given: bool) -> None:
     assert judged(f"DELETE FROM payroll.pay{where}").statement.has_where is given
+
+
+def test_the_place_of_an_error_counts_characters() -> None:
+    sql = "SELECT 'é', (SELECT q.x)"
+    with pytest.raises(StatementError) as caught:
+        judged(sql)
+    assert caught.value.position == sql.index("q.x") + 1
+
+
+def test_what_a_statement_calls_is_refused_before_what_it_executes() -> None:
+    assert reason_of("EXECUTE nothing(pg_read_file('x'))").startswith("the function pg_read_file is refused")
+
+
+def test_functions_of_the_information_schema_are_known_by_name() -> None:
+    assert reason_of("SELECT information_schema._pg_nothing(1)").endswith("_pg_nothing is not known")
+
+
+def test_a_copy_to_a_program_says_where_it_would_run() -> None:
+    assert reason_of("COPY payroll.pay TO PROGRAM 'cat'") == "COPY with a program runs it on the server"
+
+
+@pytest.mark.parametrize(
+    ("sql", "counted"),
+    [
+        ("DELETE FROM public.log WHERE random() < 0.5", 1),
+        ("DELETE FROM public.log WHERE id = 1", 1),
+        ("SELECT id FROM public.log", 0),
+        ("WITH x AS (DELETE FROM public.log WHERE random() < 0.5 RETURNING id) SELECT id FROM x", None),
+    ],
+)
+def test_a_count_is_what_the_statement_alone_chooses(sql: str, counted: int | None) -> None:
+    given = policy(rule("any", access=tuple(Access)), rule("many", "deny", rows=Comparison(">", 5)))
+    decision = judged(sql, given).decision
+    if counted is None:
+        assert isinstance(decision, Deny)
+        assert "cannot be counted" in decision.reason
+    else:
+        assert isinstance(decision, NeedsMeasure)
+        assert len(decision.queries) == counted
+
+
+@pytest.mark.parametrize("sql", ["DISCARD TEMP", "CALL public.note(1)"])
+def test_what_may_change_relations_asks_for_the_catalog_again(sql: str) -> None:
+    note = CatalogFunction(45, "public", "note", "integer", kind="p", argument_types=(23,))
+    catalog = replace(CATALOG, functions=(*CATALOG.functions, note), fingerprint="note")
+    given = replace(policy(rule("any", access=tuple(Access))), functions=FunctionList(("public.note(integer)",)))
+    judgement = judged(sql, given, catalog)
+    assert isinstance(judgement.decision, Allow), judgement.decision
+    assert judgement.changes.catalog

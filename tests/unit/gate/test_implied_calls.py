@@ -159,3 +159,71 @@ def test_what_an_allowed_function_gives_may_choose_functions_too() -> None:
     decision = judged("SELECT give(1) = give(2)", given, catalog).decision
     assert isinstance(decision, Deny)
     assert "public.same" in decision.reason
+
+
+TYPED = replace(
+    HOLDS_PAIRS,
+    fingerprint="typed",
+    types=(*OWN.types, CatalogType(20_003, "public", "codes", "d", base="varchar")),
+    type_functions={PAIR: (41,)},
+)
+CITEXT = 20_060
+"""A type of an extension that the policy does not name."""
+WITH_CITEXT = replace(
+    OWN,
+    fingerprint="citext",
+    relations=(
+        *OWN.relations,
+        replace(
+            table(51, "public.names"),
+            columns=(
+                column(1, "id int!"),
+                CatalogColumn(2, "n", "public.citext", CITEXT, CITEXT, "public.citext", "S"),
+            ),
+        ),
+    ),
+    types=(CatalogType(CITEXT, "public", "citext", "b", extension="citext"),),
+    functions=(
+        *CATALOG.functions,
+        CatalogFunction(
+            48, "public", "citext_eq", "citext, citext", argument_types=(CITEXT, CITEXT), extension="citext"
+        ),
+    ),
+    operators=(CatalogOperator("public", "=", 48, CITEXT, CITEXT),),
+    casts=(),
+)
+
+
+@pytest.mark.parametrize("sql", ["SELECT p FROM public.pairs", "SELECT id FROM public.pairs WHERE p IS NOT NULL"])
+def test_a_column_of_a_type_that_calls_something_is_refused(sql: str) -> None:
+    decision = judged(sql, BUILDERS, catalog=TYPED).decision
+    assert isinstance(decision, Deny)
+    assert "calls public.same, which the policy does not allow" in decision.reason
+
+
+def test_a_cast_to_a_domain_casts_to_what_is_under_it() -> None:
+    catalog = replace(TYPED, type_functions={}, casts=OWN.casts, fingerprint="codes")
+    decision = judged("SELECT 'x'::mark::public.codes", BUILDERS, catalog=catalog).decision
+    assert isinstance(decision, Deny)
+    assert "a cast to varchar calls public.told" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT p FROM public.pairs WHERE id IN (1, 2)", "SELECT p FROM public.pairs WHERE id = 1"]
+)
+def test_numbers_are_not_of_a_type_of_somebodys_own(sql: str) -> None:
+    assert isinstance(judged(sql, BUILDERS, catalog=HOLDS_PAIRS).decision, Allow | Rewrite)
+
+
+def test_an_extensions_own_equality_is_no_obstacle() -> None:
+    decision = judged("SELECT id FROM public.names WHERE n = n", BUILDERS, catalog=WITH_CITEXT).decision
+    assert isinstance(decision, Allow | Rewrite), decision
+
+
+def test_a_view_that_cannot_be_analysed_may_call_what_the_rows_below_call() -> None:
+    made = table(60, "public.odd", "x int", kind="v", definition=" SELECT x FROM nowhere.t;", depends=(50,))
+    catalog = replace(TYPED, relations=(*TYPED.relations, made), type_functions={ROW: (41,)}, fingerprint="odd")
+    decision = judged("SELECT x FROM public.odd", BUILDERS, catalog=catalog).decision
+    assert isinstance(decision, Deny)
+    assert "in the view public.odd, the type " in decision.reason
+    assert "calls public.same" in decision.reason

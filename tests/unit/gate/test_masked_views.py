@@ -124,3 +124,20 @@ def test_only_hidden_columns_are_told_as_compared_by_their_masks() -> None:
     decision = judged("SELECT salary FROM payroll.employees WHERE ssn = 'x'", sees).decision
     assert isinstance(decision, Rewrite)
     assert decision.predicates == ()
+
+
+@pytest.mark.parametrize(
+    ("definition", "masked_again"),
+    [
+        ("id, to_number(ssn, '999') AS n", True),
+        ("id, lower(ssn)::text AS n", False),
+        ("id, to_char(id, '999') AS n", False),
+    ],
+)
+def test_a_view_that_reads_a_number_from_a_masked_text_gives_a_mask_of_its_own(
+    definition: str, masked_again: bool
+) -> None:
+    kind = "n numeric" if masked_again else "n text"
+    decision = judged("SELECT n FROM payroll.made", policy(), view(definition, "id int", kind)).decision
+    assert isinstance(decision, Allow | Rewrite)
+    assert ("NULL::numeric" in decision.text) == masked_again, decision.text

@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, judged, policy, rule, table
 
+from dbgate.gate.decide import NO_RELATION
+from dbgate.gate.policy.model import FunctionList
 from dbgate.model import Access
 
 FAMILY = replace(
@@ -47,3 +49,9 @@ FAMILY = replace(
 def test_a_judgement_hangs_on_what_is_read_and_changed_and_on_where_that_comes_from(sql: str, pins: set[int]) -> None:
     given = policy(rule("all", access=tuple(Access)))
     assert set(judged(sql, given, FAMILY).pins) == pins
+
+
+def test_a_function_that_is_found_by_its_name_asks_for_the_check_alone() -> None:
+    given = replace(policy(rule("all", access=tuple(Access))), functions=FunctionList(("public.fiscal_year(date)",)))
+    assert judged("SELECT fiscal_year('2024-01-01')", given).pins == (NO_RELATION,)
+    assert judged("SELECT lower('x')", given).pins == ()

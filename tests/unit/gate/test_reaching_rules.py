@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, STAFF, judged, policy, rule
 
-from dbgate.catalog import Catalog, ForeignKey
+from dbgate.catalog import Catalog, CatalogType, ForeignKey
 from dbgate.gate.policy.model import Comparison, Policy, Rule
 from dbgate.model import Access, Allow, Deny, Identity, Measured, NeedsApproval, NeedsMeasure, Relation, Rewrite
 
@@ -144,3 +144,24 @@ def _denied(who: Identity, given: Policy) -> Deny:
     decision = judge(split("SELECT id FROM public.log")[0], Context(who, given, CATALOG, "production", NOW)).decision
     assert isinstance(decision, Deny)
     return decision
+
+
+@pytest.mark.parametrize(
+    ("sql", "reaches"),
+    [
+        ("UPDATE payroll.employees SET id = 2 WHERE id = 1", True),
+        ("UPDATE payroll.employees SET (dept, id) = (1, 2) WHERE id = 1", True),
+        ("UPDATE payroll.employees SET dept = 2 WHERE id = 1", False),
+    ],
+)
+def test_a_key_carries_a_changed_value_on(sql: str, reaches: bool) -> None:
+    decision = judged(sql, policy(ALL, rule("stays", "deny", tables=("payroll.pay",), verbs=("update",)))).decision
+    assert isinstance(decision, Deny if reaches else Allow), decision
+
+
+def test_with_a_schema_that_holds_a_type_any_relation_may_go() -> None:
+    given = policy(ALL, rule("stays", "deny", tables=("public.log",)))
+    kept = replace(CATALOG, schemas=(*CATALOG.schemas, "kinds"), functions=(), fingerprint="no types")
+    assert isinstance(judged("DROP SCHEMA kinds CASCADE", given, kept).decision, Allow)
+    typed = replace(kept, types=(CatalogType(20_000, "kinds", "pair", "c"),), fingerprint="a type")
+    assert isinstance(judged("DROP SCHEMA kinds CASCADE", given, typed).decision, Deny)

@@ -10,6 +10,7 @@ from dbgate.gate.names import identifiers
     ("typed", "recorded"),
     [
         ("SELECT id FROM payroll.employees WHERE id = 5", "SELECT id FROM payroll.employees WHERE id = 5"),
+        ("SELECT 1 -- ticket 5", "SELECT 1 -- ticket 5"),
         ("SELECT 1 FROM payroll.employees WHERE ssn = 'x'", "SELECT 1 FROM payroll.employees WHERE ssn = '***'"),
         ("SELECT 1 FROM payroll.employees WHERE salary =-5.5", "SELECT 1 FROM payroll.employees WHERE salary ='***'"),
         ("SELECT 1 FROM payroll.employees WHERE salary = - 5", "SELECT 1 FROM payroll.employees WHERE salary = '***'"),

@@ -66,3 +66,8 @@ def test_a_value_that_looks_like_a_location_is_compared() -> None:
     splices.prove(tree, f"SELECT a, b FROM ({source}) AS x")
     with pytest.raises(RewriteError):
         splices.prove(tree, f"SELECT a, b FROM ({source.replace(':1', ':2')}) AS x")
+
+
+def test_edits_that_overlap_are_refused() -> None:
+    with pytest.raises(RewriteError, match="overlap"):
+        Splices([Edit(0, 5, "x"), Edit(3, 7, "y")]).apply("SELECT 1")

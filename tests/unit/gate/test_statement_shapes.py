@@ -7,6 +7,8 @@ from dbgate.gate.masks import type_name
 from dbgate.gate.policy.model import Policy
 from dbgate.model import Access, Allow, Deny, Rewrite
 
+ANYTHING = policy(rule("anything", access=tuple(Access)))
+
 
 def inserts_only() -> Policy:
     return policy(rule("read", access=(Access.READ,)), rule("insert", verbs=("insert", "merge")))
@@ -88,3 +90,17 @@ def test_statements_that_nest_too_deeply_are_refused() -> None:
 
     with pytest.raises(StatementError, match="too deeply"):
         judged("SELECT " + " + ".join(["id"] * 20_000) + " FROM payroll.employees")
+
+
+@pytest.mark.parametrize("options", ["", "ANALYZE "])
+def test_what_holds_no_query_cannot_be_explained(options: str) -> None:
+    decision = judged(f"EXPLAIN {options}REFRESH MATERIALIZED VIEW payroll.rich", ANYTHING).decision
+    assert isinstance(decision, Deny)
+    assert decision.reason == "EXPLAIN of REFRESHMATVIEW"
+
+
+@pytest.mark.parametrize("start", ["PREPARE p AS", "DECLARE c CURSOR FOR", "CREATE VIEW public.v AS"])
+def test_select_into_stands_alone(start: str) -> None:
+    decision = judged(f"{start} SELECT 1 INTO public.made", ANYTHING).decision
+    assert isinstance(decision, Deny)
+    assert decision.reason == f"{start.split()[0]} of SELECT INTO"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dbgate.errors import StatementError
-from dbgate.gate.syntax import split
+from dbgate.gate.syntax import MAX_TEXT_BYTES, split
 
 
 def test_a_script_is_split_as_the_grammar_says() -> None:
@@ -30,6 +30,8 @@ def test_locations_are_those_of_the_statement() -> None:
         ("select 1\0; drop table t", 9, "NUL"),
         ("select '\ud800'", 9, "surrogate"),
         ("select (", 9, "end of input"),
+        ("select 'é', (", 14, "end of input"),
+        ("select 'é', selec x y", 21, 'syntax error at or near "y"'),
     ],
 )
 def test_what_is_not_sql_is_refused_whole(script: str, position: int, message: str) -> None:
@@ -53,3 +55,12 @@ def test_deep_nesting_is_a_clear_error(text: str) -> None:
 def test_long_flat_statements_pass() -> None:
     (source,) = split("select 1 where 1 in (" + ",".join(map(str, range(5000))) + ")")
     assert source.text.endswith("4999)")
+
+
+def test_a_comment_at_the_end_stays_as_it_is() -> None:
+    assert [source.text for source in split("select 1; select 2 -- ;")] == ["select 1", "select 2 -- ;"]
+
+
+def test_a_text_has_a_size_that_can_be_judged() -> None:
+    with pytest.raises(StatementError, match="larger than 16 MiB"):
+        split(f"select '{'x' * MAX_TEXT_BYTES}'")

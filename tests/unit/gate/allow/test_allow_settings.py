@@ -161,3 +161,25 @@ def test_timeouts_are_read_as_postgresql_reads_them(value: str, milliseconds: fl
 @pytest.mark.parametrize("value", ["", "5 S", "0x10", "-1", "1e9", "5 weeks", "٥", "5;", "inf", "5s\n5s"])
 def test_a_value_that_is_not_plainly_a_timeout_is_none(value: str) -> None:
     assert timeout_ms(value) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "kind"),
+    [
+        ("dbgate.key", "set", "owned"),
+        ("DBGATE.KEY", "show", "owned"),
+        ("role", "set", "owned"),
+        ("application_name", "reset", "owned"),
+        ("log_statement", "set", "server"),
+        ("ssl_ciphers", "set", "server"),
+        ("log_of_a_later_version", "set", "server"),
+        ("app.tenant", "set", "custom"),
+        ("plpgsql.extra_warnings", "reset", "custom"),
+    ],
+)
+def test_a_refused_setting_says_whose_it_is(name: str, action: str, kind: str) -> None:
+    assert setting_verdict(name, action).kind == kind
+
+
+def test_who_asks_for_all_settings_is_told_where_they_stand() -> None:
+    assert setting_verdict("all", "show").hint == "select from pg_settings"

@@ -50,6 +50,7 @@ def test_what_is_unknown_is_refused() -> None:
     ):
         assert system_verdict(schema, name).reason == NOT_REVIEWED
     assert not system_verdict("pg_toast", "pg_toast_2619").safe
+    assert "values of other tables" in system_verdict("pg_toast", "pg_toast_2619").reason
     assert not system_verdict("pg_toast_temp_3", "pg_toast_16400").safe
 
 
