@@ -44,6 +44,11 @@ class Issuer:
     raw_keys: bytes = b""
     asked: list[str] = field(default_factory=list)
     clock: HandClock = field(default_factory=HandClock)
+    answers: threading.Event = field(default_factory=threading.Event)
+    """While it is not set, the issuer takes connections and says nothing."""
+
+    def __post_init__(self) -> None:
+        self.answers.set()
 
     def verifier(self, **options: Any) -> OidcVerifier:
         return OidcVerifier(self.url, [AUDIENCE], clock=self.clock, **options)
@@ -68,6 +73,7 @@ def serving(issuer: Issuer) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked.append(self.path)
+            issuer.answers.wait(60)
             document: Any = {"keys": issuer.keys}
             if self.path.endswith("openid-configuration"):
                 document = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"} | issuer.discovery
@@ -92,5 +98,6 @@ def serving(issuer: Issuer) -> Iterator[None]:
         try:
             yield
         finally:
+            issuer.answers.set()
             server.shutdown()
             thread.join(10)

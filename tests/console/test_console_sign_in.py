@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -114,10 +115,13 @@ def test_an_answer_counts_once(console: RunningConsole, oidc: OidcProvider) -> N
         ({"state": "x" * 43}, "not to the sign-in that this browser began"),
         ({"nonce": "x" * 43}, "its nonce is not ours"),
         ({"verifier": "x" * 43}, "the issuer gave no token"),
+        ({"begun": 0.0}, "took longer than ten minutes"),
+        ({"begun": now().timestamp() - 700}, "took longer than ten minutes"),
+        ({"begun": now().timestamp() + 1000}, "took longer than ten minutes"),
     ],
 )
 def test_what_the_browser_has_to_bring_back(
-    console: RunningConsole, oidc: OidcProvider, change: dict[str, str], reason: str
+    console: RunningConsole, oidc: OidcProvider, change: dict[str, Any], reason: str
 ) -> None:
     surfer = surfer_of(console, oidc)
     path = until_callback(surfer, "hana")

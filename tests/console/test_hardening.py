@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +18,11 @@ from tests.approvals.kit import ALICE, BOB, person, request_of
 from tests.console.kit import RunningConsole, running_console
 
 from dbgate.approvals.limits import RateLimit
-from dbgate.console import calls
+from dbgate.console import calls, sign_in
 from dbgate.console.address import Address, parse_address
 from dbgate.console.headers import CONTENT_SECURITY_POLICY, Guarded
-from dbgate.console.issuer import IssuerSignIn, Registration
-from dbgate.console.sign_in import ATTEMPT_S, CALLBACK
+from dbgate.console.issuer import ATTEMPT_S, IssuerSignIn, Registration
+from dbgate.console.sign_in import CALLBACK
 from dbgate.errors import DbgateError, UsageError
 from dbgate.model import Actor
 
@@ -201,3 +203,37 @@ def test_strangers_are_slowed_down_on_every_way_in(issuer: Issuer, tmp_path: Pat
         with running_console(tmp_path, issuer=lambda address: signing_in(issuer, address), strangers=few) as console:
             stranger = console.surfer()
             assert [stranger.get(path).status_code for _ in range(3)][2:] == [429]
+
+
+def test_an_issuer_that_hangs_stops_nobody_who_decides(
+    issuer: Issuer, tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "AT_ONCE", 2)
+    monkeypatch.setattr(sign_in, "MAX_WAITING", 50)
+    with running_console(tmp_path, issuer=lambda address: signing_in(issuer, address)) as console:
+        client = console.running.client(person("dora", "dba"))
+        issuer.answers.clear()
+        strangers = [console.surfer() for _ in range(45)]
+        with ThreadPoolExecutor(45) as threads:
+            held = [threads.submit(stranger.get, "/sign-in/start") for stranger in strangers]
+            wait_until(lambda: len(issuer.asked) == 2)
+            assert client.find() == []
+            assert len(issuer.asked) == 2
+            assert not any(one.done() for one in held)
+            issuer.answers.set()
+            assert {one.result(30).status_code for one in held} == {303}
+
+
+def test_only_so_many_browsers_wait_for_an_issuer(
+    issuer: Issuer, tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "AT_ONCE", 1)
+    monkeypatch.setattr(sign_in, "MAX_WAITING", 1)
+    with running_console(tmp_path, issuer=lambda address: signing_in(issuer, address)) as console:
+        issuer.answers.clear()
+        with ThreadPoolExecutor(5) as threads:
+            held = [threads.submit(console.surfer().get, "/sign-in/start") for _ in range(5)]
+            wait_until(lambda: sum(one.done() for one in held) == 3)
+            assert {one.result().status_code for one in held if one.done()} == {429}
+            issuer.answers.set()
+            assert sorted(one.result(30).status_code for one in held) == [303, 303, 429, 429, 429]

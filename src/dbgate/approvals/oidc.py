@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ KEYS_USABLE_S = 3600.0
 UNKNOWN_KEY_PAUSE_S = 30.0
 FAILURE_PAUSE_S = 5.0
 JUST_FETCHED_S = 1.0
+MAX_WAITING = 8
+"""So many threads wait for keys that another one fetches; the others are sent away at once."""
 
 _TIMEOUTS_S = (3.05, 5.0)
 _LOCAL = "this service takes identities of its issuer: set identity.provider to oidc, then: dbgate login"
@@ -35,7 +38,8 @@ class IssuerKeys:
     """The issuer's key set, fetched through discovery and kept for five minutes.
 
     An unknown key id makes it look again, at most twice a minute. While the issuer is away, keys up to
-    an hour old still count.
+    an hour old still count. One thread at a time fetches, and nobody waits for it while there are keys that count: an
+    issuer that hangs must not hold the threads that decide for everybody else.
     """
 
     def __init__(self, issuer: str, *, ca_file: str, clock: Callable[[], datetime]) -> None:
@@ -43,7 +47,8 @@ class IssuerKeys:
         self._url = check_url(issuer, "the issuer")
         self._session = open_session(ca_file)
         self._clock = clock
-        self._lock = threading.Lock()
+        self._fetching = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._keys: dict[str, Any] = {}
         self._fetched_at: datetime | None = None
         self._failed_at: datetime | None = None
@@ -51,22 +56,46 @@ class IssuerKeys:
 
     def now(self) -> Mapping[str, Any]:
         """The key set. Raises `Unreachable` when there is none that is fresh enough."""
-        with self._lock:
-            if self._age(self._fetched_at) > KEYS_FRESH_S:
-                self._refresh()
-            return self._keys
+        age = self._age(self._fetched_at)
+        if age > KEYS_FRESH_S:
+            with self._turn(waits=age > KEYS_USABLE_S) as is_ours:
+                if is_ours and self._age(self._fetched_at) > KEYS_FRESH_S:
+                    self._refresh()
+        return self._keys
 
     def searched(self) -> Mapping[str, Any]:
         """The key set after an unknown key: fetched anew, unless that was done just before. Raises `Unreachable`."""
-        with self._lock:
+        with self._turn(waits=True):
             stale = self._age(self._fetched_at) > JUST_FETCHED_S
             if stale and self._age(self._searched_at) > UNKNOWN_KEY_PAUSE_S:
                 self._searched_at = self._clock()
                 self._refresh()
-            return self._keys
+        return self._keys
+
+    @contextmanager
+    def _turn(self, *, waits: bool) -> Iterator[bool]:
+        """Whether it is this thread's turn to fetch. One that `waits` has it after the one before.
+
+        Raises `Unreachable` when too many wait already.
+        """
+        is_ours = self._fetching.acquire(blocking=False)
+        if not is_ours and waits:
+            if not self._waiting.acquire(blocking=False):
+                raise Unreachable(f"the keys of {self._issuer} are being fetched", hint="try again in a few seconds")
+            try:
+                is_ours = self._fetching.acquire()
+            finally:
+                self._waiting.release()
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._fetching.release()
 
     def _age(self, moment: datetime | None) -> float:
-        return float("inf") if moment is None else (self._clock() - moment).total_seconds()
+        """Seconds since `moment`; endless when there is none, or when the clock was set back behind it."""
+        age = float("inf") if moment is None else (self._clock() - moment).total_seconds()
+        return age if age >= 0 else float("inf")
 
     def _refresh(self) -> None:
         try:
@@ -147,6 +176,10 @@ class OidcVerifier:
     def issuer(self) -> str:
         """The issuer's URL, exactly as tokens name it."""
         return self._expected.issuer
+
+    def now(self) -> datetime:
+        """The time that tokens are checked against."""
+        return self._clock()
 
     def verify(self, token: str) -> Identity:
         """The identity in a token. Raises `SignInRequired`, `Unreachable`."""

@@ -27,15 +27,21 @@ _TIMEOUTS_S = (3.05, 10.0)
 _MAX_ANSWER_BYTES = 1024 * 1024
 _AGAIN = "begin again"
 
+ATTEMPT_S = 600
+"""How long somebody may take at the issuer, in seconds."""
+
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A sign-in that was begun and waits in the browser's cookie. `then` is the page to go on to, `issuer` whom it asked."""
+    """A sign-in that was begun and waits in the browser's cookie. `then` is the page to go on to, `issuer` whom it asked, `begun`
+    when, in seconds since the epoch.
+    """
 
     state: str
     nonce: str
     verifier: str
     then: str
     issuer: str = ""
+    begun: float = 0.0
 
     def to_text(self) -> str:
         """The attempt as a cookie's value."""
@@ -88,7 +94,7 @@ class IssuerSignIn:
     def start(self, then: str) -> tuple[str, Attempt]:
         """Where to send the browser, and what it has to bring back. Raises `Unreachable`."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        attempt = Attempt(state, nonce, verifier, then, self._us.issuer)
+        attempt = Attempt(state, nonce, verifier, then, self._us.issuer, self._verifier.now().timestamp())
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
         query = urlencode(
             {
@@ -109,6 +115,8 @@ class IssuerSignIn:
         """Who came back from the issuer. Raises `SignInRequired` with the reason, `Unreachable`."""
         if not secrets.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
             raise SignInRequired("the answer is not to the sign-in that this browser began", hint=_AGAIN)
+        if abs(self._verifier.now().timestamp() - attempt.begun) > ATTEMPT_S:
+            raise SignInRequired("the sign-in took longer than ten minutes", hint=_AGAIN)
         if attempt.issuer != self._us.issuer:
             raise SignInRequired("the answer is to a sign-in at another issuer", hint=_AGAIN)
         names_itself = self._described().get("authorization_response_iss_parameter_supported") is True

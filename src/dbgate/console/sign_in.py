@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from urllib.parse import quote
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from dbgate.approvals.ledger import Access
+from dbgate.approvals.refusals import Busy
 from dbgate.console.address import way_back
 from dbgate.console.calls import check_origin, read_form
-from dbgate.console.issuer import read_attempt
+from dbgate.console.issuer import ATTEMPT_S, read_attempt
 from dbgate.errors import DbgateError, SignInRequired
 
 if TYPE_CHECKING:
@@ -29,10 +31,16 @@ if TYPE_CHECKING:
     from dbgate.console.rendering import Pages
     from dbgate.model import Identity
 
-ATTEMPT_S = 600
-"""How long somebody may take at the issuer, in seconds."""
+_Answer = TypeVar("_Answer")
+_Arguments = TypeVarTuple("_Arguments")
 
 CALLBACK = "/sign-in/callback"
+
+AT_ONCE = 8
+"""So many threads talk to one issuer for browsers, beside those that decide: one that hangs holds these alone."""
+
+MAX_WAITING = 32
+"""So many browsers wait for one of them."""
 
 
 class SignIn:
@@ -43,6 +51,7 @@ class SignIn:
         self._pages = pages
         self._visits = setup.visits
         self._issuers = {one.name: one for one in setup.issuers}
+        self._lanes = {one.name: CapacityLimiter(AT_ONCE) for one in setup.issuers}
         self._address = setup.address
         self._strangers = setup.strangers
         self._note = note
@@ -81,7 +90,7 @@ class SignIn:
         issuer = self._issuers.get(name)
         if issuer is None:
             raise HTTPException(404)
-        url, attempt = await run_in_threadpool(issuer.start, way_back(request.query_params.get("then", "/")))
+        url, attempt = await self._talk(issuer, issuer.start, way_back(request.query_params.get("then", "/")))
         response = RedirectResponse(url, status_code=303)
         self._set(response, self._attempt_cookie(attempt.state), attempt.to_text(), max_age=ATTEMPT_S)
         return response
@@ -105,7 +114,7 @@ class SignIn:
                     "this browser began no sign-in here, or took longer than ten minutes",
                     hint="cookies of this site have to be allowed",
                 )
-            identity = await run_in_threadpool(issuer.finish, attempt, dict(request.query_params))
+            identity = await self._talk(issuer, issuer.finish, attempt, dict(request.query_params))
         except DbgateError as error:
             status = HTTPStatus.UNAUTHORIZED if isinstance(error, SignInRequired) else HTTPStatus.SERVICE_UNAVAILABLE
             refused = self._page(attempt.then if attempt else "/", error=error.message, status=status.value)
@@ -114,6 +123,13 @@ class SignIn:
         response = await self._begin(identity, way_back(attempt.then), request)
         self._forget(response, name)
         return response
+
+    async def _talk(self, issuer: IssuerSignIn, what: Callable[[*_Arguments], _Answer], *about: *_Arguments) -> _Answer:
+        """Let a thread of the issuer's own talk to it. Raises `Busy` when too many wait for one, and what `what` raises."""
+        lane = self._lanes[issuer.name]
+        if lane.statistics().tasks_waiting >= MAX_WAITING:
+            raise Busy("too many sign-ins at once", retry_after_s=5, hint="try again in a few seconds")
+        return await to_thread.run_sync(what, *about, limiter=lane)
 
     def address_for(self, identity: Identity, request_id: str) -> str:
         """Where somebody finds a request's page, or the inbox. Where identities are local, a link that works once."""

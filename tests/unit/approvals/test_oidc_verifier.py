@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.approvals.issuer import AUDIENCE, ED, NOW, Issuer, jwk, serving
 from tests.approvals.kit import ALICE, HandClock
 
 from dbgate.approvals.local import mint_local_token
-from dbgate.approvals.oidc import OidcVerifier
+from dbgate.approvals.oidc import MAX_WAITING, OidcVerifier
 from dbgate.errors import SignInRequired, Unreachable, UsageError
 from dbgate.model import Actor, Assurance
 
@@ -330,3 +331,46 @@ def test_the_answer_to_a_sign_in_is_an_id_token_with_its_nonce(issuer: Issuer) -
 
 def test_the_claim_with_the_groups_can_be_named(issuer: Issuer) -> None:
     assert issuer.verifier(groups_claim="roles").verify(issuer.token(roles=["ops"])).groups == ("ops",)
+
+
+def test_nobody_waits_for_an_issuer_that_hangs_while_there_are_keys(
+    issuer: Issuer, wait_until: Callable[..., None]
+) -> None:
+    verifier = issuer.verifier()
+    verifier.verify(issuer.token())
+    issuer.clock.advance(301)
+    issuer.answers.clear()
+    asked = len(issuer.asked)
+    token = issuer.token(exp=NOW + 9000)
+    with ThreadPoolExecutor() as threads:
+        fetching = threads.submit(verifier.verify, token)
+        wait_until(lambda: len(issuer.asked) > asked)
+        assert verifier.verify(token).subject == "u-1"
+        assert not fetching.done()
+        issuer.answers.set()
+        assert fetching.result(30).subject == "u-1"
+
+
+def test_only_so_many_wait_for_an_issuer_that_hangs(issuer: Issuer, wait_until: Callable[..., None]) -> None:
+    verifier = issuer.verifier()
+    issuer.answers.clear()
+    with ThreadPoolExecutor(MAX_WAITING + 2) as threads:
+        waiting = [threads.submit(verifier.verify, issuer.token()) for _ in range(MAX_WAITING + 2)]
+        wait_until(lambda: any(one.done() for one in waiting))
+        [(sent_away, error)] = [(one, one.exception()) for one in waiting if one.done()]
+        assert isinstance(error, Unreachable)
+        assert "being fetched" in error.message
+        issuer.answers.set()
+        assert {one.result(30).subject for one in waiting if one is not sent_away} == {"u-1"}
+    assert issuer.asked == ["/tenant/.well-known/openid-configuration", "/tenant/jwks"]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_old_keys(issuer: Issuer) -> None:
+    verifier = issuer.verifier()
+    issuer.clock.advance(50)
+    verifier.verify(issuer.token())
+    issuer.clock.advance(-50)
+    issuer.keys = [jwk(OTHER, "new")]
+    assert verifier.verify(issuer.token(OTHER, kid="new")).subject == "u-1"
+    with pytest.raises(SignInRequired, match="the issuer has no"):
+        verifier.verify(issuer.token())
