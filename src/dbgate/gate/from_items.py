@@ -203,10 +203,7 @@ class FromItems:
             columns.append(Out("ordinality"))
         entry = _named(body.get("alias"), name, tuple(columns) if columns is not None else None)
         if columns is None:
-            given = strings(body.get("alias", {}).get("colnames", ()))
             entry.extra = labels
-            if given:
-                entry.columns = None
         return entry
 
     def _called(self, call: Tree) -> str:

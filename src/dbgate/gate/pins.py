@@ -5,7 +5,6 @@ from __future__ import annotations
 from dbgate.catalog import CatalogRelation
 from dbgate.gate.findings import Findings
 from dbgate.gate.relations import Schema
-from dbgate.gate.scope import Entry
 
 PINNED = frozenset(
     """SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt ExplainStmt CreateTableAsStmt PrepareStmt DeclareCursorStmt
@@ -16,7 +15,7 @@ NO_RELATION = 0
 """An OID that no relation has: the check then looks at the search path's schemas and at new functions only."""
 
 
-def pinned(kind: str, found: Findings, copied: Entry | None, schema: Schema) -> tuple[int, ...]:
+def pinned(kind: str, found: Findings, schema: Schema) -> tuple[int, ...]:
     """The OIDs of what a statement reads and changes, of what views read, and of the tables that rows are inherited from
     and through.
 
@@ -25,8 +24,6 @@ def pinned(kind: str, found: Findings, copied: Entry | None, schema: Schema) -> 
     if kind not in PINNED:
         return ()
     entries = [*found.reads, *(entry for _, entry in found.targets)]
-    if copied is not None:
-        entries.append(copied)
     seen: dict[int, None] = {}
     todo = [entry.relation for entry in entries if entry.relation is not None]
     while todo:

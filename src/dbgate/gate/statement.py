@@ -96,7 +96,7 @@ def examine(tree: Tree, protection: Protection, search_path: Sequence[str]) -> E
         _examine_ddl(result, analysis)
     _touch(result, search_path)
     _strongest(result)
-    result.pins = pinned(kind, result.found, result.copied, protection.schema)
+    result.pins = pinned(kind, result.found, protection.schema)
     return result
 
 

@@ -24,6 +24,7 @@ CLAUSES = [
     "SELECT a.id FROM payroll.employees a JOIN payroll.employees b USING (ssn)",
     "SELECT a.id FROM payroll.employees a NATURAL JOIN (SELECT ssn FROM payroll.employees) b",
     "SELECT id FROM payroll.departments WHERE name IN (SELECT ssn FROM payroll.employees)",
+    "SELECT id, name IN (SELECT ssn FROM payroll.employees) FROM payroll.departments",
     "SELECT id FROM payroll.departments WHERE name > ALL (SELECT ssn FROM payroll.employees)",
     "SELECT id FROM payroll.departments d WHERE EXISTS (SELECT 1 FROM payroll.employees e WHERE e.ssn = d.name)",
     "SELECT id FROM payroll.departments ORDER BY (SELECT max(ssn) FROM payroll.employees)",
@@ -52,6 +53,7 @@ SHOWN = [
     ("SELECT id, ssn FROM payroll.employees ORDER BY '2'", False),
     ("SELECT DISTINCT ON (id) id, ssn FROM payroll.employees", False),
     ("SELECT ssn FROM payroll.employees LIMIT 1", False),
+    ("SELECT (SELECT max(ssn) FROM payroll.employees), ARRAY (SELECT ssn FROM payroll.employees)", False),
 ]
 
 

@@ -77,3 +77,7 @@ def test_a_parenthesis_that_nothing_closes() -> None:
     assert Tokens("(a (b) c)").matching(0) == 6
     with pytest.raises(LookupError):
         Tokens("(a (b)").matching(0)
+
+
+def test_a_dollar_quoted_text_is_a_string() -> None:
+    assert [token.kind for token in tokens("$q$a$q$ 'x' $$b$$ $1")] == ["string", "string", "string", "param"]

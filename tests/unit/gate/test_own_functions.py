@@ -66,3 +66,13 @@ def test_a_type_of_that_name_may_stand_before_the_built_in_one(beside: dict[str,
     catalog = replace(OVERLOADED, fingerprint=repr(beside), **beside)
     assert isinstance(judged("SELECT f('a'::text)", GIVEN, catalog).decision, Deny)
     assert isinstance(judged("SELECT f('a'::pg_catalog.text)", GIVEN, catalog).decision, Allow)
+
+
+def test_an_ordered_set_aggregate_takes_more_than_its_direct_arguments() -> None:
+    middle = CatalogFunction(71, "public", "middle", "double precision, integer", kind="a", required=2)
+    catalog = replace(CATALOG, functions=(*CATALOG.functions, middle), fingerprint="middle")
+    decision = judged(
+        "SELECT middle(0.5) WITHIN GROUP (ORDER BY id) FROM payroll.departments", catalog=catalog
+    ).decision
+    assert isinstance(decision, Deny)
+    assert "public.middle(double precision, integer) is not allowed" in decision.reason

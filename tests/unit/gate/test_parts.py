@@ -11,6 +11,14 @@ from dbgate.gate.parts import changing_parts
     ("text", "parts"),
     [
         ("SELECT id FROM a.b", ()),
+        (
+            "DELETE FROM a.c USING (SELECT id FROM a.b FOR UPDATE) x WHERE x.id = c.id",
+            ("DELETE FROM a.c USING (SELECT id FROM a.b  ) x WHERE x.id = c.id",),
+        ),
+        (
+            "WITH RECURSIVE q AS (SELECT 1) DELETE FROM a.b USING q",
+            ("WITH RECURSIVE q AS (SELECT 1) DELETE FROM a.b USING q",),
+        ),
         ("DELETE FROM a.b WHERE id = 1", ("DELETE FROM a.b WHERE id = 1",)),
         ("EXPLAIN (ANALYZE, COSTS OFF) DELETE FROM a.b", ("DELETE FROM a.b",)),
         ("COPY (DELETE FROM a.b RETURNING id) TO STDOUT", ("DELETE FROM a.b RETURNING id",)),

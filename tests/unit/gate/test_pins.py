@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, judged, policy, rule, table
 
-from dbgate.gate.decide import NO_RELATION
+from dbgate.gate.pins import NO_RELATION
 from dbgate.gate.policy.model import FunctionList
 from dbgate.model import Access
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalogs import judged, policy, rule
+from msgspec.structs import replace
+from tests.catalogs import CATALOG, STAFF, judged, policy, rule, table
 
 from dbgate.gate.masks import type_name
 from dbgate.gate.policy.model import Policy
+from dbgate.gate.protection import Unmasked, protection_for
+from dbgate.gate.statement import examine
 from dbgate.model import Access, Allow, Deny, Rewrite
 
 ANYTHING = policy(rule("anything", access=tuple(Access)))
@@ -104,3 +107,14 @@ def test_select_into_stands_alone(start: str) -> None:
     decision = judged(f"{start} SELECT 1 INTO public.made", ANYTHING).decision
     assert isinstance(decision, Deny)
     assert decision.reason == f"{start.split()[0]} of SELECT INTO"
+
+
+def test_a_statement_that_nobody_knows_is_refused() -> None:
+    protection = protection_for(CATALOG, ANYTHING, STAFF, Unmasked())
+    assert examine({"MadeUpStmt": {}}, protection, ()).refusal == "dbgate does not know MadeUpStmt"
+
+
+def test_who_draws_a_number_updates() -> None:
+    catalog = replace(CATALOG, relations=(*CATALOG.relations, table(70, "public.s", kind="S")), fingerprint="sequence")
+    statement = judged("SELECT nextval('public.s')", ANYTHING, catalog).statement
+    assert (statement.verb, statement.access) == ("update", Access.WRITE)

@@ -71,8 +71,6 @@ def read_tag_globs(value: Value) -> tuple[str, ...]:
 
 def read_comparison(value: Value) -> Comparison:
     """A comparison with a number of rows: `">100"`."""
-    if value.is_list or value.is_mapping:
-        raise value.wrong('a comparison such as ">100"')
     try:
         text = value.text()
     except DocumentError:

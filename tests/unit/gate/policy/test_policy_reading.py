@@ -279,6 +279,7 @@ def test_mistakes_in_effects(rest: str, message: str) -> None:
             f"classify: [{LABEL[2:]}]\nunmask: [{{tags: [pii.ssm], groups: [a]}}]",
             "no classify entry gives the tag pii.ssm",
         ),
+        (f"classify: [{LABEL[2:]}]\nunmask: [{{tags: ['pii ssn'], groups: [a]}}]", "tags: pii ssn is no tag"),
         (f"classify: [{LABEL[2:]}]\nunmask: [{{tags: [pii.ssn], groups: []}}]", "groups: the list is empty"),
         (f"classify: [{LABEL[2:]}]\nunmask: [{{tags: [pii.ssn]}}]", "the key groups is missing"),
         (
