@@ -142,14 +142,21 @@ def test_the_service_takes_both_and_each_for_itself(machine: Machine, oidc: Oidc
         for issuer in ("main", "partner"):
             done = machine.run("requests", "list", DBGATE_APPROVALS_URL=url, DBGATE_ISSUER=issuer)
             assert (done.returncode, done.stderr) == (0, "notice: no open requests\n")
+            said = machine.run("requests", "list", "--issuer", issuer, DBGATE_APPROVALS_URL=url)
+            assert (said.returncode, said.stderr) == (0, "notice: no open requests\n")
+        elsewhere = machine.run("requests", "--issuer", "partner", "--account", "alice", DBGATE_APPROVALS_URL=url)
+        assert (elsewhere.returncode, "error: alice is not signed in to" in elsewhere.stderr) == (5, True)
+        lost = machine.run("requests", "--issuer", "partner", "list", DBGATE_APPROVALS_URL=url)
+        assert lost.returncode == 2
+        assert lost.stderr == "error: --issuer goes behind the command\nhint: dbgate requests list … --issuer …\n"
     with service(machine, "--issuer", "main") as url:
         assert machine.run("requests", "list", DBGATE_APPROVALS_URL=url).returncode == 0
-        refused = machine.run("requests", "list", DBGATE_APPROVALS_URL=url, DBGATE_ISSUER="partner")
+        refused = machine.run("requests", "list", "--issuer", "partner", DBGATE_APPROVALS_URL=url)
         assert (refused.returncode, "the token was refused" in refused.stderr) == (5, True)
     machine.run("logout")
     nobody = machine.run("requests")
     assert nobody.returncode == 5
-    assert nobody.stderr.endswith("hint: run: dbgate login\nhint: DBGATE_ISSUER=NAME acts at another issuer: partner\n")
+    assert nobody.stderr.endswith("hint: run: dbgate login\nhint: --issuer NAME acts at another issuer: partner\n")
 
 
 @pytest.mark.parametrize("option", ["--audience", "--client", "--issuer-ca"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dbgate.cli.app import new_app
+from dbgate.cli.app import AccountOption, IssuerOption, new_app
 from dbgate.errors import EXIT_DENIED, EXIT_OK, SignInRequired, Unreachable, UsageError
 from dbgate.text import printable, suggest
 
@@ -45,10 +45,17 @@ YesOption = Annotated[
 
 
 @app.callback()
-def requests(context: typer.Context, form: FormatOption = Format.TABLE) -> int:
+def requests(
+    context: typer.Context, form: FormatOption = Format.TABLE, account: AccountOption = "", issuer: IssuerOption = ""
+) -> int:
     """List, show and decide approval requests. Without a command: list."""
-    if context.invoked_subcommand is None:
-        return list_requests(form=form)
+    command = context.invoked_subcommand
+    if command is None:
+        return list_requests(form=form, account=account, issuer=issuer)
+    for name, option in (("form", "--format"), ("account", "--account"), ("issuer", "--issuer")):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{option} goes behind the command", hint=f"dbgate requests {command} … {option} …")
     return EXIT_OK
 
 
@@ -64,11 +71,13 @@ def list_requests(
         int, typer.Option("--limit", envvar="DBGATE_REQUESTS_LIMIT", min=1, max=200, help="How many, newest first.")
     ] = 50,
     form: FormatOption = Format.TABLE,
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
 ) -> int:
     """List my requests and those I may decide, newest first."""
     from dbgate.cli.requests_view import print_table
 
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         found = approvals.find(limit=limit, status="" if every else _LIVE, target=target)
     if form is Format.JSON:
         print(json.dumps([dict(state.view) for state in found], indent=2))
@@ -86,11 +95,13 @@ def show(
         bool, typer.Option("--raw", envvar="DBGATE_REQUESTS_RAW", help="Only the statement, exactly as it was typed.")
     ] = False,
     form: FormatOption = Format.TABLE,
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
 ) -> int:
     """Show one request in full, with its history."""
     from dbgate.cli.requests_view import print_request
 
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         state = approvals.state(resolve(approvals, request))
         history = [] if raw else approvals.history(state.id)
     if raw and not state.view["statement"]:
@@ -105,9 +116,15 @@ def show(
 
 
 @app.command()
-def approve(request: IdArgument, note: NoteOption = "", yes: YesOption = False) -> int:
+def approve(
+    request: IdArgument,
+    note: NoteOption = "",
+    yes: YesOption = False,
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
+) -> int:
     """Agree to a request, or to what ran by breaking the glass. On a terminal it is shown first, and you are asked."""
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         request_id = resolve(approvals, request)
         if not yes and on_terminal():
             state = show_whole(approvals, request_id)
@@ -123,9 +140,11 @@ def deny(
         str, typer.Option("--note", envvar="DBGATE_REQUESTS_NOTE", help="Why; asked for on a terminal.")
     ] = "",
     yes: YesOption = False,
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
 ) -> int:
     """Refuse a request, for good, or object to what ran by breaking the glass. On a terminal it is shown first."""
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         request_id = resolve(approvals, request)
         if not yes and on_terminal():
             show_whole(approvals, request_id)
@@ -154,25 +173,25 @@ def show_whole(approvals: ApprovalsClient, request_id: str) -> RequestStatus:
 
 
 @app.command()
-def withdraw(request: IdArgument, note: NoteOption = "") -> int:
+def withdraw(request: IdArgument, note: NoteOption = "", account: AccountOption = "", issuer: IssuerOption = "") -> int:
     """Take a request of mine back while it is pending."""
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         return decide(approvals, resolve(approvals, request), "withdraw", note)
 
 
 @app.command()
-def revoke(request: IdArgument, note: NoteOption = "") -> int:
+def revoke(request: IdArgument, note: NoteOption = "", account: AccountOption = "", issuer: IssuerOption = "") -> int:
     """Take an approval back before it is used."""
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         return decide(approvals, resolve(approvals, request), "revoke", note)
 
 
 @app.command()
-def watch(form: FormatOption = Format.TABLE) -> int:
+def watch(form: FormatOption = Format.TABLE, account: AccountOption = "", issuer: IssuerOption = "") -> int:
     """Show what happens to requests as it happens, until Ctrl-C."""
     from dbgate.cli.requests_view import print_table
 
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         found = approvals.find(status=_LIVE)
         if form is Format.TABLE:
             if found:
@@ -189,12 +208,14 @@ def webhooks(
         int, typer.Option("--again", metavar="NUMBER", help="Let the service try this one, which it gave up, again.")
     ] = 0,
     form: FormatOption = Format.TABLE,
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
 ) -> int:
     """List webhooks that nobody took: given up, or failed and tried again."""
     from dbgate.cli.columns import print_table
     from dbgate.cli.requests_view import local_moment
 
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         if again:
             approvals.webhook_again(again)
         found = approvals.webhooks()
@@ -226,12 +247,14 @@ def console(
     request: Annotated[
         str, typer.Argument(metavar="[ID]", help="A request's id, or the beginning of it: its page.")
     ] = "",
+    account: AccountOption = "",
+    issuer: IssuerOption = "",
 ) -> int:
     """Print the address of the web console, or of a request's page in it.
 
     Where identities are local, the address signs in once, within five minutes.
     """
-    with client() as approvals:
+    with client(account, issuer) as approvals:
         print(printable(approvals.console(resolve(approvals, request) if request else "")))
     return EXIT_OK
 
@@ -264,18 +287,18 @@ def events(approvals: ApprovalsClient, *, after: int | None) -> Iterator[dict[st
 
 
 @contextmanager
-def client() -> Iterator[ApprovalsClient]:
-    """The approvals client of whoever runs this."""
+def client(account: str, issuer: str) -> Iterator[ApprovalsClient]:
+    """The approvals client of whoever runs this, or of the `account` and at the `issuer` that they name."""
     from dbgate.cli.approvals_wiring import open_approvals
-    from dbgate.config import load_settings
+    from dbgate.config import at_issuer, load_settings
     from dbgate.identity import current_identity
 
-    settings = load_settings()
+    settings = at_issuer(load_settings(), issuer)
     try:
-        who = current_identity(settings)
+        who = current_identity(settings, account)
     except SignInRequired as error:
         if settings.identity.others:
-            error.hint += f"\nDBGATE_ISSUER=NAME acts at another issuer: {', '.join(settings.identity.others)}"
+            error.hint += f"\n--issuer NAME acts at another issuer: {', '.join(settings.identity.others)}"
         raise
     approvals = open_approvals(settings, who)
     try:

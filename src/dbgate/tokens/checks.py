@@ -13,11 +13,17 @@ from enum import StrEnum
 from typing import Any
 
 from dbgate.tokens.keys import select_key
-from dbgate.tokens.refusals import TokenExpired, TokenRefused, refuse
+from dbgate.tokens.refusals import SIGN_IN, TokenExpired, TokenRefused, refuse
 from dbgate.tokens.times import MAX_SKEW_S, expired_since_s, why_not_now
 
 MAX_TOKEN_BYTES = 48 * 1024
 """A token travels in an HTTP header; servers take 64 KiB of headers in all."""
+
+AUDIENCE = (
+    "a person's token is for identity.client_id, a service's for identity.audience; the approvals service takes those"
+    " that its own configuration or --audience names"
+)
+"""What to look at when a token is for somebody else: signing in again gives the same one."""
 
 MAX_SUBJECT_CHARS = 255
 """OpenID Connect Core §2: `sub` has at most 255 ASCII characters."""
@@ -84,7 +90,7 @@ def verify(token: str, keys: Mapping[str, Any], expected: Expected, now: datetim
             },
         )
     except (jwt.PyJWTError, OverflowError, TypeError, ValueError) as error:
-        refuse(explain(error, expected))
+        refuse(explain(error, expected), hint=AUDIENCE if isinstance(error, jwt.InvalidAudienceError) else SIGN_IN)
     check_times(claims, now)
     check_kind(claims)
     check_parties(claims, expected)

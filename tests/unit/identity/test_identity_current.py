@@ -142,8 +142,10 @@ def test_a_token_of_another_issuer_or_client_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SignInRequired, match=r"its issuer is not https://127\.0\.0\.1:1/tenant"):
         current_identity(settings)
     keep(settings, token=signed(settings.identity.issuer, aud="another"))
-    with pytest.raises(SignInRequired, match="its audience is not dbgate"):
+    with pytest.raises(SignInRequired, match="its audience is not dbgate") as caught:
         current_identity(settings)
+    assert "a service's for identity.audience" in caught.value.hint
+    assert "dbgate login" not in caught.value.hint
     keep(settings, token=signed(settings.identity.issuer, azp="another"))
     with pytest.raises(SignInRequired, match="it was issued to another client"):
         current_identity(settings)
