@@ -84,8 +84,6 @@ def tokens(text: str) -> Iterator[Token]:
         if match is None:  # cannot happen: `other` takes any character
             raise ValueError(position)
         kind = match.lastgroup or "other"
-        if kind == "tag":
-            kind = "string"
         if kind == "comment":
             position = _end_of_comment(text, position)
             continue

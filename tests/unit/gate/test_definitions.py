@@ -39,7 +39,7 @@ HARMLESS = [
     "ALTER TABLE payroll.pay ADD FOREIGN KEY (employee_id) REFERENCES payroll.employees",
 ]
 HARMFUL = [
-    "ALTER TABLE payroll.pay ADD FOREIGN KEY (employee_id) REFERENCES payroll.employees, INHERIT payroll.employees",
+    "ALTER TABLE public.log ADD FOREIGN KEY (id) REFERENCES payroll.employees, INHERIT payroll.employees",
     "CREATE INDEX i ON payroll.employees (ssn)",
     "CREATE INDEX i ON payroll.employees (full_name) INCLUDE (ssn)",
     "CREATE INDEX i ON payroll.employees (lower(ssn))",
