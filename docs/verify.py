@@ -14,7 +14,7 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
-OBJECT = re.compile(r"(?:\d{5}\.jsonl|torn-\d{5}\.bin)\.zst")
+OBJECT = re.compile(r"(?:[0-9]{5}\.jsonl|torn-[0-9]{5}\.bin)\.zst")
 SEALED = re.compile(rb'(.*"seal":\{"key":"([0-9a-f]{32})"),"signature":"([0-9a-f]{128})"\}\}')
 TILE = re.compile(r"tile/(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?")
 Found = dict[str, Any]
@@ -111,9 +111,9 @@ def check_log(place: Path, origin: str, keys: Found, seen: list[Any]) -> tuple[F
 
 
 def unpack(file: Path) -> bytes:
-    stream, sized = zstandard.ZstdDecompressor().decompressobj(), zstandard.frame_content_size(file.read_bytes()) >= 0
-    plain = stream.decompress(file.read_bytes())
-    need(sized and stream.eof and not stream.unused_data and (plain[-1:] == b"\n" or file.name[0] == "t"), "is cut off")
+    need(file.is_file() and 0 <= zstandard.frame_content_size(file.read_bytes()) <= 144 << 20, "is no segment")
+    plain = (stream := zstandard.ZstdDecompressor().decompressobj()).decompress(file.read_bytes())
+    need(stream.eof and not stream.unused_data and (plain[-1:] == b"\n" or file.name[0] == "t"), "is cut off")
     return plain
 
 
@@ -152,7 +152,7 @@ def check_session(folder: Path, bucket: Path, keys: Found, logs: Found, faults: 
         if revoked.get(start.get("sealed by"), 1 << 61) <= known.get(folder.name, {}).get("sealed", 1 << 60):
             faults["intact"].append(f"{folder.name}: sealed by a key that was revoked before")
     said = logs.get(start["log"], ({}, {}))[0].get(folder.name)
-    stored = {file.name: (file.stat().st_size, sha256(file.read_bytes())) for file in folder.iterdir()}
+    stored = {at.name: (at.stat().st_size, sha256(at.read_bytes())) for at in folder.iterdir() if at.is_file()}
     if not said or tuple(map(said.get, ("start", "end", "records", "objects"))) != (*chain, stored):
         for verdict in ("intact", "anchored") if said else ("anchored",):
             faults[verdict].append(f"{folder.name}: its log knows another start, end or object, or none")
@@ -169,12 +169,12 @@ def verify(bucket: Path, keys: Found, seen: list[Any], now: datetime) -> Found:
             holds, used = holds | trusted, used | own
         except Exception as error:
             faults["anchored"].append(f"log {origin}: {error}")
-    for file in sorted(file for part in ("keys", "sessions") for file in bucket.glob(f"{part}/**/*") if file.is_file()):
+    for file in sorted(at for part in ("keys", "sessions") for at in bucket.glob(f"{part}/**/*") if not at.is_dir()):
         try:
             if file.parent == bucket / "keys":
-                need(file.name == read_key(file.read_bytes())[0] + ".pub", "is not the key that its name says")
+                need(file.is_file() and file.name == read_key(file.read_bytes())[0] + ".pub", "is not the key it names")
             else:
-                fits = ULID.fullmatch(file.parent.name) and OBJECT.fullmatch(file.name)
+                fits = file.is_file() and ULID.fullmatch(file.parent.name) and OBJECT.fullmatch(file.name)
                 need(fits and folders.setdefault(file.parent.name, file.parent) == file.parent, "does not belong here")
         except Exception as error:
             faults["intact"].append(f"{file}: {error}")
@@ -195,5 +195,5 @@ if __name__ == "__main__":
     keys = dict(read_key(Path(name).read_bytes()) for name in sys.argv[2:] if name.endswith(".pub"))
     seen = [read_checkpoint(Path(name).read_bytes(), keys) for name in sys.argv[2:] if not name.endswith(".pub")]
     faults = verify(Path(sys.argv[1]), keys, seen, datetime.now(timezone.utc))
-    print("\n".join(f"{verdict:9} {'NO   ' + found[0] if found else 'yes'}" for verdict, found in faults.items()))
+    print(*(f"{v:9} {'NO   ' + ascii(found[0])[1:-1] if found else 'yes'}" for v, found in faults.items()), sep="\n")
     sys.exit(any(faults.values()))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.audit.samples import START, intent, outcome, overwrite
+from tests.audit.samples import START, Installation, intent, outcome, overwrite
 from tests.cli.test_cli_audit import Desk, desk_at
 
 from dbgate.audit import layout
-from dbgate.audit.bucket import Bucket
+from dbgate.audit.bucket import FileBucket
 from dbgate.model import Json
 
 EMPLOYEES = "payroll.employees"
@@ -112,13 +114,13 @@ def test_parameters_are_bound_never_pasted(desk: Desk) -> None:
 
 def test_only_the_folders_that_are_asked_for_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[str] = []
-    before = Bucket.get
+    before = FileBucket.get
 
-    def noting(bucket: Bucket, path: str) -> bytes | None:
+    def noting(bucket: FileBucket, path: str) -> bytes | None:
         got.append(path)
         return before(bucket, path)
 
-    monkeypatch.setattr(Bucket, "get", noting)
+    monkeypatch.setattr(FileBucket, "get", noting)
     assert asked(desk, "SELECT count(*) AS n FROM records WHERE target = 'payroll'") == [{"n": 7}]
     assert got
     assert all("/target=payroll/" in path for path in got)
@@ -189,8 +191,8 @@ def test_errors_of_a_query_are_told(desk: Desk) -> None:
     assert "hint: the tables are records, sessions, statements, approvals" in ran.err
 
 
-def damaged_object(desk: Desk) -> Path:
-    (found,) = desk.here.bucket_dir.glob("sessions/*/target=payroll/*/00000.jsonl.zst")
+def damaged_object(here: Installation) -> Path:
+    (found,) = here.bucket_dir.glob("sessions/*/target=payroll/*/00000.jsonl.zst")
     return found
 
 
@@ -198,7 +200,7 @@ def test_a_damaged_object_stops_the_search_unless_it_is_left_out(desk: Desk, mon
     scratch = desk.here.root / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    path = damaged_object(desk)
+    path = damaged_object(desk.here)
     overwrite(path, path.read_bytes()[:-9])
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions")
     assert (ran.code, ran.out) == (7, "")
@@ -211,14 +213,115 @@ def test_a_damaged_object_stops_the_search_unless_it_is_left_out(desk: Desk, mon
 
 
 def test_a_line_that_is_no_record_stops_the_search_unless_it_is_left_out(desk: Desk) -> None:
-    path = damaged_object(desk)
-    overwrite(path, layout.compress(layout.decompress(path.read_bytes()) + b"{nonsense\n"))
+    path = damaged_object(desk.here)
+    *lines, end = layout.decompress(path.read_bytes()).splitlines(keepends=True)
+    overwrite(path, layout.compress(b"".join([*lines, end[:150] + b"nonsense\n"])))
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions")
     assert ran.code == 7
     assert "00000.jsonl" in ran.err
     ran = desk.dbgate("audit", "search", "SELECT count(*) AS n FROM sessions", "--skip-damaged")
     assert (ran.code, ran.out) == (0, "n\n2\n")
     assert "notice: left out: 1 lines that are no records" in ran.err
+
+
+def copied(here: Installation, to: str) -> Path:
+    """Put a copy of mia's session somewhere else; `to` may name a date, a target or a session."""
+    folder = damaged_object(here).parent
+    date, target, session = folder.parts[-3:]
+    new = {"date": date, "target": target, "session": session} | dict([to.split(" ")])
+    place = here.bucket_dir / "sessions" / new["date"] / new["target"] / new["session"]
+    shutil.copytree(folder, place)
+    return place / "00000.jsonl.zst"
+
+
+def moved(here: Installation) -> Path:
+    old = damaged_object(here).parent
+    new = copied(here, "target target=other")
+    shutil.rmtree(old)
+    return new
+
+
+def with_segment(here: Installation, content: bytes, number: int = 1) -> Path:
+    """Put one more segment into mia's session."""
+    path = damaged_object(here).with_name(f"{number:05d}.jsonl.zst")
+    path.write_bytes(layout.compress(content))
+    return path
+
+
+def plain(here: Installation, target: str = "payroll") -> bytes:
+    (found,) = here.bucket_dir.glob(f"sessions/*/target={target}/*/00000.jsonl.zst")
+    return layout.decompress(found.read_bytes())
+
+
+def with_outcomes_of_another(here: Installation) -> Path:
+    """Leo's records under the id of mia's session, behind hers."""
+    path = damaged_object(here)
+    ours, theirs = path.parent.name, next(here.bucket_dir.glob("sessions/*/target=prod*/*")).name
+    foreign = plain(here, "prod*").replace(theirs.encode(), ours.encode())
+    overwrite(path, layout.compress(plain(here) + foreign))
+    return path
+
+
+def without(here: Installation, record: int) -> Path:
+    path = damaged_object(here)
+    lines = plain(here).splitlines(keepends=True)
+    overwrite(path, layout.compress(b"".join(lines[:record] + lines[record + 1 :])))
+    return path
+
+
+def with_two_starts(here: Installation) -> Path:
+    path = damaged_object(here)
+    lines = plain(here).splitlines(keepends=True)
+    overwrite(path, layout.compress(b"".join([lines[0], lines[0].replace(b"mia@", b"eve@"), *lines[1:]])))
+    return path
+
+
+def numbered_on(here: Installation) -> bytes:
+    """Mia's records once more, with the numbers that would follow."""
+    lines = plain(here).splitlines(keepends=True)
+    return b"".join(
+        line.replace(b'"seq":%d,' % seq, b'"seq":%d,' % (seq + len(lines)), 1) for seq, line in enumerate(lines)
+    )
+
+
+MISPLACED = {
+    "another date": lambda here: copied(here, "date date=2020-01-01"),
+    "another target": lambda here: copied(here, "target target=other"),
+    "another session": lambda here: copied(here, "session 01m8paczyzsc7bp8kst5smd6sp"),
+    "moved": moved,
+    "doubled": lambda here: with_segment(here, plain(here)),
+    "another's segment": lambda here: with_segment(here, plain(here, "prod*")),
+    "another's outcomes": with_outcomes_of_another,
+    "two starts": with_two_starts,
+    "no start": lambda here: without(here, 0),
+    "a record less": lambda here: without(here, 2),
+    "a gap": lambda here: with_segment(here, numbered_on(here), 2).with_name("00001.jsonl.zst"),
+    "a leap": lambda here: with_segment(here, numbered_on(here).split(b"\n", 1)[1]),
+    "half a line": lambda here: with_segment(here, numbered_on(here)[:-1]),
+}
+
+
+@pytest.mark.parametrize("attack", MISPLACED.values(), ids=MISPLACED.keys())
+def test_nobody_is_counted_twice_or_as_somebody_else(desk: Desk, attack: Callable[[Installation], Path]) -> None:
+    path = attack(desk.here).relative_to(desk.here.bucket_dir)
+    for command in (["search", "SELECT * FROM statements"], ["usage"]):
+        ran = desk.dbgate("audit", *command, "--format", "csv")
+        assert (ran.code, ran.out) == (7, "")
+        assert path.parent.as_posix() in ran.err
+        assert "dbgate audit verify" in ran.err
+    ran = desk.dbgate("audit", "search", "SELECT DISTINCT person FROM statements WHERE id = 2", "--skip-damaged")
+    assert ran.code == 0
+    assert "leo@example.com" in ran.out
+    assert "eve@example.com" not in ran.out
+    assert f"notice: left out: {path.parent.as_posix()}" in ran.err
+
+
+def test_a_later_segment_counts_where_its_session_belongs(desk: Desk) -> None:
+    assert with_segment(desk.here, numbered_on(desk.here))
+    assert asked(desk, "SELECT count(*) AS n FROM records WHERE target = 'payroll'") == [{"n": 14}]
+    copied(desk.here, "target target=other").unlink()
+    ran = desk.dbgate("audit", "search", "SELECT count(*) FROM records WHERE target = 'other'", "--skip-damaged")
+    assert ran.out.split() == ["count_star()", "0"]
 
 
 TYPED = [

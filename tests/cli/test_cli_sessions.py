@@ -105,6 +105,24 @@ def test_every_filter(desk: Desk, where: str, tmp_path: Path) -> None:
     assert [names[item["session"]] for item in json.loads(newest.out)] == ["labelled", "denied"]
 
 
+def test_a_session_that_does_not_hold_together_is_named(desk: Desk) -> None:
+    """Without any check of hashes: a record less, another's records, a place where it does not belong."""
+    names = fill(desk.here)
+    desk.here.ship()
+    assert desk.dbgate("sessions", "list", "--outcome", "damaged", "--format", "csv").out.count("\n") == 1
+    less, mixed, moved = (desk.here.folder(names[name]) for name in ("approved", "reading", "denied"))
+    records = decompress((less / "00000.jsonl.zst").read_bytes()).splitlines(keepends=True)
+    overwrite(less / "00000.jsonl.zst", compress(b"".join(records[:2] + records[3:])))
+    (mixed / "00001.jsonl.zst").write_bytes((desk.here.folder(names["unknown"]) / "00000.jsonl.zst").read_bytes())
+    shutil.copytree(moved, moved.parents[2] / "date=2020-01-01" / "target=other" / moved.name)
+    found = desk.dbgate("sessions", "list", "--outcome", "damaged", "--format", "ndjson")
+    rows = [json.loads(line) for line in found.out.splitlines()]
+    assert {row["session"] for row in rows} == {names["approved"], names["reading"], names["denied"]}
+    (row,) = (row for row in rows if row["session"] == names["reading"])
+    assert (row["statements"], row["verbs"]) == (1, "select")
+    assert "1  damaged, 1 denied" in desk.dbgate("sessions", "list").out
+
+
 def test_formats_for_programs(desk: Desk) -> None:
     sessions = fill(desk.here)
     rows = list(csv.DictReader(io.StringIO(desk.dbgate("sessions", "list", "--format", "csv").out)))

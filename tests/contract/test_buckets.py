@@ -227,6 +227,16 @@ def test_the_retention_of_what_was_shipped(
     assert verdicts.holds()
 
 
+def test_an_object_with_a_name_that_is_none_is_named(endpoint: str, credentials: None, tmp_path: Path) -> None:
+    url = new_s3(endpoint, "")
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
+    client.put_object(Bucket=url.split("/")[2].split("?")[0], Key="sessions/date=2026-01-31//x", Body=b"")
+    with pytest.raises(Unreachable, match="holds an object with a name that dbgate never gives") as raised:
+        list(open_bucket(url).names("sessions"))
+    assert "date=2026-01-31//x" in raised.value.message
+    assert "take it away" in raised.value.hint
+
+
 def test_puts_carry_a_checksum(endpoint: str, credentials: None) -> None:
     """S3 takes nothing without one into a bucket with object lock."""
     url = new_s3(endpoint, "")

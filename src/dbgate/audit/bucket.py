@@ -89,7 +89,7 @@ class Bucket:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+        from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
         try:
             yield
@@ -97,6 +97,11 @@ class Bucket:
             raise Unreachable(
                 f"the audit bucket {self.url} refused access: {_first_line(error)}",
                 hint="check the credentials and their right to put, get and list objects",
+            ) from None
+        except InvalidPathError as error:
+            raise Unreachable(
+                f"the audit bucket {self.url} holds an object with a name that dbgate never gives: {_first_line(error)}",
+                hint="find out who put it there, and take it away: nothing can be listed while it is there",
             ) from None
         except (BaseError, OSError) as error:
             raise Unreachable(
@@ -111,6 +116,43 @@ class FileBucket(Bucket):
     def __init__(self, url: str, store: ObjectStore, root: Path) -> None:
         super().__init__(url, store)
         self._root = root
+
+    def get(self, path: str) -> bytes | None:
+        """The bytes of a regular file, or None when there is none: whoever gives a directory away may leave a pipe in it."""
+        file = self._root / path
+        with self._reached():
+            try:
+                return file.read_bytes() if file.is_file() else None
+            except FileNotFoundError:
+                return None
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """The paths of all that is no directory below `prefix`, in no order: pipes, devices and links that lead nowhere, too.
+
+        Links are followed, but for those to a directory that they stand in.
+        """
+        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(prefix, frozenset())]
+        with self._reached():
+            while waiting:
+                path, above = waiting.pop()
+                place = self._root / path
+                if not place.is_dir():
+                    if os.path.lexists(place):
+                        yield path
+                    continue
+                found = place.stat()
+                here = (found.st_dev, found.st_ino)
+                if here in above:
+                    yield path
+                    continue
+                waiting += [(f"{path}/{item.name}", above | {here}) for item in place.iterdir()]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The paths of the directories right below `prefix`, sorted."""
+        place = self._root / prefix
+        with self._reached():
+            items = place.iterdir() if place.is_dir() else ()
+            return sorted(f"{prefix}/{item.name}" for item in items if item.is_dir())
 
     def put_new(self, path: str, content: bytes) -> bool:
         """Put an object durably, with its directories. False when it exists."""

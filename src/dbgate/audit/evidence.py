@@ -118,4 +118,5 @@ def wrong_anchor(found: Transcript, stored: Mapping[str, tuple[int, str]], ancho
 
 
 def _stored(files: Iterable[Path]) -> dict[str, tuple[int, str]]:
-    return {file.name: (file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files}
+    contents = ((file.name, file.read_bytes()) for file in files if file.is_file())
+    return {name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in contents}

@@ -121,6 +121,8 @@ def read_file(path: Path) -> Segment:
     """A segment that stands in a file, packed or not."""
     name = path.name.removesuffix(".zst")
     try:
+        if not path.is_file():
+            return Segment(name, damage="is missing, or no file")
         content = path.read_bytes()
         return Segment(name, layout.decompress(content) if path.suffix == ".zst" else content)
     except (OSError, ValueError) as error:

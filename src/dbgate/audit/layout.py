@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from dbgate.audit.record import MAX_RECORD_BYTES, SEGMENT_BYTES
 
-SEGMENT_OBJECT = re.compile(r"\d{5}\.jsonl\.zst")
-TORN_OBJECT = re.compile(r"torn-\d{5}\.bin\.zst")
+SEGMENT_OBJECT = re.compile(r"[0-9]{5}\.jsonl\.zst")
+TORN_OBJECT = re.compile(r"torn-[0-9]{5}\.bin\.zst")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T")
 
 

@@ -15,7 +15,7 @@ from dbgate.audit.bucket import Bucket
 from dbgate.audit.checked import checked, damaged, read_line
 from dbgate.audit.examination import read_file, read_object
 from dbgate.audit.keys import PublicKey, own_keys
-from dbgate.audit.record import is_session_id
+from dbgate.audit.record import is_record_of, is_session_id
 from dbgate.audit.rotation import unrevoked_keys
 from dbgate.audit.summary import Filter, Summary
 from dbgate.audit.transcript import Checker, Segment, check_transcript
@@ -143,20 +143,34 @@ class Archive:
     def summary_if(self, wanted: Filter, place: Place) -> Summary | None:
         """A session in one line, or None when it is not wanted: then no more of it is read than says so."""
         summary = Summary(place.session, place.name)
-        for segment in self._segments(place):
-            for number, line in enumerate(segment.content.split(b"\n"), 1):
-                output = _OUTPUT.match(line)
-                if output:
-                    summary.records += 1
-                    summary.last_at = output[1].decode("ascii", "replace")
-                elif line:
-                    summary.take(read_line(line, f"{segment.name} line {number}"))
-                if summary.records == 1 and line and not wanted.wants_start(summary):
-                    return None
-            if segment.damage:
-                summary.take(damaged(f"{segment.name}: {segment.damage}"))
+        for where, line in self._own_lines(place, summary):
+            output = _OUTPUT.match(line)
+            if output:
+                summary.records += 1
+                summary.last_at = output[1].decode("ascii", "replace")
+            else:
+                summary.take(read_line(line, where))
+            if summary.records == 1 and not wanted.wants_start(summary):
+                return None
+        summary.damaged |= bool(place.folder) and not _stands_in(place.folder, summary.start)
         summary.live = not summary.end and self.is_being_written(place)
         return summary if wanted.wants(summary) else None
+
+    def _own_lines(self, place: Place, summary: Summary) -> Iterator[tuple[str, bytes]]:
+        """The lines of a session with their places, and without those of other sessions. Notes in `summary` that it is damaged
+        when they are not its records one after the other. No hash is looked at."""
+        own = f'{{"v":1,"session":"{place.session}",'.encode()
+        due = 0
+        for segment in self._segments(place):
+            *lines, rest = segment.content.split(b"\n")
+            summary.damaged |= bool(segment.damage) or (bool(rest) and bool(place.folder))
+            for number, line in enumerate(lines, 1):
+                summary.damaged |= not is_record_of(line, place.session, due)
+                due += 1
+                if line.startswith(own):
+                    yield f"{segment.name} line {number}", line
+            if rest:
+                yield f"{segment.name} line {len(lines) + 1}", rest
 
     def wanted_in_bucket(self, wanted: Filter) -> Iterator[Summary]:
         """The sessions of the bucket that are wanted, newest first, some read ahead at once. Raises `Unreachable`."""
@@ -184,15 +198,25 @@ class Archive:
     def _segments(self, place: Place) -> Iterator[Segment]:
         if place.directory is not None:
             for path in _segment_files(place.directory):
-                yield read_file(path) if path.suffix == ".zst" else Segment(path.name, path.read_bytes())
+                packed_or_odd = path.suffix == ".zst" or (path.exists() and not path.is_file())
+                yield read_file(path) if packed_or_odd else Segment(path.name, path.read_bytes())
         elif self._bucket is not None:
             for name in sorted(self._bucket.names(place.folder)):
-                if layout.SEGMENT_OBJECT.fullmatch(name.rpartition("/")[2]):
-                    yield read_object(self._bucket, place.folder, name.rpartition("/")[2])[0]
+                folder, _, file = name.rpartition("/")
+                if folder == place.folder and layout.SEGMENT_OBJECT.fullmatch(file):
+                    yield read_object(self._bucket, place.folder, file)[0]
 
     def is_being_written(self, place: Place) -> bool:
         """Whether a running process records this session."""
         return place.directory is not None and spool.is_live(place.directory)
+
+
+def _stands_in(folder: str, start: dict[str, Any]) -> bool:
+    """Whether a session with this `session.start` belongs into a folder of the bucket."""
+    try:
+        return bool(start) and layout.session_prefix(start) == folder
+    except ValueError:
+        return False
 
 
 def _segment_files(directory: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dbgate.audit.record import END, INTENT, OUTCOME, START
 
-OUTCOMES = ("ok", "denied", "failed", "unknown", "approved", "crashed", "open")
+OUTCOMES = ("ok", "denied", "failed", "unknown", "approved", "crashed", "open", "damaged")
 _OF_STATEMENTS = frozenset({"denied", "failed", "unknown", "approved"})
 """Outcomes that a statement has, and through it its session."""
 
@@ -41,6 +41,8 @@ class Summary:
     approved: int = 0
     rows: int = 0
     live: bool = False
+    damaged: bool = False
+    """Whether something that stands there cannot: what is counted here may then be wrong."""
     _touches: set[Touch] = field(default_factory=set)
     _open: dict[str, Touch] = field(default_factory=dict)
 
@@ -76,6 +78,7 @@ class Summary:
     def outcomes(self) -> list[str]:
         """All of `OUTCOMES` that apply, the gravest first."""
         found = {
+            "damaged": self.damaged,
             "crashed": self.end.get("reason") == "crashed" or (not self.end and not self.live),
             "open": self.live,
             "unknown": self.unknown > 0,

@@ -181,7 +181,7 @@ def _named_session(file: Path) -> str:
     from dbgate.audit.record import parse
 
     try:
-        content = file.read_bytes()
+        content = file.read_bytes() if file.is_file() else b""
         content = decompress(content) if file.suffix == ".zst" else content
         return str(parse(content.split(b"\n", 1)[0])["session"])
     except OSError as error:

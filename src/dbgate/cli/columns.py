@@ -74,6 +74,7 @@ _STYLES = {
     "deny": _RED,
     "error": _RED,
     "crashed": _RED,
+    "damaged": _RED,
     "NO": _RED,
     "no": _YELLOW,
     "open": _CYAN,

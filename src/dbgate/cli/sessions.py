@@ -38,6 +38,7 @@ class Outcomes(StrEnum):
     APPROVED = "approved"
     CRASHED = "crashed"
     OPEN = "open"
+    DAMAGED = "damaged"
 
 
 class ListFormats(StrEnum):
@@ -86,7 +87,8 @@ def list_sessions(
     """List sessions, newest first.
 
     Those that wait in the spool and those in the bucket. --verb, --table, --tag and --outcome denied, failed, unknown or
-    approved have to hold of one and the same statement.
+    approved have to hold of one and the same statement. `damaged` are sessions whose records do not follow one another, or stand
+    where they do not belong; `dbgate audit verify` finds more.
     """
     from dbgate.audit.summary import Filter
     from dbgate.cli.sessions_view import print_list, write_list
@@ -231,7 +233,9 @@ def collect(archive: Archive, wanted: Filter, limit: int) -> list[Summary]:
             found[place.session] = summary
     try:
         others = (summary for summary in archive.wanted_in_bucket(wanted) if summary.session not in spooled)
-        found |= {summary.session: summary for summary in islice(others, limit)}
+        for summary in islice(others, limit):
+            summary.damaged |= summary.session in found
+            found[summary.session] = summary
     except Unreachable as error:
         warn(error)
     newest = sorted(found.values(), key=lambda summary: summary.session, reverse=True)

@@ -162,8 +162,8 @@ def _row(summary: Summary) -> tuple[str, ...]:
 
 
 def _outcome(summary: Summary) -> str:
-    """`crashed, 1 unknown, 2 denied, 1 approved`, or `ok`."""
-    words = [word for word in summary.outcomes if word in ("crashed", "open")]
+    """`damaged, crashed, 1 unknown, 2 denied, 1 approved`, or `ok`."""
+    words = [word for word in summary.outcomes if word in ("damaged", "crashed", "open")]
     words += [
         f"{getattr(summary, name)} {name}" for name in ("unknown", "denied", "failed") if name in summary.outcomes
     ]

@@ -17,7 +17,7 @@ from dbgate.audit import layout, spool
 from dbgate.audit import recorder as recorder_module
 from dbgate.audit import shipping as shipping_module
 from dbgate.audit.background import ship_in_background
-from dbgate.audit.bucket import Bucket, FileBucket, open_bucket
+from dbgate.audit.bucket import FileBucket, open_bucket
 from dbgate.audit.log import InstallationLog
 from dbgate.audit.record import SEGMENT_BYTES
 from dbgate.audit.shipping import ship
@@ -152,13 +152,13 @@ def test_a_bucket_that_is_away_keeps_everything_in_the_spool(here: Installation)
 
 
 def lying(monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes | None], bytes | None]) -> None:
-    real = Bucket.get
+    real = FileBucket.get
 
-    def get(self: Bucket, path: str) -> bytes | None:
+    def get(self: FileBucket, path: str) -> bytes | None:
         content = real(self, path)
         return answer(content) if path.startswith("sessions/") else content
 
-    monkeypatch.setattr(Bucket, "get", get)
+    monkeypatch.setattr(FileBucket, "get", get)
 
 
 def test_a_bucket_that_took_nothing_is_found_out(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

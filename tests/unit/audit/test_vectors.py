@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from tests.audit.samples import Installation, overwrite
 
+from dbgate.audit import layout
 from dbgate.audit.bucket import open_bucket
 from dbgate.audit.keys import own_keys, parse_public_key
 from dbgate.audit.note import open_checkpoint
@@ -73,6 +76,88 @@ def test_the_second_verifier_is_a_command(tmp_path: Path) -> None:
     bad = subprocess.run(command, capture_output=True, text=True, check=False)
     assert bad.returncode == 1
     assert f"intact    NO   {session}: " in bad.stdout
+
+
+def a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "00001.jsonl.zst")
+
+
+def a_pipe_among_the_keys(folder: Path) -> None:
+    os.mkfifo(folder.parents[3] / "keys" / ("0" * 32 + ".pub"))
+
+
+def a_device(folder: Path) -> None:
+    (folder / "00001.jsonl.zst").symlink_to("/dev/zero")
+
+
+def a_link_to_nowhere(folder: Path) -> None:
+    (folder / "torn-00000.bin.zst").symlink_to("/nonexistent")
+
+
+def a_name_for_a_terminal(folder: Path) -> None:
+    (folder / "\x1b[2J\u202e\n.zst").write_bytes(b"")
+
+
+def a_name_that_is_no_text(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.zst")).write_bytes(b"")
+
+
+def a_digit_of_another_script(folder: Path) -> None:
+    (folder / "0000\u0661.jsonl.zst").write_bytes(layout.compress(b"\n"))
+
+
+def a_frame_that_claims_too_much(folder: Path) -> None:
+    overwrite(folder / "00000.jsonl.zst", layout.compress(b"\n" * (145 << 20)))
+
+
+ODD = [
+    a_pipe,
+    a_pipe_among_the_keys,
+    a_device,
+    a_link_to_nowhere,
+    a_name_for_a_terminal,
+    a_name_that_is_no_text,
+    a_digit_of_another_script,
+    a_frame_that_claims_too_much,
+]
+
+
+@pytest.mark.parametrize("put", ODD)
+def test_what_a_directory_may_hold_and_a_bucket_may_not(put: Callable[[Path], None], tmp_path: Path) -> None:
+    """Neither verifier waits for it, reads without end, calls the bucket intact, or lets a name reach the terminal."""
+    here = Installation(tmp_path)
+    session = here.session()
+    here.ship()
+    keys = [key.pem() for key in own_keys(here.state_dir)]
+    put(here.folder(session))
+    assert first_says(here.bucket_dir, keys, [])["intact"] is False
+    assert second_says(here.bucket_dir, keys, [])["intact"] is False
+    (key,) = (here.state_dir / "keys").glob("*.pub")
+    command = [sys.executable, str(SECOND), str(here.bucket_dir), str(key)]
+    ran = subprocess.run(command, capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert len(ran.stdout.decode("ascii").replace("\n", "").splitlines()) == 1
+    assert b"\x1b" not in ran.stdout
+
+
+def test_a_link_back_is_no_way_round(tmp_path: Path) -> None:
+    here = Installation(tmp_path)
+    folder = here.folder((here.session(), here.ship())[0])
+    (folder / "up").symlink_to("..")
+    assert str(here.verify().intact).endswith(f"{folder.name}/up: does not belong among the sessions")
+
+
+def test_a_session_behind_a_link_counts(tmp_path: Path) -> None:
+    """Of a copy whose older days stand on another disk, say."""
+    here = Installation(tmp_path)
+    here.session()
+    here.ship()
+    (day,) = here.bucket_dir.glob("sessions/*")
+    day.rename(tmp_path / "elsewhere")
+    day.symlink_to(tmp_path / "elsewhere")
+    report = here.verify(seen=True)
+    assert report.holds()
+    assert len(report.sessions) == 1
 
 
 @pytest.fixture(scope="module")

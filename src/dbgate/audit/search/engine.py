@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MEMORY = "1GB"
 """What a query may hold in memory; what is more goes to a temporary folder."""
 _BATCH_ROWS = 2000
+_RAISED = re.compile(r"\w+: ")
+"""How the line of a traceback begins that names what was raised."""
 _TYPES = {
     "BOOLEAN": "boolean",
     "TINYINT": "smallint",
@@ -164,7 +167,9 @@ class Engine:
 
 def _said(error: Exception) -> str:
     """What DuckDB says, without its copy of the query and its guesses at other names."""
-    return str(error).split("\n", 1)[0].strip()
+    lines = str(error).strip().split("\n")
+    raised = [line for line in lines if _RAISED.match(line)] if lines[0].startswith("Traceback") else []
+    return (raised or lines)[-1 if raised else 0].strip()
 
 
 def _type(name: str) -> str:

@@ -14,6 +14,7 @@ from fsspec import AbstractFileSystem
 
 from dbgate.audit.bucket import Bucket
 from dbgate.audit.layout import SEGMENT_OBJECT, decompress
+from dbgate.audit.search.places import Places
 from dbgate.errors import DbgateError, Unreachable
 
 PROTOCOL = "transcripts"
@@ -65,6 +66,7 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._unpacked: OrderedDict[str, bytes] = OrderedDict()
         self._names: list[str] | None = None
+        self._places = Places(self._first_line)
         self.damaged: dict[str, str] = {}
         self.failure: DbgateError | None = None
 
@@ -83,7 +85,17 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
             if self._wanted_date(folder.rpartition("date=")[2]):
                 names = (name for name in self._bucket.names(folder))
                 found += [n for n in names if SEGMENT_OBJECT.fullmatch(n.rpartition("/")[2]) and n.count("/") == 4]
+        self._refuse_gaps(found)
         return [f"{PROTOCOL}://{name.removesuffix(_PACKED)}" for name in sorted(found)] or [NOTHING]
+
+    def _refuse_gaps(self, names: list[str]) -> None:
+        """Segments are numbered from 00000: one that is not there was taken away."""
+        present = set(names)
+        for name in sorted(present):
+            folder, _, file = name.rpartition("/")
+            before = f"{folder}/{int(file[:5]) - 1:05d}{file[5:]}"
+            if file[:5] != "00000" and before not in present:
+                self._leave_out(before, "is missing")
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Name and size (bytes) of a segment."""
@@ -110,19 +122,38 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         return content
 
     def _read(self, name: str) -> bytes:
+        try:
+            content = self._plain(name)
+            fault = self._places.fault(name, content)
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            self._leave_out(name, fault)
+            return b""
+        return without_halves(content)
+
+    def _plain(self, name: str) -> bytes:
+        """A segment, unpacked. Raises `ValueError`, `Unreachable`."""
         packed = self._bucket.get(name)
         if packed is None:
-            raise FileNotFoundError(name)
+            raise ValueError("is missing")
+        return decompress(packed)
+
+    def _first_line(self, folder: str) -> bytes:
+        """The first line of a session. Raises `ValueError` when there is none, `Unreachable`."""
         try:
-            return without_halves(decompress(packed))
+            return self._plain(f"{folder}/00000.jsonl{_PACKED}").split(b"\n", 1)[0]
         except ValueError as error:
-            if self._skip_damaged:
-                self.damaged[name] = str(error)
-                return b""
+            raise ValueError(f"the first segment of its session {error}") from None
+
+    def _leave_out(self, name: str, why: str) -> None:
+        """Note what is left out, or raise `Unreachable`."""
+        if not self._skip_damaged:
             raise Unreachable(
-                f"{name} cannot be read: {error}",
+                f"{name} cannot be read: {why}",
                 hint="find out what happened: dbgate audit verify; leave out what cannot be read: --skip-damaged",
-            ) from None
+            )
+        self.damaged[name] = why
 
     def _noting(self, read: Callable[[], Any]) -> Any:
         """Keep what went wrong: DuckDB passes on a text of it only."""

@@ -82,7 +82,7 @@ SELECT begun.*, ended.time AS ended_at, ended.reason AS ended, ended.records
 FROM (
     SELECT session, date, target, time AS started_at, {_WHO},
         environment, door, client, host, version, policy_digest, reason
-    FROM records WHERE kind = 'session.start'
+    FROM records WHERE kind = 'session.start' AND seq = 0
 ) AS begun LEFT JOIN (
     SELECT session, date, target, time, reason, records FROM records WHERE kind = 'session.end'
 ) AS ended USING (session, date, target)
@@ -99,7 +99,7 @@ FROM (
     SELECT * EXCLUDE (environment, door) FROM records WHERE kind = 'statement.intent'
 ) AS intent
 JOIN (
-    SELECT session, date, target, environment, door, {_WHO} FROM records WHERE kind = 'session.start'
+    SELECT session, date, target, environment, door, {_WHO} FROM records WHERE kind = 'session.start' AND seq = 0
 ) AS begun USING (session, date, target)
 LEFT JOIN (
     SELECT session, date, target, id, status, rows, bytes, duration_ms, sqlstate, message, digest, guess
