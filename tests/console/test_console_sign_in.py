@@ -31,7 +31,7 @@ def console(oidc: OidcProvider, tmp_path: Path) -> Iterator[RunningConsole]:
     verifier = OidcVerifier(issuer, [CLIENT], clock=now, ca_file=ca_file, clients=[CLIENT])
 
     def sign_in(address: Address) -> IssuerSignIn:
-        us = Registration(issuer, CLIENT, f"{address.origin}{CALLBACK}", scopes=("groups",), ca_file=ca_file)
+        us = Registration(issuer, CLIENT, f"{address.origin}{CALLBACK}", ca_file=ca_file)
         return IssuerSignIn(us, verifier)
 
     with running_console(tmp_path, issuer=sign_in, verifier=verifier) as made:
@@ -92,6 +92,11 @@ def test_from_a_deep_link_to_the_request(console: RunningConsole, oidc: OidcProv
     assert "eyJ" not in page.text + str(list(surfer.session.cookies)) + "".join(
         file.read_text("latin-1") for file in kept
     )
+
+
+def test_who_reviews_nothing_reads_for_which_groups(console: RunningConsole, oidc: OidcProvider) -> None:
+    page = browse_with(surfer_of(console, oidc).session, console.origin, "hana").text
+    assert "Your groups: dba, auditors." in page
 
 
 def test_an_answer_counts_once(console: RunningConsole, oidc: OidcProvider) -> None:

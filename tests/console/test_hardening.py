@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -237,3 +237,27 @@ def test_only_so_many_browsers_wait_for_an_issuer(
             assert {one.result().status_code for one in held if one.done()} == {429}
             issuer.answers.set()
             assert sorted(one.result(30).status_code for one in held) == [303, 303, 429, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("offered", "configured", "asked"),
+    [
+        (None, (), {"openid", "email", "profile", "groups"}),
+        (["openid", "groups"], (), {"openid", "email", "profile", "groups"}),
+        (["openid", "email"], (), {"openid", "email", "profile"}),
+        (["openid"], ("roles",), {"openid", "email", "profile", "roles"}),
+    ],
+)
+def test_groups_are_asked_for_as_on_the_command_line(
+    issuer: Issuer, offered: list[str] | None, configured: tuple[str, ...], asked: set[str]
+) -> None:
+    issuer.discovery |= {"scopes_supported": offered} if offered else {}
+    us = Registration(issuer.url, AUDIENCE, f"{ORIGIN}{CALLBACK}", scopes=configured)
+    url, _ = IssuerSignIn(us, issuer.verifier()).start("/")
+    assert set(parse_qs(urlsplit(url).query)["scope"][0].split()) == asked
+
+
+def test_who_is_in_no_group_reads_so(tmp_path: Path) -> None:
+    with running_console(tmp_path) as console:
+        page = console.surfer(person("nobody")).get("/").text
+        assert "The issuer names no groups of yours, so nobody can ask you" in page

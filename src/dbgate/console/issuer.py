@@ -101,7 +101,7 @@ class IssuerSignIn:
                 "response_type": "code",
                 "client_id": self._us.client_id,
                 "redirect_uri": self._us.redirect_uri,
-                "scope": " ".join(dict.fromkeys(("openid", "email", "profile", *self._us.scopes))),
+                "scope": " ".join(dict.fromkeys(("openid", "email", "profile", *self._scopes()))),
                 "state": attempt.state,
                 "nonce": attempt.nonce,
                 "code_challenge": challenge,
@@ -110,6 +110,11 @@ class IssuerSignIn:
         )
         endpoint = self._endpoint("authorization_endpoint")
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}", attempt
+
+    def _scopes(self) -> tuple[str, ...]:
+        """The configured scopes; by default groups, as on the command line, unless the issuer lists its scopes without."""
+        offered = self._described().get("scopes_supported")
+        return self._us.scopes or (("groups",) if not isinstance(offered, list) or "groups" in offered else ())
 
     def finish(self, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
         """Who came back from the issuer. Raises `SignInRequired` with the reason, `Unreachable`."""
