@@ -26,8 +26,6 @@ from dbgate.gate.splice import Edit, Refusal, RewriteError, Splices, query_tree
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Edits, Relation, Tree
 
-_MAX_VIEW_DEPTH = 30
-
 
 class Substituted(msgspec.Struct):
     """The rewritten text, and whether any relation was replaced or filtered rather than only qualified."""
@@ -153,8 +151,6 @@ class Substitution(ColumnSplices, Clauses):
         known = protection.inlined.get(relation.oid)
         if known is not None:
             return known
-        if self.depth > _MAX_VIEW_DEPTH:
-            raise RewriteError(f"views nest deeper than {_MAX_VIEW_DEPTH}")
         text = self._definition(relation) if inlinable(protection.schema, relation) else ""
         if not text:
             self._refuse_filtered(relation)
