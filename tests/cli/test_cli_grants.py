@@ -156,6 +156,18 @@ def test_the_glass_is_broken_with_a_reason_only(desk: Reviewed) -> None:
     assert desk.service.client(DORA).decide(name, "approve", "right so").status == "reviewed"
 
 
+@pytest.mark.parametrize("reason", [(), ("--reason", "TICKET-42")])
+def test_a_request_that_is_named_is_used_and_no_glass_broken(desk: Reviewed, reason: tuple[str, ...]) -> None:
+    desk.setup(GLASS.replace("groups: [engineering]}", "groups: [oncall]}"))
+    name = desk.approved(UPDATE)
+    config = desk.home / "config.yaml"
+    config.write_text(config.read_text().replace("[engineering]", "[engineering, oncall]"))
+    done = desk.exec("--request", name, *reason, "-c", UPDATE)
+    assert (done.code, desk.total()) == (0, 330), done.err
+    assert desk.records("approval.redeemed")[-1]["request"] == name
+    assert desk.service.client(DORA).find(status="review-due") == []
+
+
 def test_who_is_in_no_such_group_asks_as_usual(desk: Reviewed) -> None:
     desk.setup(GLASS.replace("groups: [engineering]}", "groups: [oncall]}"))
     done = desk.exec("--reason", "payments stand still", "--no-wait", "-c", UPDATE)

@@ -148,6 +148,12 @@ def test_and_not_without(reason: str) -> None:
     assert session.service.calls == []
 
 
+def test_who_gives_no_reason_can_still_have_reviewers_asked() -> None:
+    session = Session("pending", given=breakable(), reason="", confirm=lambda question: False)
+    assert session.sent(BULK) == ""
+    assert session.service.calls == ["ask"]
+
+
 def test_a_person_who_declines_has_reviewers_asked() -> None:
     asked: list[str] = []
 

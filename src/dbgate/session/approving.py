@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from dbgate.errors import EXIT_APPROVAL, EXIT_INTERRUPTED, AuditUnavailable, DbgateError, UsageError
+from dbgate.errors import EXIT_APPROVAL, EXIT_INTERRUPTED, AuditUnavailable, DbgateError
 from dbgate.model import (
     Allow,
     ApprovalRequest,
@@ -47,12 +47,6 @@ class Approving(Steps, frozen=True):
 
     def approve(self, judgement: Judgement, decision: NeedsApproval, queries: tuple[CountQuery, ...]) -> Life:
         """Ask, and go on with the answer. `queries` count what the statement touches."""
-        if decision.kind is RequestKind.BREAK_GLASS and not self.terms.reason.strip():
-            error = UsageError(
-                "breaking the glass needs a reason: it runs at once, and is reviewed afterwards",
-                hint="give one with --reason TEXT",
-            )
-            return (yield from self.fail(error))
         sample: tuple[Sample, ...] = ()
         try:
             if judgement.sample and decision.kind is not RequestKind.BREAK_GLASS:

@@ -69,11 +69,21 @@ class Asking:
             return Refused("refused", state.id, error.message, error.hint)
 
     def _break_glass(self, request: ApprovalRequest) -> Grant | Refused:
-        """Run it at once, if the person means to: reviewers are alerted by the call that gives the grant."""
+        """Run it at once, if the person means to: reviewers are alerted by the call that gives the grant.
+
+        Who names a request that others were asked, or declines, means the usual way. Raises `UsageError` without a reason.
+        """
+        if self._known is not None:
+            return Refused("declined", "")
         groups = ", ".join(sorted({group for clause in request.clauses for group in clause.groups}))
         question = f"Break the glass? It runs at once, without approval; {groups} will be alerted and review it."
         if self._confirm is not None and not self._confirm(question):
             return Refused("declined", "")
+        if not request.reason.strip():
+            raise UsageError(
+                "breaking the glass needs a reason: it runs at once, and is reviewed afterwards",
+                hint="give one with --reason TEXT",
+            )
         return self.approvals().break_glass(request)
 
     def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
