@@ -15,7 +15,12 @@ import pytest
 from tests.audit.samples import Installation, intent, outcome, overwrite
 
 from dbgate.audit import layout, spool
+from dbgate.audit.checked import DAMAGED
 from dbgate.audit.keys import own_keys
+from dbgate.audit.replay import terminal as screens
+from dbgate.audit.replay.player import Player
+from dbgate.audit.replay.recording import Recording
+from dbgate.audit.sessions import Place
 from dbgate.cli import audit_progress, replay
 from dbgate.cli.app import run
 
@@ -255,11 +260,43 @@ def test_verifying_goes_on_where_it_was(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_long_recording_is_read_aloud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(replay.aloud([{"n": 1}, {"n": 2}])) == [{"n": 1}, {"n": 2}]
+    records: list[dict[str, Any]] = [{"kind": "heartbeat", "time": ""}, {"kind": "heartbeat", "time": ""}]
+    with Recording(records, whole=False) as recording:
+        replay.read_aloud(recording)
+        assert (recording.records, recording.is_whole) == (2, True)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(replay, "READING_S", 0.0)
-    assert list(replay.aloud([{"n": 1}, {"n": 2}])) == [{"n": 1}, {"n": 2}]
+    with Recording(records, whole=False) as recording:
+        replay.read_aloud(recording)
     assert capsys.readouterr().err.endswith("\rreading and checking: 2 records\x1b[K\r\x1b[K")
+
+
+def test_the_screen_comes_before_the_rest_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And who leaves early learns all the same whether the transcript holds together, once the screen is theirs again."""
+    said: list[str] = []
+
+    class Screen:
+        def __init__(self, player: Player) -> None:
+            self._recording = player.recording
+
+        def run(self) -> None:
+            self._recording.read(1)
+            said.append(capsys.readouterr().err)
+            shown.append(self._recording.records)
+
+    shown: list[int] = []
+    monkeypatch.setattr(screens, "Screen", Screen)
+    monkeypatch.setattr(replay, "FIRST_RECORDS", 2)
+    damage: dict[str, Any] = {"kind": DAMAGED, "time": "", "text": "line 3"}
+    told = replay.Told([{"kind": "heartbeat", "time": ""}] * 2 + [damage] * 7, Place("s"), is_pinned=False)
+    told.hold()
+    replay.watch(told, 1.0, None, "", step=False)
+    assert (shown, said, told.exit_code) == ([3], [""], 1)
+    assert capsys.readouterr().err == ""
+    told.tell()
+    assert capsys.readouterr().err.startswith("notice: this transcript was altered: line 3\nhint: ")
 
 
 def test_progress_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

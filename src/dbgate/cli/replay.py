@@ -27,6 +27,9 @@ app = new_app()
 APPS = {"replay": app}
 DEFAULT_IDLE_S = 2.0
 READING_S = 0.5
+FIRST_RECORDS = 2_000
+"""So many records are read before the first picture."""
+READ_RECORDS = 500
 
 
 class Exports(StrEnum):
@@ -88,7 +91,11 @@ def replay(
         return records.exit_code
     limit_s = None if exact else DEFAULT_IDLE_S if idle_limit is None else idle_limit
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        watch(records, speed or 1.0, limit_s, start, step=step)
+        records.hold()
+        try:
+            watch(records, speed or 1.0, limit_s, start, step=step)
+        finally:
+            records.tell()
         return records.exit_code
     if step:
         raise UsageError("--step needs a terminal")
@@ -97,30 +104,33 @@ def replay(
 
 
 def watch(records: Iterable[dict[str, Any]], speed: float, limit_s: float | None, start: str, *, step: bool) -> None:
-    """Play on a screen of its own."""
+    """Play on a screen of its own, at once: the rest is read while it is shown, and to its end when the viewer leaves."""
     from dbgate.audit.replay.player import Options, Player
     from dbgate.audit.replay.recording import Recording
     from dbgate.audit.replay.starting import first_cue
     from dbgate.audit.replay.terminal import Screen
 
-    with Recording(aloud(records)) as recording:
+    with Recording(records, whole=False) as recording:
         player = Player(recording, Options(speed, limit_s, step))
         if start:
+            read_aloud(recording)
             player.begin_at(first_cue(recording, start))
         else:
+            recording.read(FIRST_RECORDS)
             player.begin()
         Screen(player).run()
+        read_aloud(recording)
 
 
-def aloud(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The records; when reading them takes long, how many there were so far stands on stderr until the last one."""
+def read_aloud(recording: Recording) -> None:
+    """Read a recording to its end; when that takes long, how many records there were so far stands on stderr meanwhile."""
     began = said = time.monotonic()
-    for number, record in enumerate(records, 1):
-        yield record
+    while not recording.is_whole:
+        recording.read(READ_RECORDS)
         now = time.monotonic()
         if now - said >= READING_S:
             said = now
-            print(f"\rreading and checking: {number:,} records\x1b[K", end="", file=sys.stderr, flush=True)
+            print(f"\rreading and checking: {recording.records:,} records\x1b[K", end="", file=sys.stderr, flush=True)
     if said != began:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -186,6 +196,7 @@ class Told:
         self._records = records
         self._place = place
         self._is_pinned = is_pinned
+        self._held: list[str] | None = None
         self.exit_code = EXIT_OK
         """Once all records were taken: 0, or 1 when the transcript does not hold together."""
 
@@ -201,8 +212,22 @@ class Told:
                 self._say("is not proven", record)
             yield record
 
+    def hold(self) -> None:
+        """Say nothing until `tell`: the screen is in use."""
+        self._held = []
+
+    def tell(self) -> None:
+        """Say what was held back."""
+        for line in self._held or ():
+            print(line, file=sys.stderr)
+        self._held = None
+
     def _say(self, what: str, record: dict[str, Any]) -> None:
         if self.exit_code == EXIT_OK:
             self.exit_code = EXIT_STATEMENT
-            print(f"notice: this transcript {what}: {printable(str(record['text']))}", file=sys.stderr)
-            print(f"hint: dbgate audit verify --session {self._place.session}", file=sys.stderr)
+            notice = f"notice: this transcript {what}: {printable(str(record['text']))}"
+            said = [notice, f"hint: dbgate audit verify --session {self._place.session}"]
+            if self._held is None:
+                print("\n".join(said), file=sys.stderr)
+            else:
+                self._held += said

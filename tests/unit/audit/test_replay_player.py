@@ -293,6 +293,106 @@ def test_nothing_recorded_can_steer_the_screen(make: Make) -> None:
     assert all(printable(line) == line for line in drawn(player))
 
 
+@pytest.fixture
+def growing() -> Iterator[Player]:
+    """A player of which the first three records are read."""
+    with Recording(iter(RECORDS), whole=False) as recording:
+        recording.read(3)
+        player = Player(recording, Options())
+        player.begin()
+        yield player
+
+
+def test_a_recording_is_played_while_it_is_read(growing: Player, make: Make) -> None:
+    whole = make()
+    assert (growing.recording.is_whole, growing.recording.records) == (False, 3)
+    assert drawn(growing)[0] == drawn(whole)[0]
+    foot = drawn(growing, width=120)[-4:]
+    assert "+  1x" in foot[0]
+    assert foot[3].split("   ")[1].strip() == "reading and checking: 3 records"
+    for _ in range(100):
+        growing.advance(60.0)
+        growing.read(1)
+    assert growing.recording.is_whole
+    growing.advance(1e6)
+    assert growing.is_over
+    assert growing.total_s == whole.total_s
+    assert [growing.recording.text(n) for n in range(len(growing.recording.cues))] == [
+        whole.recording.text(n) for n in range(len(whole.recording.cues))
+    ]
+    assert list(growing.recording.times(None)) == list(whole.recording.times(None))
+    assert "+" not in drawn(growing)[-4]
+
+
+WAITING: list[Callable[[Player], object]] = [
+    lambda player: player.jump("error", forward=True),
+    lambda player: player.search("no such text"),
+    lambda player: player.search("dbgate", forward=False),
+    lambda player: player.seek_part(10),
+    lambda player: player.seek(1e9),
+]
+
+
+@pytest.mark.parametrize("act", WAITING)
+def test_what_needs_the_rest_waits_for_it(growing: Player, make: Make, act: Callable[[Player], object]) -> None:
+    act(growing)
+    assert growing.message == "as soon as all is read"
+    assert not growing.playing
+    growing.read(1)
+    assert growing.message == "as soon as all is read"
+    growing.read(1000)
+    whole = make()
+    act(whole)
+    assert growing.message == whole.message
+    assert (growing.position_s == growing.total_s) is (whole.position_s == whole.total_s)
+
+
+def test_one_piece_and_one_statement_more_wait_for_it(growing: Player, make: Make) -> None:
+    whole = make()
+    while growing.message != "as soon as all is read":
+        growing.frame(forward=True)
+    before = growing.shown
+    growing.read(1000)
+    assert (growing.shown, growing.message) == (before + 1, "")
+    with Recording(iter(RECORDS), whole=False) as recording:
+        recording.read(3)
+        player = Player(recording, Options(step=True))
+        player.begin()
+        player.next_statement()
+        assert player.message == "as soon as all is read"
+        player.read(1000)
+        whole.options.step = True
+        whole.begin()
+        whole.next_statement()
+        assert (player.shown, player.message) == (whole.shown, whole.message)
+
+
+def test_a_jump_that_waited_lands_where_it_should(growing: Player, make: Make) -> None:
+    whole = make()
+    for player in (growing, whole):
+        player.jump("error", forward=True)
+    growing.read(1000)
+    assert (growing.shown, growing.message) == (whole.shown, whole.message)
+    for player in (growing, whole):
+        player.seek_part(5)
+    assert growing.position_s == whole.position_s
+
+
+def test_another_key_forgets_what_waits(growing: Player) -> None:
+    growing.seek_part(10)
+    growing.forget()
+    growing.read(1000)
+    assert not growing.is_over
+
+
+def test_what_is_read_already_needs_no_waiting(growing: Player) -> None:
+    growing.jump("statement", forward=True)
+    assert growing.message == ""
+    growing.jump("statement", forward=False)
+    growing.jump("statement", forward=False)
+    assert growing.message == "no earlier statement"
+
+
 def test_odd_recordings_are_played_all_the_same(make: Make) -> None:
     odd = [
         record("session.start", "0001-01-01T00:00:00+14:00", identity=7),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dbgate.audit.replay.recording import Recording
@@ -32,7 +32,10 @@ class Focus:
 
 @dataclass(slots=True)
 class Player:
-    """A recording being played. `shown` frames are to be seen; `position_s` counts played time, pauses cut."""
+    """A recording being played. `shown` frames are to be seen; `position_s` counts played time, pauses cut.
+
+    While the recording is still being read, what needs more of it than there is waits until all is read.
+    """
 
     recording: Recording
     options: Options
@@ -46,6 +49,7 @@ class Player:
     needle: str = ""
     message: str = ""
     _times: Sequence[float] = ()
+    _waiting: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self._lay_out()
@@ -58,7 +62,27 @@ class Player:
     @property
     def is_over(self) -> bool:
         """Whether everything is shown."""
-        return self.shown >= len(self._times)
+        return self.recording.is_whole and self.shown >= len(self._times)
+
+    def read(self, most: int) -> None:
+        """Read so many records more; once all are, do what waited for it. Raises what reading them raises."""
+        self.recording.read(most)
+        if self.recording.is_whole and self._waiting is not None:
+            act, self._waiting = self._waiting, None
+            self.message = ""
+            act()
+
+    def forget(self) -> None:
+        """What waits for the rest is not wanted any more."""
+        self._waiting, self.message = None, ""
+
+    def _waits(self, act: Callable[[], None]) -> bool:
+        """Whether more has to be read first; `act` then follows."""
+        if self.recording.is_whole:
+            return False
+        self.playing = False
+        self._waiting, self.message = act, "as soon as all is read"
+        return True
 
     @property
     def idle_limit_s(self) -> float | None:
@@ -100,7 +124,7 @@ class Player:
 
     def due_s(self) -> float | None:
         """After how many seconds of the viewer's clock the next frame is due; None when nothing plays."""
-        if not self.playing or self.is_over:
+        if not self.playing or self.shown >= len(self._times):
             return None
         return max(self._times[self.shown] - self.position_s, 0.0) / self.options.speed
 
@@ -120,11 +144,13 @@ class Player:
     def next_statement(self) -> None:
         """Show everything up to the next statement but one: it waits before each."""
         following = self._next("statement", self.shown, forward=True)
+        after = None if following is None else self._next("statement", following + 1, forward=True)
+        if after is None and self._waits(self.next_statement):
+            return
         if following is None:
             self.message = "this is the end"
             self._show(len(self._times))
             return
-        after = self._next("statement", following + 1, forward=True)
         self._show(after if after is not None else len(self._times))
 
     def toggle_step(self) -> None:
@@ -136,10 +162,14 @@ class Player:
     def frame(self, *, forward: bool) -> None:
         """One frame further or back, paused."""
         self.playing = False
+        if forward and self.shown >= len(self._times) and self._waits(lambda: self.frame(forward=True)):
+            return
         self._show(min(max(self.shown + (1 if forward else -1), 1), len(self._times)))
 
     def seek(self, to_s: float) -> None:
         """Go to a time of the played recording, in seconds. A replay that plays goes on from there."""
+        if to_s > self.total_s and self._waits(lambda: self.seek(to_s)):
+            return
         to_s = min(max(to_s, 0.0), self.total_s)
         self._show(max(bisect_right(self._times, to_s + _EPSILON), min(1, len(self._times))))
         self.position_s = to_s
@@ -150,6 +180,8 @@ class Player:
 
     def seek_part(self, tenths: int) -> None:
         """Go to so many tenths of the whole."""
+        if tenths and self._waits(lambda: self.seek_part(tenths)):
+            return
         self.seek(self.total_s * tenths / 10)
 
     def faster(self, *, up: bool) -> None:
@@ -169,6 +201,8 @@ class Player:
         """Go to the next or previous record with a mark, paused, so that all of that record is seen."""
         here = self.focus.cue if self.focus is not None else self.current
         found = self._next(mark, here + (1 if forward else -1), forward=forward)
+        if found is None and forward and self._waits(lambda: self.jump(mark, forward=True)):
+            return
         if found is None:
             self.message = f"no {'further' if forward else 'earlier'} {mark}"
         else:
@@ -187,10 +221,12 @@ class Player:
             return
         here = self.focus.cue if self.focus is not None else self.current
         found = self.recording.search(self.needle, here + (1 if forward else -1), forward=forward)
+        on = found is not None and (found > here if forward else found < here)
+        if not on and self._waits(lambda: self.again(forward=forward)):
+            return
         if found is None:
             self.message = f"not found: {self.needle}"
             return
-        on = found > here if forward else found < here
         self._land(found, self.needle)
         self.message = "" if on else f"went on from the {'beginning' if forward else 'end'}"
 

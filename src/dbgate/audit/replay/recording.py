@@ -1,4 +1,4 @@
-"""A whole session, ready to be played from anywhere: where each frame stands in time, and what it shows."""
+"""A session, ready to be played from anywhere: where each frame stands in time, and what it shows. It may still be read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -62,8 +63,12 @@ class Recording:
     Texts and places stand in those files: memory does not grow with the session.
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]]) -> None:
-        """Read the `records` (from `Archive.checked`) to their end."""
+    def __init__(self, records: Iterable[dict[str, Any]], *, whole: bool = True) -> None:
+        """Read the `records` (from `Archive.checked`) to their end; with `whole` false none yet: `read` does."""
+        self.is_whole = False
+        """Whether all records were read."""
+        self.records = 0
+        """So many were."""
         self.start: dict[str, Any] = {}
         self.cues: Rows[Cue] = Rows("dBBQQQQ", _cue)
         self.statements: Rows[Statement] = Rows("QQQ", self._statement)
@@ -77,10 +82,21 @@ class Recording:
         self._texts = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  closed by __exit__
         self._size = 0
         self._approvers = Approvers()
-        for number, (record, shown) in enumerate(framed(records), 1):
+        self._coming = framed(records)
+        if whole:
+            self.read()
+
+    def read(self, most: int | None = None) -> None:
+        """Read on: so many records, or all. Raises what reading them raises."""
+        before, kind = self.records, ""
+        for record, shown in islice(self._coming, most):
+            self.records, kind = self.records + 1, record["kind"]
             statement = self._note(record, shown)
             for frame in shown:
-                self._add(frame, number, statement)
+                self._add(frame, self.records, statement)
+        self.is_whole = most is None or kind == VERDICT or self.records - before < most
+        for idle_limit_s, found in self._times.items():
+            self._lay_out(idle_limit_s, found)
 
     def __enter__(self) -> Recording:
         return self
@@ -129,17 +145,21 @@ class Recording:
             return None
 
     def times(self, idle_limit_s: float | None) -> Sequence[float]:
-        """When each frame is shown, in seconds, with no pause longer than the limit (None: as recorded)."""
+        """When each frame is shown, in seconds, with no pause longer than the limit (None: as recorded). Grows as more is read."""
         if idle_limit_s not in self._times:
-            found: Rows[float] = Rows("d", _one)
-            at_s = before_s = 0.0
-            for cue in self.cues:
-                gap_s = cue.at_s - before_s
-                at_s += gap_s if idle_limit_s is None else min(gap_s, idle_limit_s)
-                before_s = cue.at_s
-                found.append(at_s)
-            self._times[idle_limit_s] = found
+            self._times[idle_limit_s] = Rows("d", _one)
+            self._lay_out(idle_limit_s, self._times[idle_limit_s])
         return self._times[idle_limit_s]
+
+    def _lay_out(self, idle_limit_s: float | None, found: Rows[float]) -> None:
+        first = len(found)
+        at_s, before_s = (found[-1], self.cues[first - 1].at_s) if first else (0.0, 0.0)
+        for index in range(first, len(self.cues)):
+            cue_s = self.cues[index].at_s
+            gap_s = cue_s - before_s
+            at_s += gap_s if idle_limit_s is None else min(gap_s, idle_limit_s)
+            before_s = cue_s
+            found.append(at_s)
 
     def search(self, needle: str, start: int, *, forward: bool) -> int | None:
         """The next frame from `start` on that holds `needle`, from the other end when there is none; None without any.
@@ -166,6 +186,7 @@ class Recording:
 
     def _keep(self, content: bytes) -> tuple[int, int]:
         """Where `content` stands from now on, and how long it is."""
+        self._texts.seek(self._size)
         self._texts.write(content)
         offset, self._size = self._size, self._size + len(content)
         return offset, len(content)

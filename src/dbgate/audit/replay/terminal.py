@@ -18,10 +18,13 @@ from prompt_toolkit.output import ColorDepth
 
 from dbgate.audit.replay.player import SKIP_S, Player
 from dbgate.audit.replay.view import FOOT, View
+from dbgate.errors import DbgateError
 from dbgate.text import printable
 
 TICK_S = 0.1
 MAX_NEEDLE = 200
+READ_RECORDS = 500
+"""So many records are read at once while a session is shown."""
 
 
 class Key(NamedTuple):
@@ -54,7 +57,7 @@ KEYS = (
         ("home", "end"),
         "Home End",
         "the beginning, the end",
-        (lambda player: player.seek(0), lambda player: player.seek(player.total_s)),
+        (lambda player: player.seek(0), lambda player: player.seek_part(10)),
     ),
     Key(
         tuple("0123456789"),
@@ -114,6 +117,7 @@ class Screen:
         self._typed: str | None = None
         self._help = False
         self._at = time.monotonic()
+        self._drawn_at = self._at
         self._app: Application[None] = Application(
             layout=Layout(Window(FormattedTextControl(self._draw, show_cursor=False), always_hide_cursor=True)),
             key_bindings=self._bindings(),
@@ -132,10 +136,26 @@ class Screen:
 
     async def _pass_time(self) -> None:
         while True:
+            while not self._player.recording.is_whole:
+                await self._read()
             due_s = self._player.due_s()
             await asyncio.sleep(TICK_S if due_s is None else min(max(due_s, 0.01), TICK_S))
             if self._tick():
                 self._app.invalidate()
+
+    async def _read(self) -> None:
+        """Read on, a little at a time, so that keys are heard and time passes."""
+        try:
+            self._player.read(READ_RECORDS)
+        except (DbgateError, OSError) as error:
+            self._app.exit(exception=error)
+            await asyncio.Event().wait()  # until the application has ended
+        self._tick()
+        wait_s = TICK_S if self._player.playing else 5 * TICK_S
+        if self._at - self._drawn_at >= wait_s or self._player.recording.is_whole:
+            self._drawn_at = self._at
+            self._app.invalidate()
+        await asyncio.sleep(0)
 
     def _tick(self) -> bool:
         now = time.monotonic()
@@ -178,7 +198,7 @@ class Screen:
     def _action(self, does: Callable[[Player], object]) -> Callable[[KeyPressEvent], None]:
         def act(_: KeyPressEvent) -> None:
             self._tick()
-            self._player.message = ""
+            self._player.forget()
             self._help = False
             does(self._player)
 
@@ -201,5 +221,5 @@ class Screen:
     def _look(self) -> None:
         needle, self._typed = self._typed or self._player.needle, None
         self._tick()
-        self._player.message = ""
+        self._player.forget()
         self._player.search(needle)

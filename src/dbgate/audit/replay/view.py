@@ -45,7 +45,7 @@ class View:
     def __init__(self, player: Player) -> None:
         self._player = player
         self._wrapped: OrderedDict[tuple[int, int], list[str]] = OrderedDict()
-        self._bar_for = (0, False)
+        self._bar_for = (0, False, 0)
         self._bar_kept: dict[int, str] = {}
 
     def draw(self, width: int, height: int, *, over: list[str] | None = None, prompt: str | None = None) -> list[Line]:
@@ -120,7 +120,8 @@ class View:
     def _position(self, width: int) -> str:
         player, options = self._player, self._player.options
         state = "step" if options.step else "play" if player.playing else "end" if player.is_over else "stop"
-        parts = [f"{state:<4} {stamp(player.position_s)} / {stamp(player.total_s)}", f"{speed(options.speed)}x"]
+        more = "" if player.recording.is_whole else "+"
+        parts = [f"{state:<4} {stamp(player.position_s)} / {stamp(player.total_s)}{more}", f"{speed(options.speed)}x"]
         if player.exact or options.idle_limit_s is None:
             parts.append("exact")
         cue = player.recording.cues[player.current] if player.current >= 0 else None
@@ -131,7 +132,7 @@ class View:
             parts.append(at.strftime("%H:%M:%S UTC" if is_same_day else "%Y-%m-%d %H:%M:%S UTC"))
         total = len(player.recording.statements)
         if total:
-            parts.append(f"statement {player.recording.begun(player.shown)} of {total}")
+            parts.append(f"statement {player.recording.begun(player.shown)} of {total}{more}")
         text = " " + "  ".join(parts) + "  "
         room = width - len(text) - 1
         return text + self._bar(room) if room >= 10 else text
@@ -144,8 +145,8 @@ class View:
         return "".join(marks.get(column, "=" if column < played else "-") for column in range(room))
 
     def _bar_marks(self, room: int, *, exact: bool) -> dict[int, str]:
-        """The letters on the bar by column; they change only with its width and the pauses."""
-        key = (room, exact)
+        """The letters on the bar by column; they change only with its width, the pauses, and what was read."""
+        key = (room, exact, len(self._player.recording.cues))
         if self._bar_for != key:
             self._bar_for, self._bar_kept = key, {}
             for mark, letter in reversed(_BAR_MARKS.items()):
@@ -172,7 +173,10 @@ class View:
         return f" #{statement.number} {statement.decision}{people}{rules}"
 
     def _integrity(self) -> str:
-        integrity = self._player.recording.integrity
+        recording = self._player.recording
+        integrity = recording.integrity
+        if not recording.is_whole and integrity.fault_cue is None:
+            return f"? keys   reading and checking: {recording.records:,} records"
         proven = integrity.fault_cue is None or self._player.shown <= integrity.fault_cue
         return f"? keys   {'checked' if proven else 'NOT PROVEN FROM HERE ON'}: {integrity.text}"
 
