@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from dbgate.errors import SignInRequired, UsageError
-from dbgate.identity.assertion import ClientKey
+from dbgate.identity.assertion import MAX_FILE_BYTES, ClientKey, read_key, read_private
 from dbgate.identity.client import Client, read_client
 from dbgate.identity.issuer import Issuer
 from dbgate.settings import IdentitySettings
@@ -150,6 +150,17 @@ def test_a_key_file_is_looked_at_before_it_is_trusted(tmp_path: Path, monkeypatc
     os.chown(path, 54321, -1) if os.getuid() == 0 else None
     with pytest.raises(UsageError, match="belongs to user"):
         ClientKey(client(path))
+
+
+def test_a_key_file_that_is_a_pipe_or_endless_does_not_hold_the_service(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pem"
+    os.mkfifo(pipe, 0o600)
+    with pytest.raises(UsageError, match="holds no private key"):
+        read_key(str(pipe))
+    endless = tmp_path / "endless.pem"
+    endless.touch(0o600)
+    os.truncate(endless, 1 << 30)
+    assert len(read_private(str(endless))) == MAX_FILE_BYTES
 
 
 def test_a_service_signs_in_one_way() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dbgate.errors import UsageError
+from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.application import asked_scopes, authority
-from dbgate.identity.client import read_client
+from dbgate.identity.client import naming, read_client
 from dbgate.settings import IdentitySettings
 
 GOOD: dict[str, Any] = {"provider": "oidc", "issuer": "https://login.example.com/tenant/v2", "client_id": "dbgate"}
@@ -33,6 +33,10 @@ GOOD: dict[str, Any] = {"provider": "oidc", "issuer": "https://login.example.com
         ({"redirect_uri": "http://127.0.0.1@evil.example"}, "not a loopback address"),
         ({"redirect_uri": "http://0.0.0.0:8400"}, "not a loopback address"),
         ({"redirect_uri": "http://127.0.0.1:none"}, "not a URL"),
+        ({"redirect_uri": "http://me@127.0.0.1"}, "not a loopback address"),
+        ({"redirect_uri": "http://127.0.0.1/?next=x"}, "not a loopback address"),
+        ({"redirect_uri": "http://127.0.0.1/#x"}, "not a loopback address"),
+        ({"issuer": "https://me@login.example.com/t"}, "has a query, a fragment or a user"),
         ({"client_secret_env": "SECRET", "workload_token_file": "/run/token"}, "signs in one way"),
     ],
 )
@@ -78,3 +82,10 @@ def test_scopes_are_what_the_issuer_offers_unless_configured() -> None:
     assert asked_scopes(chosen, frozenset({"openid"})) == ("roles",)
     service = read_client(IdentitySettings(**(GOOD | {"client_secret_env": "SECRET"})))
     assert asked_scopes(service, None) == ()
+
+
+def test_hints_name_the_issuer_where_it_is_not_the_main_one() -> None:
+    for name, hint in (("partner", "run: dbgate login --issuer partner"), ("", "run: dbgate login")):
+        with pytest.raises(SignInRequired) as caught, naming(IdentitySettings(**GOOD, name=name)):
+            raise SignInRequired("nobody", hint="run: dbgate login")
+        assert caught.value.hint == hint

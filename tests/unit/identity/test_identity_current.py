@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from msgspec.structs import replace
 
-from dbgate.errors import SignInRequired, UsageError
-from dbgate.identity import bearer_token, current_identity, sign_out, sign_out_all
+from dbgate.errors import DbgateError, SignInRequired, UsageError
+from dbgate.identity import bearer_token, current_identity, renewal, sign_out, sign_out_all, stored
 from dbgate.identity.accounts import LIST, enter, place_of
 from dbgate.identity.client import read_client
-from dbgate.identity.stored import StoredSignIn, only_one, save
+from dbgate.identity.stored import StoredSignIn, lock_path, only_one, save
 from dbgate.identity.token_store import open_store
 from dbgate.model import Actor, Assurance, Identity
 from dbgate.settings import IdentitySettings, Settings
@@ -328,3 +331,62 @@ def test_only_what_is_needed_is_imported(tmp_path: Path) -> None:
     local, oidc = json.loads(done.stdout)
     assert local == []
     assert oidc == ["cryptography", "jwt"]
+
+
+def test_the_account_of_the_configuration_acts(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, account="alice")
+    keep(settings)
+    enter(open_store(settings), tmp_path, read_client(settings.identity), Identity(settings.identity.issuer, "bob"))
+    assert current_identity(settings).subject == "alice"
+    with pytest.raises(SignInRequired, match="nobody is signed in"):
+        current_identity(settings, "bob")
+
+
+def test_a_token_is_renewed_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(tmp_path)
+    keep(settings, token=signed(settings.identity.issuer, exp=int(time.time()) + 50))
+    place = place_of(read_client(settings.identity), "alice")
+
+    def renew(client: object, held: StoredSignIn, kept: object) -> StoredSignIn:
+        with lock_path(tmp_path, place).open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return replace(held, token=fresh)
+
+    monkeypatch.setattr(renewal, "renew", renew)
+    fresh = signed(settings.identity.issuer, jti="fresh")
+    assert bearer_token(settings) == fresh
+    monkeypatch.setattr(renewal, "renew", None)
+    assert bearer_token(settings) == fresh, "it was kept"
+
+
+def test_what_another_process_renewed_meanwhile_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(tmp_path)
+    keep(settings, token=signed(settings.identity.issuer, exp=int(time.time()) + 50))
+    fresh = signed(settings.identity.issuer, jti="fresh")
+
+    @contextmanager
+    def after_another(state_dir: Path, place: str) -> Iterator[None]:
+        if place != LIST:
+            keep(settings, token=fresh)
+        yield
+
+    monkeypatch.setattr(stored, "only_one", after_another)
+    monkeypatch.setattr(renewal, "renew", None)
+    assert bearer_token(settings) == fresh
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_no_issuers_secret_stays_in_the_environment(
+    tmp_path: Path, main: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBGATE_TEST_SECRET_TAKEN", "s" * 8)
+    other = IdentitySettings(client_secret_env="DBGATE_TEST_SECRET_TAKEN")
+    settings = settings_for(tmp_path)
+    settings = replace(
+        settings,
+        identity=replace(settings.identity, **({"client_secret_env": other.client_secret_env} if main else {})),
+    )
+    settings = replace(settings, issuers={} if main else {"main": settings.identity, "partner": other})
+    with pytest.raises(DbgateError):
+        current_identity(settings)
+    assert "DBGATE_TEST_SECRET_TAKEN" not in os.environ
