@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[A-
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 _Body = TypeVar("_Body")
+_TOO_LONG = re.compile(r"Expected `(str|array)` of length <= (\d+) - at `\$\.([a-z_]+)(\[[^`]*\])?`")
 
 
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,8 +147,21 @@ def read(content: bytes, kind: type[_Body]) -> _Body:
         body = msgspec.json.decode(content or b"{}", type=kind)
         _check_text(msgspec.to_builtins(body))
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise BadRequest(f"the body is not what this takes: {error}") from error
+        raise _too_long(str(error)) or BadRequest(f"the body is not what this takes: {error}") from error
     return body
+
+
+def _too_long(said: str) -> BadRequest | None:
+    """What msgspec says of a text or a list that is too long, for people; None for anything else."""
+    found = _TOO_LONG.fullmatch(said)
+    if found is None:
+        return None
+    shape, most, field, is_item = found.groups()
+    if shape == "array" and not is_item:
+        return BadRequest(f"there are more than {int(most):,} {field}", hint="make it shorter")
+    what = f"one of the {field}" if is_item else f"the {field}"
+    unit = "characters" if shape == "str" else "entries"
+    return BadRequest(f"{what} has more than {int(most):,} {unit}", hint="make it shorter")
 
 
 def _check_text(value: object) -> None:

@@ -55,7 +55,7 @@ def test_a_request_survives_the_journey() -> None:
     ],
 )
 def test_bodies_out_of_bounds(changes: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="not what this takes"):
+    with pytest.raises(BadRequest, match=r"not what this takes|more than"):
         bodies.read(json.dumps(GOOD | changes).encode(), bodies.NewRequest)
 
 
@@ -83,6 +83,21 @@ def test_fields_that_must_be_there(missing: str) -> None:
 def test_what_is_no_body(content: bytes) -> None:
     with pytest.raises(BadRequest):
         bodies.read(content, bodies.Note)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reason": "r" * 4097}, "the reason has more than 4,096 characters"),
+        ({"statement": "s" * (2 * 1024 * 1024 + 1)}, "the statement has more than 2,097,152 characters"),
+        ({"rules": ["r"] * 101}, "there are more than 100 rules"),
+        ({"relations": ["r" * 513]}, "one of the relations has more than 512 characters"),
+    ],
+)
+def test_what_is_too_long_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        bodies.read(json.dumps(GOOD | changes).encode(), bodies.NewRequest)
+    assert (caught.value.message, caught.value.hint) == (said, "make it shorter")
 
 
 def test_an_empty_body_is_an_empty_note() -> None:
