@@ -83,6 +83,23 @@ def eventful(here: Installation) -> str:
     return recorder.session
 
 
+def test_a_log_that_was_rolled_back_is_no_log_to_do_without(desk: Desk) -> None:
+    eventful(desk.here)
+    desk.here.ship()
+    shutil.copytree(desk.here.bucket_dir, desk.here.root / "before")
+    eventful(desk.here)
+    desk.here.ship()
+    shutil.rmtree(desk.here.bucket_dir)
+    shutil.copytree(desk.here.root / "before", desk.here.bucket_dir)
+    for more in ([], ["--allow-unanchored"]):
+        ran = desk.dbgate("audit", "verify", *more)
+        assert ran.code == 1
+        assert "error: not anchored: " in ran.err
+        assert "the log was rolled back" in ran.err
+        assert "hint: keep the bucket and the spool as they are" in ran.err
+        assert "accepts" not in ran.err
+
+
 def test_nothing_recorded_yet(desk: Desk) -> None:
     assert desk.dbgate("sessions") == Ran(0, "", "notice: no sessions\n")
     ran = desk.dbgate("audit", "ship")
@@ -104,7 +121,7 @@ def test_list_show_ship_and_verify(desk: Desk) -> None:
 
     shipped = desk.dbgate("audit", "ship")
     assert shipped.code == 0
-    assert shipped.err.startswith("notice: 1 session shipped (1 objects, ")
+    assert shipped.err.startswith("notice: 1 session shipped (1 object, ")
     assert desk.dbgate("sessions").out == listed.out
     assert desk.dbgate("sessions").err == ""
 

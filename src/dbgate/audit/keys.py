@@ -137,7 +137,9 @@ def read_public_keys(files: Iterable[Path]) -> tuple[PublicKey, ...]:
         try:
             found.append(parse_public_key(file.read_bytes()))
         except OSError as error:
-            raise UsageError(f"cannot read the key {file}: {error.strerror}") from None
+            raise UsageError(
+                f"cannot read the key {file}: {error.strerror}", hint="name the KEYID.pub of an installation"
+            ) from None
         except ValueError as error:
             raise UsageError(f"{file}: {error}", hint="a key file is the KEYID.pub of an installation") from None
     return tuple(found)

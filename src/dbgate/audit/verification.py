@@ -73,14 +73,20 @@ class VerifyReport:
     @property
     def anchored(self) -> Verdict:
         """Over all sessions and logs."""
+        if not self.logs and len(self.sessions) == 1:
+            return _at(self.sessions[0], self.sessions[0].anchored)
         leaves = sum(log.size for log in self.logs)
         good = f"every start and seal is among {counted(leaves, 'signed leaf')} of {counted(len(self.logs), 'log')}"
         logs = [log.verdict for log in self.logs]
         return _first(logs, [_at(item, item.anchored) for item in self.sessions], good)
 
     def holds(self, *, allow_unanchored: bool = False) -> bool:
-        """Whether all that was asked for holds."""
-        return self.intact.holds and self.complete.holds and (allow_unanchored or self.anchored.holds)
+        """Whether all that was asked for holds. A log that is there has to hold in any case."""
+        return self.intact.holds and self.complete.holds and self.is_anchored(allow_unanchored=allow_unanchored)
+
+    def is_anchored(self, *, allow_unanchored: bool = False) -> bool:
+        """Whether all is anchored, or what is not is allowed to do without a log."""
+        return self.anchored.holds or (allow_unanchored and all(log.verdict.holds for log in self.logs))
 
 
 def verify_bucket(

@@ -78,7 +78,9 @@ def verify_command(
     max_silence: Annotated[
         str, typer.Option(metavar="DURATION", help="No log may have gained nothing for longer, up to now (e.g. 25h).")
     ] = "",
-    allow_unanchored: Annotated[bool, typer.Option("--allow-unanchored", help="Exit 0 without a log.")] = False,
+    allow_unanchored: Annotated[
+        bool, typer.Option("--allow-unanchored", help="Exit 0 without a log, too; a log that is there has to hold.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option("--jobs", min=0, max=64, metavar="N", help="Processes; 0: as many as are worth it.")
     ] = 0,

@@ -33,20 +33,22 @@ def prove_command(
     from dbgate.audit.evidence import session_proofs, write_evidence
     from dbgate.audit.logcheck import keys_of_log
     from dbgate.audit.sessions import Archive
+    from dbgate.audit.verification import counted
 
     settings = load()
     keys = trusted_keys(settings, key or [])
     source = _bucket(settings, bucket)
     archive = Archive(None, source)
     place = archive.find(session)
-    names = sorted(source.names(place.folder))
+    names = sorted(name for name in source.names(place.folder) if name.rpartition("/")[0] == place.folder)
     start = next(archive.records(place))
     proofs = session_proofs(source, str(start.get("log", "")), place.session, keys)
     objects = ((name.rsplit("/", 1)[1], source.get(name) or b"") for name in names)
     signers = keys_of_log(source, str(start.get("log", "")), keys)
     signer = next(k for k in signers if k.id == proofs[0].verify(signers).signer)
     write_evidence(output, objects, proofs, signer)
-    print(f"notice: {len(names)} objects and {len(proofs)} proofs of session {place.session}", file=sys.stderr)
+    written = f"{counted(len(names), 'object')} and {counted(len(proofs), 'proof')}"
+    print(f"notice: {written} of session {place.session}", file=sys.stderr)
     print(f"hint: dbgate audit verify {output} --key {signer.id}.pub, with the key from a safe place", file=sys.stderr)
     return EXIT_OK
 

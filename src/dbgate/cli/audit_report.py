@@ -28,7 +28,7 @@ def tell_shipped(report: ShipReport) -> None:
         return
     for name in report.recovered:
         print(f"notice: session {name} had died and was ended as crashed", file=sys.stderr)
-    done = f"{counted(len(report.shipped), 'session')} shipped ({report.objects} objects, {report.size_bytes} bytes)"
+    done = f"{counted(len(report.shipped), 'session')} shipped ({counted(report.objects, 'object')}, {report.size_bytes} bytes)"
     print(f"notice: {done}", file=sys.stderr)
     if report.waiting:
         print(f"notice: {counted(len(report.waiting), 'session')} still open", file=sys.stderr)
@@ -70,11 +70,11 @@ def print_failures(report: VerifyReport, *, allow_unanchored: bool) -> int:
         print(f"error: not intact: {printable(str(verdict))}", file=sys.stderr)
     for verdict in report.missing:
         print(f"error: not complete: session {printable(str(verdict))}", file=sys.stderr)
-    if not report.anchored.holds and not allow_unanchored:
+    if not report.is_anchored(allow_unanchored=allow_unanchored):
         print(f"error: not anchored: {printable(str(report.anchored))}", file=sys.stderr)
     if report.holds(allow_unanchored=allow_unanchored):
         return EXIT_OK
-    if report.intact.holds and report.complete.holds:
+    if report.intact.holds and report.complete.holds and report.is_anchored(allow_unanchored=True):
         print("hint: --allow-unanchored accepts transcripts without a log", file=sys.stderr)
     else:
         print("hint: keep the bucket and the spool as they are; compare them with a backup", file=sys.stderr)
