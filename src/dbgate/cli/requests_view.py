@@ -118,7 +118,8 @@ def _what(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         case "session":
             limits = view["limits"]
             bounds = [f"{limits[name]:,} {name}" for name in ("statements", "rows") if limits[name] is not None]
-            yield "asks for", f"{wish(view)}{f', at most {chr(32).join(bounds)}' if bounds else ''}"
+            most = f", at most {' and '.join(bounds)}" if bounds else ""
+            yield "asks for", f"{wish(view)}{most}"
             yield "", "the statement below is the first of it"
         case "transaction":
             yield "asks to", "commit a transaction: its statements have run, and are undone without approval"
@@ -126,7 +127,8 @@ def _what(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "break-glass", f"it ran without approval: open to {', '.join(view['break_glass'])}"
     if int(view["uses"]) > 1:
         yield "good for", f"{view['uses']} runs, {view['uses_left']} left"
-    yield "reads and writes", f"{view['verb']}: {', '.join(view['relations']) or '(no relation)'}"
+    relations = view["relations"] or (view["measured"] if view.get("kind") == "transaction" else ())
+    yield "reads and writes", f"{view['verb']}: {', '.join(relations) or '(no relation)'}"
 
 
 def _opened(columns: Sequence[str]) -> Iterator[str]:
