@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbgate.errors import UsageError
 from dbgate.model import Json
+from dbgate.private import make_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -79,13 +80,6 @@ def create_once(path: Path, content: bytes) -> bool:
     finally:
         draft.unlink()
     return True
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner only. Those that are there stay as they are."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
-        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def to_jwk(key: Ed25519PublicKey) -> dict[str, Json]:

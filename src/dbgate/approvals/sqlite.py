@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from dbgate.approvals import keeping, queries, schema
-from dbgate.approvals.keys import make_private
 from dbgate.approvals.queries import Row, SqlUnit
 from dbgate.approvals.records import Event, StoredRequest
 from dbgate.approvals.store import Query
 from dbgate.approvals.webhooks import outbox
 from dbgate.approvals.webhooks.outbox import Delivery
 from dbgate.errors import Unreachable, UsageError
+from dbgate.private import make_private
 
 _BUSY_TIMEOUT_S = 15.0
 

@@ -17,6 +17,7 @@ import msgspec
 
 from dbgate import __version__
 from dbgate.catalog import Catalog
+from dbgate.private import make_private
 
 FORMAT = f"dbgate-catalog-5 {__version__}"
 
@@ -47,7 +48,7 @@ class CatalogCache:
         body = msgspec.msgpack.encode(catalog)
         header = self._header(catalog.fingerprint, hashlib.sha256(body).hexdigest())
         with suppress(OSError):
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._file.parent)
             descriptor, name = tempfile.mkstemp(dir=self._file.parent, prefix="new-")
             try:
                 with os.fdopen(descriptor, "wb") as file:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dbgate.database import holds
 from dbgate.errors import UsageError
+from dbgate.private import make_private
 
 _AWAY = re.compile(r"dbgate-[0-9a-f]{16}")
 
@@ -60,7 +61,7 @@ def anchor(directory: Path, place: Path) -> None:
     """Tie a server that stands away from `directory` to it, and remove those whose anchor is gone."""
     if place == directory:
         return
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(directory)
     (place / "anchor").write_bytes(os.fsencode(directory))
     for other in place.parent.iterdir():
         if _AWAY.fullmatch(other.name) and other != place:

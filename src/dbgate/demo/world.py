@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dbgate.database import embedded
 from dbgate.errors import Unreachable
+from dbgate.private import make_private
 
 DATABASE = "payroll"
 ROLE = "payroll_app"
@@ -53,7 +54,7 @@ def running(directory: Path) -> Iterator[World]:
 
     Raises `Unreachable` when one of them does not start.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(directory)
     with embedded.start(directory / "postgresql", ephemeral=True) as server:
         _fill(server, directory)
         state = directory / "state"

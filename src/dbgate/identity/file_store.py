@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from dbgate.errors import SignInRequired
+from dbgate.private import make_private
 
 SHARED = stat.S_IRWXG | stat.S_IRWXO
 
@@ -93,8 +94,7 @@ def sync(folder: Path) -> None:
 
 def private_folder(folder: Path) -> None:
     """Make the folder with mode 0700, or check the one that is there. Raises `OSError`, `SignInRequired`."""
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
+    make_private(folder)
     check_folder(folder)
 
 

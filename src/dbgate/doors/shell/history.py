@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from prompt_toolkit.history import FileHistory
 
+from dbgate.private import make_private
+
 MAX_BYTES = 2 * 1024 * 1024
 """A longer history loses its older half."""
 
@@ -38,7 +40,7 @@ class TargetHistory(FileHistory):
     def open(self) -> None:
         """Make the file, and shorten it when it has grown too long."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
             self._path.chmod(0o600)
             if self._path.stat().st_size > MAX_BYTES:
