@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import msal
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -15,7 +16,7 @@ from dbgate.errors import SignInRequired
 from dbgate.identity import application, renewal
 from dbgate.identity.application import Application, one_line, read_assertion, token_from
 from dbgate.identity.client import Client
-from dbgate.identity.issuer import Issuer
+from dbgate.identity.issuer import Issuer, IssuerSession
 from dbgate.identity.stored import StoredSignIn
 from dbgate.tokens import TokenRefused, UnknownKey
 
@@ -203,3 +204,29 @@ def test_an_issuer_that_is_busy_ends_nothing(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(SignInRequired, match="temporarily_unavailable"):
         renewed(Renewing({"error": "temporarily_unavailable"}), monkeypatch, kept)
     assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("granted", "left_out"),
+    [(None, []), (("openid", "profile"), ["offline_access"]), (("profile", "offline_access"), [])],
+)
+def test_msal_asks_nobody_but_the_issuer_and_for_nothing_that_it_does_not_offer(
+    granted: tuple[str, ...] | None, left_out: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def create(client_id: str, **options: Any) -> None:
+        made.append(options)
+
+    monkeypatch.setattr(msal, "PublicClientApplication", create)
+    monkeypatch.setattr(msal, "ConfidentialClientApplication", create)
+    monkeypatch.setattr(application, "discover", lambda session, client: opened().issuer)
+    monkeypatch.setattr(application, "fetch_keys", lambda session, client, issuer: {})
+    application.open_application(PERSON, granted_scopes=granted)
+    monkeypatch.setenv("SECRET", "s" * 8)
+    application.open_application(SERVICE)
+    person, service = made
+    assert person["exclude_scopes"] == left_out
+    assert (person["oidc_authority"], person["instance_discovery"]) == (URL, False)
+    assert (service["client_credential"], service["azure_region"]) == ("s" * 8, False)
+    assert isinstance(service["http_client"], IssuerSession)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,7 +16,7 @@ from keyring.backends.chainer import ChainerBackend
 from tests.oidc.memory_keyring import MemoryKeyring
 
 from dbgate.errors import SignInRequired, UsageError
-from dbgate.identity.file_store import FileStore
+from dbgate.identity.file_store import FileStore, check_folder, check_private
 from dbgate.identity.keyring_store import FILE_HINT, KeyringStore, usable_backend
 from dbgate.identity.token_store import open_store
 from dbgate.settings import IdentitySettings, Settings
@@ -268,3 +269,64 @@ def test_another_users_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(SignInRequired, match=f"belongs to user {os.getuid()}"):
         store.read("k")
+
+
+def test_the_owner_of_the_file_and_of_its_folder_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "k.json").touch(0o600)
+    found = (tmp_path / "k.json").stat()
+    check_private(tmp_path / "k.json", found)
+    check_folder(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(SignInRequired, match="belongs to user"):
+        check_private(tmp_path / "k.json", found)
+    with pytest.raises(SignInRequired, match="belongs to user"):
+        check_folder(tmp_path)
+
+
+def test_a_value_is_durable_before_it_takes_its_place_and_so_is_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    sync, put = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        happened.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        happened.append("replace")
+        return put(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    FileStore(tmp_path / "identity").write("k", SECRET)
+    assert happened == ["file", "replace", "folder"]
+
+
+def test_a_write_that_fails_leaves_the_old_value_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path / "identity")
+    store.write("k", SECRET)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SignInRequired, match="No space left on device"):
+        store.write("k", b"another")
+    assert store.read("k") == SECRET
+    assert [path.name for path in store.folder.iterdir()] == ["k.json"]
+
+
+def test_what_an_interrupted_write_left_goes_with_the_value(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "identity")
+    store.write("k", SECRET)
+    store.write("other", SECRET)
+    for left in (".k-half", ".other-half"):
+        (store.folder / left).write_bytes(SECRET)
+    assert store.delete("k")
+    assert sorted(path.name for path in store.folder.iterdir()) == [".other-half", "other.json"]
+    (store.folder / "other.lock").touch()
+    store.delete_all()
+    assert list(store.folder.iterdir()) == []
