@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.cli.test_cli_audit import Desk, desk_at
 
 from dbgate.audit import layout
 from dbgate.audit.bucket import FileBucket
+from dbgate.audit.keys import own_keys
 from dbgate.model import Json
 
 EMPLOYEES = "payroll.employees"
@@ -103,6 +105,25 @@ def test_the_other_tables(desk: Desk) -> None:
     ]
 
 
+NO_FIELDS = {"allow", "rewrite", "approve", "deny", "cancelled", "unknown", "done", "unmask", "column", "tag", "hidden"}
+"""Words of the table of records that name values, or what stands within a field."""
+
+
+def test_every_documented_field_can_be_searched(desk: Desk) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "transcript.md").read_text()
+    table = page.partition("| kind | fields |\n")[2].partition("\n\n")[0]
+    fields = {word for row in table.splitlines()[1:] for word in re.findall(r"`([a-z_]+)`", row.split("|", 2)[2])}
+    assert len(fields) > 70
+    assert fields - {row["column_name"] for row in asked(desk, "DESCRIBE records")} == NO_FIELDS
+
+
+def test_whose_installation_recorded_a_session(desk: Desk) -> None:
+    rows = asked(desk, "SELECT DISTINCT log, sealed_by FROM sessions")
+    (key,) = own_keys(desk.here.state_dir)
+    assert [row["sealed_by"] for row in rows] == [key.id]
+    assert rows[0]["log"].startswith("dbgate/")
+
+
 def test_parameters_are_bound_never_pasted(desk: Desk) -> None:
     evil = "' OR true --"
     query = "SELECT count(*) AS n FROM sessions WHERE person = $who"
@@ -188,7 +209,15 @@ def test_errors_of_a_query_are_told(desk: Desk) -> None:
     ran = desk.dbgate("audit", "search", "SELECT nothing FROM statements")
     assert ran.code == 1
     assert 'Referenced column "nothing" not found' in ran.err
+    assert "hint: DESCRIBE statements tells the columns of a table; the tables are records, sessions," in ran.err
+    ran = desk.dbgate("audit", "search", "SELECT * FROM nothing")
     assert "hint: the tables are records, sessions, statements, approvals" in ran.err
+    ran = desk.dbgate("audit", "search", "SELECT $t")
+    assert (ran.code, "hint: bind each $NAME with -p NAME=VALUE" in ran.err) == (1, True)
+    ran = desk.dbgate("audit", "search", "SELECT * FROM glob('transcripts://*')")
+    assert ran.err.startswith("error: FileNotFoundError: transcripts://*")
+    ran = desk.dbgate("audit", "usage", "--format", "pdf")
+    assert (ran.code, "html" in ran.err) == (2, True)
 
 
 def damaged_object(here: Installation) -> Path:
@@ -399,6 +428,18 @@ def test_usage_by_column_and_tag(desk: Desk) -> None:
         (f"{EMPLOYEES}.id", ""): [2, 0, 7, 0, 0, 0],
         ("", ""): [0, 1, 0, 0, 0, 0],
     }
+
+
+def test_what_a_grant_opened_counts_as_approved(desk: Desk) -> None:
+    opened: Json = [{"column": f"{EMPLOYEES}.ssn", "tag": "pii.ssn", "grant": "g9"}]
+    with desk.here.open(target="opened") as session:
+        session.record("statement.intent", {**intent(1, "SELECT ssn"), **reads(SSN, unmasked=opened)})
+        session.record("statement.outcome", outcome(1))
+        session.record("statement.intent", {**intent(2, "SELECT ssn"), **reads(SSN, unmasked=[])})
+        session.record("statement.outcome", outcome(2))
+        session.close({"reason": "quit"})
+    desk.here.ship()
+    assert [counted(row)[6] for row in usage(desk, "--target", "opened")] == [1]
 
 
 def test_usage_is_filtered(desk: Desk) -> None:

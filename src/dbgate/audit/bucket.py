@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 SCHEMES = ("file", "s3", "gs", "az")
 STAGING = "tmp"
 _STALE_S = 3600
+_AWAY = (
+    "check its URL (audit.bucket, or the one that was named), the network and the credentials; "
+    "nothing is lost: what is recorded here waits in the spool for dbgate audit ship"
+)
 
 
 class Bucket:
@@ -106,7 +110,7 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise Unreachable(
                 f"the audit bucket {self.url} cannot be reached: {_first_line(error)}",
-                hint="nothing is lost: transcripts wait in the spool; check audit.bucket, then: dbgate audit ship",
+                hint=_AWAY,
             ) from None
 
 
@@ -235,7 +239,7 @@ def _file_bucket(url: str, parts: SplitResult, *, create: bool) -> FileBucket:
     except OSError as error:
         raise Unreachable(
             f"the audit bucket {url} cannot be reached: {error.strerror}",
-            hint="nothing is lost: transcripts wait in the spool; check audit.bucket, then: dbgate audit ship",
+            hint=_AWAY,
         ) from None
     bucket = FileBucket(url, LocalStore(root), root)
     if create:

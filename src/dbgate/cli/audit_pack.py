@@ -87,7 +87,7 @@ def report_command(
     if since is None or until is None:
         raise UsageError("a report is about a period", hint="--from 2026-07-01 --to 2026-09-30")
     if since >= until:
-        raise UsageError("the period ends before it begins")
+        raise UsageError("the period ends before it begins", hint="--from 2026-07-01 --to 2026-09-30")
     settings = load()
     keys = trusted_keys(settings, key or [])
     if not bucket:

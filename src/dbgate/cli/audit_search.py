@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -119,7 +119,7 @@ def usage_command(
 
             put(page(answer, days, title=f"Usage by {', '.join(names)}"), output)
         else:
-            _write(answer, form, output)
+            _write(answer, form, output, (*FORMATS, "html"))
             if days is not None and (form or "table") == "table":
                 _bars(days)
         tell(engine)
@@ -186,13 +186,13 @@ def source_bucket(settings: Settings, bucket: str) -> Bucket:
     return found
 
 
-def _write(answer: Answer, form: str, output: Path | None) -> None:
+def _write(answer: Answer, form: str, output: Path | None, known: Sequence[str] = FORMATS) -> None:
     from dbgate.doors.formats import open_writer, write_result
 
     terminal = sys.stdout.isatty() and output is None
     chosen = form or ("table" if terminal else "csv")
     if chosen not in FORMATS:
-        raise UsageError(f"no such format: {chosen}", hint=suggest(chosen, FORMATS) or ", ".join(FORMATS))
+        raise UsageError(f"no such format: {chosen}", hint=suggest(chosen, known))
     with _stream(output) as stream:
         writer = open_writer(
             chosen,

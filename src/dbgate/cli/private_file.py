@@ -21,5 +21,8 @@ def private_file(output: Path) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot write {output}: {error.strerror}",
+            hint="name a file in a folder that is there, and yours to write to",
+        ) from None
     print(f"notice: written to {printable(str(output))}", file=sys.stderr)

@@ -162,7 +162,16 @@ class Engine:
                 raise Unreachable(
                     _said(error), hint="dbgate audit verify tells more; leave out what cannot be read: --skip-damaged"
                 ) from None
-            raise StatementError(_said(error), hint=f"the tables are {', '.join(tables.NAMES)}") from None
+            raise StatementError(_said(error), hint=_hint(_said(error))) from None
+
+
+def _hint(said: str) -> str:
+    """What helps who wrote the query."""
+    if "column" in said and "not found" in said:
+        return f"DESCRIBE statements tells the columns of a table; the tables are {', '.join(tables.NAMES)}"
+    if "parameters" in said:
+        return "bind each $NAME with -p NAME=VALUE"
+    return f"the tables are {', '.join(tables.NAMES)}"
 
 
 def _said(error: Exception) -> str:

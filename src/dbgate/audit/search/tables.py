@@ -62,6 +62,33 @@ _COLUMNS = {
     "request_target": "VARCHAR",
     "binding": "VARCHAR",
     "uses_left": "BIGINT",
+    "uses": "BIGINT",
+    "expires_s": "DOUBLE",
+    "expires_at": "VARCHAR",
+    "clauses": "JSON",
+    "limits": "JSON",
+    "session_of_request": "VARCHAR",
+    "watched": "VARCHAR",
+    "approval": "VARCHAR",
+    "held": "VARCHAR[]",
+    "session_grants": "VARCHAR[]",
+    "lineage_known": "BOOLEAN",
+    "changed": "JSON",
+    "truncated": "BOOLEAN",
+    "statement": "VARCHAR",
+    "torn": "JSON",
+    "engine": "VARCHAR",
+    "policy": "VARCHAR[]",
+    "bucket": "VARCHAR",
+    "log": "VARCHAR",
+    "key": "VARCHAR",
+    "follows": "VARCHAR",
+    "statements": "BIGINT",
+    "failed": "BIGINT",
+    "transaction": "VARCHAR",
+    "head": "VARCHAR",
+    "seal": "JSON",
+    "prev": "VARCHAR",
 }
 
 _RECORDS = """
@@ -78,13 +105,13 @@ _WHO = """
 
 _SESSIONS = f"""
 CREATE VIEW sessions AS
-SELECT begun.*, ended.time AS ended_at, ended.reason AS ended, ended.records
+SELECT begun.*, ended.time AS ended_at, ended.reason AS ended, ended.records, ended.sealed_by
 FROM (
     SELECT session, date, target, time AS started_at, {_WHO},
-        environment, door, client, host, version, policy_digest, reason
+        environment, door, client, host, version, policy_digest, reason, log
     FROM records WHERE kind = 'session.start' AND seq = 0
 ) AS begun LEFT JOIN (
-    SELECT session, date, target, time, reason, records FROM records WHERE kind = 'session.end'
+    SELECT session, date, target, time, reason, records, seal ->> 'key' AS sealed_by FROM records WHERE kind = 'session.end'
 ) AS ended USING (session, date, target)
 """
 

@@ -59,7 +59,7 @@ WITH made AS (
     SELECT {named}, session, id, any_value(time) AS happened, any_value(stopped) AS stopped,
         any_value(CASE WHEN access = 'read' THEN rows END) AS returned, any_value(CASE WHEN access <> 'read' THEN rows END) AS written,
         bool_or(item.hidden AND NOT stopped) AS masked, bool_or(NOT item.hidden AND NOT stopped) AS clear,
-        any_value(coalesce("grant", '') <> '') AS approved, any_value(nullif(reason, '')) AS given
+        any_value(coalesce("grant", '') <> '' OR coalesce(json_array_length(unmasked), 0) > 0) AS approved, any_value(nullif(reason, '')) AS given
     FROM items WHERE {of_items} GROUP BY ALL
 )
 SELECT {names}, count(*) FILTER (NOT stopped) AS statements, count(*) FILTER (stopped) AS refused,
