@@ -99,6 +99,15 @@ def test_who_is_refused_reads_why(machine: Machine, oidc: OidcProvider) -> None:
     assert not [name for name in machine.kept() if name.endswith(".json")]
 
 
+def test_who_has_no_groups_reads_which_claim_was_looked_at(tmp_path: Path, oidc: OidcProvider) -> None:
+    configuration = OIDC.format(issuer=oidc.issuers["main"], ca_file=oidc.ca_file) + "  groups_claim: roles\n"
+    done = Machine(tmp_path / "home", configuration).run("login", **oidc.browser_environment("alice"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith(
+        "; groups: none\nhint: policies go by groups: the issuer sent no claim 'roles', or an empty one\n"
+    )
+
+
 def test_an_issuer_that_is_away(tmp_path: Path, oidc: OidcProvider) -> None:
     machine = Machine(tmp_path / "home", OIDC.format(issuer="https://127.0.0.1:1/tenant", ca_file=oidc.ca_file))
     done = machine.run("login", "--no-browser")

@@ -59,7 +59,11 @@ def login(
         return
     where = f" at {settings.identity.name or MAIN}" if settings.issuers else ""
     until = clock(identity.expires_at)
-    notice(f"signed in as {identity.label}{where} until {until}; groups: {listing(identity.groups)}")
+    claim = settings.identity.groups_claim
+    notice(
+        f"signed in as {identity.label}{where} until {until}; groups: {listing(identity.groups)}",
+        hint="" if identity.groups else f"policies go by groups: the issuer sent no claim {claim!r}, or an empty one",
+    )
 
 
 @logout_app.command()
