@@ -156,6 +156,21 @@ def test_the_glass_is_broken_with_a_reason_only(desk: Reviewed) -> None:
     assert desk.service.client(DORA).decide(name, "approve", "right so").status == "reviewed"
 
 
+def test_who_asks_again_with_another_reason_reads_which_one_stands(desk: Reviewed) -> None:
+    desk.setup(FIVE)
+    first = desk.exec("--no-wait", "-c", UPDATE)
+    name = first.err.split("approval pending: request ")[1][:16]
+    again = desk.exec("--no-wait", "--reason", "TICKET-42", "-c", UPDATE)
+    assert again.err.startswith(
+        f"notice: request {name} is open already, and its reason stands: (none)\n"
+        f"hint: to ask anew with yours: dbgate requests withdraw {name}\n"
+    )
+    assert dbgate(["requests", "withdraw", name]) == 0
+    anew = desk.exec("--no-wait", "--reason", "TICKET-42", "-c", UPDATE)
+    same = desk.exec("--no-wait", "--reason", "TICKET-42", "-c", UPDATE)
+    assert "its reason stands" not in anew.err + same.err
+
+
 @pytest.mark.parametrize("reason", [(), ("--reason", "TICKET-42")])
 def test_a_request_that_is_named_is_used_and_no_glass_broken(desk: Reviewed, reason: tuple[str, ...]) -> None:
     desk.setup(GLASS.replace("groups: [engineering]}", "groups: [oncall]}"))

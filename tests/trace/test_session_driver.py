@@ -213,6 +213,7 @@ class State:
     kind: str = "statement"
     binding: str = ""
     policy_digest: str = "sha256:p"
+    reason: str = ""
 
 
 class FakeApprovals:

@@ -74,6 +74,10 @@ class Filed:
     def policy_digest(self) -> str:
         return self.request.policy_digest
 
+    @property
+    def reason(self) -> str:
+        return self.request.reason
+
 
 @dataclass
 class Service:

@@ -49,6 +49,11 @@ class RequestStatus(msgspec.Struct, frozen=True):
         return str(self.view.get("policy_digest", ""))
 
     @property
+    def reason(self) -> str:
+        """Why it was asked for, as reviewers read it."""
+        return str(self.view.get("reason", ""))
+
+    @property
     def kind(self) -> str:
         """What was asked, as `RequestKind` names it."""
         return str(self.view.get("kind", RequestKind.STATEMENT))

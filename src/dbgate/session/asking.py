@@ -48,7 +48,7 @@ class Asking:
         if request.kind is RequestKind.BREAK_GLASS:
             return self._break_glass(request)
         approvals = self.approvals()
-        state = self._resumed(request) or approvals.ask(request)
+        state = self._resumed(request) or self._filed(approvals, request)
         try:
             if state.status == "pending" and self._wait_s != 0:
                 with self._waiting("waiting"):
@@ -67,6 +67,18 @@ class Asking:
             if error.exit_code not in {EXIT_USAGE, EXIT_APPROVAL}:
                 raise
             return Refused("refused", state.id, error.message, error.hint)
+
+    def _filed(self, approvals: Approvals, request: ApprovalRequest) -> FiledRequest:
+        """The request, new or found open. Who gives another reason than the one that stands is told so."""
+        state = approvals.ask(request)
+        if request.reason and state.status == "pending" and state.reason != request.reason:
+            stands = " ".join(state.reason.split()) or "(none)"
+            self._display.message(
+                "notice",
+                f"request {state.id} is open already, and its reason stands: {stands}",
+                f"to ask anew with yours: dbgate requests withdraw {state.id}",
+            )
+        return state
 
     def _break_glass(self, request: ApprovalRequest) -> Grant | Refused:
         """Run it at once, if the person means to: reviewers are alerted by the call that gives the grant.

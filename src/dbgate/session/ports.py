@@ -137,6 +137,10 @@ class FiledRequest(RequestState, Protocol):
     def policy_digest(self) -> str:
         """The policy under which it was asked."""
 
+    @property
+    def reason(self) -> str:
+        """Why it was asked for, as reviewers read it."""
+
 
 class Approvals(Protocol):
     """The approvals service as a client sees it. Every method raises `Unreachable`, `SignInRequired`."""
