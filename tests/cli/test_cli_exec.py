@@ -191,6 +191,10 @@ def test_json_holds_one_object_per_statement(desk: Desk) -> None:
     assert (second["columns"], second["status"], third["status"]) == ([], "BEGIN", "ROLLBACK")
 
 
+def test_an_unknown_column_gets_the_nearest_one(desk: Desk) -> None:
+    assert "hint: did you mean iban?" in desk.exec("-c", "SELECT ibam FROM payroll.pay").err
+
+
 def test_json_tells_why_a_statement_gave_nothing(desk: Desk) -> None:
     script = "SELECT 1 AS n; DROP TABLE payroll.pay; SELECT nothing FROM payroll.pay; SELECT 1 / (n - 1) FROM generate_series(3, 1, -1) n"
     done = desk.exec("--keep-going", "--format", "json", "-c", script)
