@@ -192,7 +192,7 @@ def test_json_holds_one_object_per_statement(desk: Desk) -> None:
 
 
 def test_an_unknown_column_gets_the_nearest_one(desk: Desk) -> None:
-    assert "hint: did you mean iban?" in desk.exec("-c", "SELECT ibam FROM payroll.pay").err
+    assert "hint: did you mean amount?" in desk.exec("-c", "SELECT amout FROM payroll.pay").err
 
 
 def test_json_tells_why_a_statement_gave_nothing(desk: Desk) -> None:
