@@ -113,9 +113,9 @@ def parse(line: bytes) -> dict[str, Any]:
     return record
 
 
-def is_record_of(line: bytes, session: str, seq: int) -> bool:
-    """Whether a line is record `seq` of `session`, as far as its beginning says. Cheap: for readers that verify nothing."""
-    return line.startswith(b'{"v":1,"session":"%s","seq":%d,"prev":"' % (session.encode(), seq))
+def is_record_of(text: bytes, session: str, seq: int, at: int = 0) -> bool:
+    """Whether record `seq` of `session` begins in `text` at `at`, as far as its beginning says. Cheap: for readers that verify nothing."""
+    return text.startswith(f'{{"v":1,"session":"{session}","seq":{seq},"prev":"'.encode(), at)
 
 
 def broken_link(record: Mapping[str, Any], *, session: str, seq: int, prev: str) -> str:
