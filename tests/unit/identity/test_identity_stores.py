@@ -17,7 +17,7 @@ from tests.oidc.memory_keyring import MemoryKeyring
 
 from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.file_store import FileStore, check_folder, check_private
-from dbgate.identity.keyring_store import FILE_HINT, KeyringStore, usable_backend
+from dbgate.identity.keyring_store import FILE_HINT, KeyringStore, pack, usable_backend
 from dbgate.identity.token_store import open_store
 from dbgate.settings import IdentitySettings, Settings
 
@@ -330,3 +330,34 @@ def test_what_an_interrupted_write_left_goes_with_the_value(tmp_path: Path) -> N
     (store.folder / "other.lock").touch()
     store.delete_all()
     assert list(store.folder.iterdir()) == []
+
+
+class BusyKeyring(MemoryKeyring):
+    """A keyring in which another process writes a new value before the first piece is read."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(limit=16_000)
+        self.value = value
+
+    def get_password(self, service: str, username: str) -> str | None:
+        value, self.value = (self.value, b"") if "." in username else (b"", self.value)
+        if value:
+            KeyringStore(self).write("k", value)
+        return super().get_password(service, username)
+
+
+def test_who_reads_while_another_writes_gets_the_new_value() -> None:
+    backend = BusyKeyring(b"")
+    KeyringStore(backend).write("k", b"the old value")
+    backend.value = b"the new value"
+    assert KeyringStore(backend).read("k") == b"the new value"
+
+
+def test_a_piece_that_was_exchanged_for_another_is_damage() -> None:
+    backend = MemoryKeyring(limit=16_000)
+    store = KeyringStore(backend)
+    store.write("k", b"mine")
+    [piece] = [name for name in backend.items if name[1] != "k"]
+    backend.items[piece] = pack(b"somebody else's")
+    with pytest.raises(SignInRequired, match="the stored sign-in is damaged"):
+        store.read("k")
