@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.audit.evidence import EVIL, decisions, evidence, who
-from tests.audit.samples import overwrite
+from tests.audit.samples import Installation, overwrite
 from tests.cli.test_cli_audit import Desk
 from tests.cli.test_cli_audit import desk as desk
 
@@ -166,7 +170,7 @@ def test_the_page_says_the_same_and_nothing_leaves_its_cell(full: Desk, standard
     }
     assert not [name for name, _ in seen.attributes if name.startswith("on")]
     assert "url(" not in page
-    assert "://" not in re.sub(r"file://\S+?<|https://login\.example\.com", "", page), (
+    assert "://" not in re.sub(r"file://\S+?[< ]|https://login\.example\.com", "", page), (
         "no other host is named but in data"
     )
     assert "\x1b" not in page
@@ -199,6 +203,28 @@ def test_every_control_has_figures_that_exist() -> None:
     assert [control.id for control in STANDARDS["fedramp"].controls] == [
         "AC-2", "AC-3", "AC-5", "AC-6", "AU-2", "AU-3", "AU-6", "AU-9", "AU-10", "AU-12",
     ]  # fmt: skip
+
+
+def test_a_report_on_a_copy_names_the_command_that_verifies_it(full: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = full.here.root / "a copy"
+    shutil.copytree(full.here.bucket_dir, copy)
+    monkeypatch.chdir(full.here.state_dir / "keys")
+    page = written(full, *PERIOD, "--bucket", str(copy))
+    command = re.search(r"To verify again: <code>dbgate (audit verify .*?)</code>", page)
+    assert command
+    arguments = shlex.split(html.unescape(command[1]))
+    assert arguments[2] == copy.as_uri()
+    assert full.dbgate(*arguments).code == 0
+    shutil.rmtree(copy)
+    assert full.dbgate(*arguments).code == 7
+
+
+def test_a_key_that_signed_nothing_is_missed(full: Desk, tmp_path: Path) -> None:
+    other = Installation(tmp_path / "other")
+    other.session()
+    keys = [str(next((here.state_dir / "keys").glob("*.pub"))) for here in (full.here, other)]
+    told = packed(full, *PERIOD, "--key", keys[0], "--key", keys[1], code=1)
+    assert told["integrity"]["complete"]["evidence"] == "nothing that is here was signed with it"
 
 
 def test_what_does_not_verify_is_said_first(full: Desk) -> None:

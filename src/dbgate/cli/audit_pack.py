@@ -101,24 +101,30 @@ def report_command(
         gather(engine, scope, pack)
         tell(engine)
         pack.left_out = tuple(f"{printable(name)}: {printable(why)}" for name, why in engine.damaged.items())
-    holds = _verify(source, keys, seen, settings.state_dir if not bucket else None, pack)
+    holds = _verify(source, keys, seen, settings.state_dir if not bucket else None, pack, pinned=keys if key else ())
     pack.integrity["sessions"] = list(in_scope(pack.integrity["sessions"], scope))
     _write(pack, form, output)
     if not holds:
         print("error: the transcripts do not verify: the report says where", file=sys.stderr)
-        print("hint: dbgate audit verify", file=sys.stderr)
+        print(f"hint: dbgate audit verify{f' {printable(bucket)}' if bucket else ''}", file=sys.stderr)
     return EXIT_OK if holds else EXIT_STATEMENT
 
 
 def _verify(
-    source: Bucket, keys: Sequence[PublicKey], seen: Sequence[Checkpoint], state_dir: Path | None, pack: Pack
+    source: Bucket,
+    keys: Sequence[PublicKey],
+    seen: Sequence[Checkpoint],
+    state_dir: Path | None,
+    pack: Pack,
+    *,
+    pinned: Sequence[PublicKey],
 ) -> bool:
-    """Put the verdicts over the bucket into the pack; whether all three hold."""
+    """Put the verdicts over the bucket into the pack; whether all three hold. `pinned` keys have to have signed something."""
     from dbgate.audit import spool
     from dbgate.audit.verification import verify_bucket
 
     waiting = spool.spooled(state_dir) if state_dir else []
-    report = verify_bucket(source, keys=keys, seen=seen, elsewhere=waiting)
+    report = verify_bucket(source, keys=keys, seen=seen, elsewhere=waiting, pinned=pinned)
     pack.integrity = report_json(report) | {"checked": len(report.sessions), "checkpoints": len(seen)}
     return report.holds()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -128,12 +129,17 @@ def _verdicts(integrity: Mapping[str, Any]) -> str:
     return f"<ul class=verdicts>{''.join(shown)}</ul>\n"
 
 
+def _verifying(pack: Pack) -> str:
+    """The command that verifies the same bucket with the same keys, from anywhere."""
+    return shlex.join(["dbgate", "audit", "verify", pack.bucket, *(f"--key={key}.pub" for key in pack.keys)])
+
+
 def _integrity(pack: Pack) -> Iterator[str]:
     integrity = pack.integrity
     yield (
         f"<p>{integrity['checked']} sessions of the whole bucket were verified when this report was made, against the keys named "
         f"above and {integrity['checkpoints']} checkpoints known from earlier. Below: those that began in the period, and any "
-        "that do not verify. To verify again: <code>dbgate audit verify</code>.</p>\n"
+        f"that do not verify. To verify again: <code>{_shown(_verifying(pack))}</code>.</p>\n"
     )
     logs = [(log["origin"], log["signer"], str(log["size"]), _word(log), log["evidence"]) for log in integrity["logs"]]
     if logs:
