@@ -13,7 +13,7 @@ import requests
 from dbgate.errors import SignInRequired, Unreachable, UsageError
 from dbgate.identity.client import Client
 from dbgate.identity.issuer import IssuerSession, reaching
-from dbgate.identity.loopback import DONE, FAILED, REFUSED, RedirectServer
+from dbgate.identity.loopback import DONE, FAILED, REFUSED, AnswerHandler, RedirectServer
 
 ANSWER = {"code": "c-1", "state": "s-1", "iss": "https://login.example.com"}
 
@@ -154,3 +154,40 @@ def to(address: str) -> type[BaseHTTPRequestHandler]:
             """Quiet."""
 
     return Elsewhere
+
+
+@pytest.mark.parametrize(
+    "length", ["", "Content-Length: 99999999\r\n", "Content-Length: -1\r\n", "Content-Length: x\r\n"]
+)
+def test_a_form_without_an_honest_length_is_refused_unread(length: str) -> None:
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        with socket.create_connection(("127.0.0.1", urlsplit(server.uri).port or 0), timeout=8) as raw:
+            raw.sendall(f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n".encode())
+            assert raw.recv(100).startswith(b"HTTP/1.0 400 ")
+        assert send(server.uri, ANSWER).status_code == 200
+
+
+def test_a_browser_that_went_away_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply, fails = AnswerHandler.reply, [True]
+
+    def gone_once(handler: AnswerHandler, status: int, text: str) -> None:
+        if fails:
+            fails.clear()
+            raise BrokenPipeError
+        reply(handler, status, text)
+
+    monkeypatch.setattr(AnswerHandler, "reply", gone_once)
+    with RedirectServer("http://127.0.0.1") as server:
+        server.listen("s-1")
+        with pytest.raises(requests.ConnectionError):
+            send(server.uri, ANSWER)
+        assert send(server.uri, ANSWER).status_code == 200
+        assert server.wait(5) == ANSWER
+
+
+@pytest.mark.parametrize("name", ["http://localhost", "http://127.0.0.1"])
+def test_no_name_opens_it_to_others(name: str) -> None:
+    with RedirectServer(name) as server:
+        assert server._server.server_address[0] == "127.0.0.1"
+        server.listen("")

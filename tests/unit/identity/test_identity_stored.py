@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import stat
 import time
 from pathlib import Path
 from typing import Any
 
 import jwt
+import keyring
 import pytest
 from msgspec.structs import replace
+from tests.oidc.memory_keyring import MemoryKeyring
 from tests.unit.identity.test_identity_current import KEY, keep, settings_for, signed
 
 from dbgate.errors import SignInRequired
-from dbgate.identity import current_identity, sign_ins, sign_out
-from dbgate.identity.accounts import enter, place_of
+from dbgate.identity import current_identity, leaving, sign_ins, sign_out, sign_out_all
+from dbgate.identity.accounts import LIST, enter, place_of
 from dbgate.identity.client import read_client
+from dbgate.identity.keyring_store import KeyringStore
 from dbgate.identity.stored import lock_path, only_one
-from dbgate.identity.token_store import open_store
+from dbgate.identity.token_store import TokenStore, open_store
 from dbgate.model import Identity
 from dbgate.settings import Settings
 
@@ -122,3 +126,25 @@ def test_signing_out_leaves_no_lock_and_names_who_takes_over(tmp_path: Path) -> 
     assert [one.account for one in sign_ins(settings)] == ["bob"]
     assert sign_out(settings).account == "bob"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_list_goes_from_the_keyring_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = MemoryKeyring(limit=16_000)
+    monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
+    KeyringStore(backend).write(LIST, b"damaged")
+    sign_out_all(settings_for(tmp_path, token_store="keyring"))
+    assert backend.items == {}
+
+
+def test_nobody_renews_what_is_being_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(tmp_path)
+    keep(settings)
+    forget = leaving.forget
+
+    def held(store: TokenStore, place: str) -> tuple[bool, str]:
+        with lock_path(tmp_path, place).open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return forget(store, place)
+
+    monkeypatch.setattr(leaving, "forget", held)
+    assert sign_out(settings).found

@@ -17,7 +17,7 @@ from tests.oidc.memory_keyring import MemoryKeyring
 
 from dbgate.errors import SignInRequired, UsageError
 from dbgate.identity.file_store import FileStore, check_folder, check_private
-from dbgate.identity.keyring_store import FILE_HINT, KeyringStore, pack, usable_backend
+from dbgate.identity.keyring_store import FILE_HINT, KeyringStore, pack, unusable, usable_backend
 from dbgate.identity.token_store import open_store
 from dbgate.settings import IdentitySettings, Settings
 
@@ -361,3 +361,9 @@ def test_a_piece_that_was_exchanged_for_another_is_damage() -> None:
     backend.items[piece] = pack(b"somebody else's")
     with pytest.raises(SignInRequired, match="the stored sign-in is damaged"):
         store.read("k")
+
+
+def test_what_a_keyring_says_is_one_line_and_ends() -> None:
+    said = unusable(RuntimeError("locked: " + "x" * 500 + "\nTraceback …")).message
+    assert said == "the keyring cannot be used: locked: " + "x" * 192
+    assert unusable(RuntimeError()).message == "the keyring cannot be used: RuntimeError"
