@@ -92,7 +92,7 @@ def _recorded(home: Path, records: int) -> None:
 
 def _bucket_of(directory: Path, records: int) -> tuple[Path, int]:
     """A bucket with so many records in sessions of thirty days, and their size in bytes. Real sessions, copied to
-    the days under names of their own (which breaks their chains: a search verifies nothing)."""
+    the days under names of their own (which breaks their chains: a search verifies no hash)."""
     home, bucket = directory / "state", directory / "bucket"
     distinct = min(records, 100_000)
     _recorded(home, distinct)
@@ -104,9 +104,12 @@ def _bucket_of(directory: Path, records: int) -> tuple[Path, int]:
     size = written = number = 0
     while written < records:
         content = segments[number % len(segments)]
+        began = json.loads(content[: content.index(b"\n")])
         stamp = hashlib.sha256(str(number).encode()).hexdigest()[:26]
-        content = content.replace(json.loads(content[: content.index(b"\n")])["session"].encode(), stamp.encode())
-        folder = bucket / "sessions" / f"date=2026-10-{number % 30 + 1:02d}" / f"target=prod-{number % 7}" / stamp
+        day = f"2026-10-{number % 30 + 1:02d}"
+        content = content.replace(began["session"].encode(), stamp.encode())
+        content = content.replace(f'"time":"{began["time"][:10]}'.encode(), f'"time":"{day}'.encode())
+        folder = bucket / "sessions" / f"date={day}" / f"target={began['target']}" / stamp
         folder.mkdir(parents=True)
         (folder / "00000.jsonl.zst").write_bytes(layout.compress(content))
         size += len(content)
