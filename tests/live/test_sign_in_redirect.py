@@ -29,7 +29,7 @@ def send(uri: str, answer: dict[str, str] | str, method: str = "GET", **options:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("redirect_uri", ["http://127.0.0.1", "http://localhost/callback"])
-def test_the_answer_arrives(redirect_uri: str, method: str) -> None:
+def test_the_answer_arrives(redirect_uri: str, method: str, capfd: pytest.CaptureFixture[str]) -> None:
     with RedirectServer(redirect_uri) as server:
         server.listen("s-1")
         assert urlsplit(server.uri).port
@@ -37,8 +37,10 @@ def test_the_answer_arrives(redirect_uri: str, method: str) -> None:
         page = send(server.uri, ANSWER, method)
         assert (page.status_code, page.text) == (200, DONE)
         assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["Referrer-Policy"] == "no-referrer"
         assert page.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert server.wait(5) == ANSWER
+    assert capfd.readouterr() == ("", ""), "the address holds the code: nothing logs it"
 
 
 def test_an_error_of_the_issuer_arrives_too() -> None:
