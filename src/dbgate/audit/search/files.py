@@ -19,6 +19,9 @@ from dbgate.errors import DbgateError, Unreachable
 
 PROTOCOL = "transcripts"
 EVERY_SEGMENT = f"{PROTOCOL}://sessions/*/*/*/*.jsonl"
+EVERY_START = f"{PROTOCOL}://starts/*/*/*/00000.jsonl"
+"""The first lines of first segments alone: who a session is of is asked for often, and stands there."""
+_FIRST = "/00000.jsonl"
 NOTHING = f"{PROTOCOL}://sessions/date=/target=/none/00000.jsonl"
 """Stands for no segment at all: DuckDB wants at least one file."""
 _PACKED = ".zst"
@@ -71,13 +74,15 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         self.failure: DbgateError | None = None
 
     def glob(self, path: str, **options: Any) -> list[str]:
-        """Every segment of the wanted days; DuckDB leaves out those that its filters rule out."""
-        if path != EVERY_SEGMENT:
+        """Every segment of the wanted days, or their starts; DuckDB leaves out those that its filters rule out."""
+        if path not in {EVERY_SEGMENT, EVERY_START}:
             raise FileNotFoundError(path)
         with self._lock:
             if self._names is None:
                 self._names = self._noting(self._listed)
-            return self._names
+            if path == EVERY_SEGMENT or self._names == [NOTHING]:
+                return self._names
+            return [name.replace("://sessions/", "://starts/", 1) for name in self._names if name.endswith(_FIRST)]
 
     def _listed(self) -> list[str]:
         found = []
@@ -122,6 +127,13 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         return content
 
     def _read(self, name: str) -> bytes:
+        if name.startswith("starts/"):
+            content = self._checked(name.replace("starts/", "sessions/", 1))
+            return without_halves(content[: content.find(b"\n") + 1])
+        return without_halves(self._checked(name))
+
+    def _checked(self, name: str) -> bytes:
+        """A segment that stands where it belongs; empty where it is left out. Raises `Unreachable`."""
         try:
             content = self._plain(name)
             fault = self._places.fault(name, content)
@@ -130,7 +142,7 @@ class SegmentFiles(AbstractFileSystem):  # type: ignore[misc]
         if fault:
             self._leave_out(name, fault)
             return b""
-        return without_halves(content)
+        return content
 
     def _plain(self, name: str) -> bytes:
         """A segment, unpacked. Raises `ValueError`, `Unreachable`."""

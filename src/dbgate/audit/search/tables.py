@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbgate.audit.search.files import EVERY_SEGMENT
+from dbgate.audit.search.files import EVERY_SEGMENT, EVERY_START
 
 _COLUMNS = {
     "session": "VARCHAR",
@@ -92,7 +92,7 @@ _COLUMNS = {
 }
 
 _RECORDS = """
-CREATE VIEW records AS SELECT * EXCLUDE (filename), regexp_replace(filename, '^[a-z]+://', '') || '.zst' AS object
+CREATE VIEW {name} AS SELECT * EXCLUDE (filename), regexp_replace(filename, '^[a-z]+://', '') || '.zst' AS object
 FROM read_json('{files}', format = 'newline_delimited', columns = {{{columns}}}, hive_partitioning = true,
     hive_types_autocast = false, filename = true, maximum_object_size = {record_bytes}, ignore_errors = {ignore_errors})
 """
@@ -109,7 +109,7 @@ SELECT begun.*, ended.time AS ended_at, ended.reason AS ended, ended.records, en
 FROM (
     SELECT session, date, target, time AS started_at, {_WHO},
         environment, door, client, host, version, policy_digest, reason, log
-    FROM records WHERE kind = 'session.start' AND seq = 0
+    FROM starts WHERE kind = 'session.start' AND seq = 0
 ) AS begun LEFT JOIN (
     SELECT session, date, target, time, reason, records, seal ->> 'key' AS sealed_by FROM records WHERE kind = 'session.end'
 ) AS ended USING (session, date, target)
@@ -126,7 +126,7 @@ FROM (
     SELECT * EXCLUDE (environment, door) FROM records WHERE kind = 'statement.intent'
 ) AS intent
 JOIN (
-    SELECT session, date, target, environment, door, {_WHO} FROM records WHERE kind = 'session.start' AND seq = 0
+    SELECT session, date, target, environment, door, {_WHO} FROM starts WHERE kind = 'session.start' AND seq = 0
 ) AS begun USING (session, date, target)
 LEFT JOIN (
     SELECT session, date, target, id, status, rows, bytes, duration_ms, sqlstate, message, digest, guess
@@ -171,7 +171,14 @@ def definitions(*, record_bytes: int, ignore_errors: bool) -> list[str]:
     """The statements that make the tables. A record has at most `record_bytes`; with `ignore_errors`, lines that are
     no records become rows without a session."""
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _COLUMNS.items())
-    records = _RECORDS.format(
-        files=EVERY_SEGMENT, columns=columns, record_bytes=record_bytes, ignore_errors=str(ignore_errors).lower()
+    records, starts = (
+        _RECORDS.format(
+            name=name,
+            files=files,
+            columns=columns,
+            record_bytes=record_bytes,
+            ignore_errors=str(ignore_errors).lower(),
+        )
+        for name, files in (("records", EVERY_SEGMENT), ("starts", EVERY_START))
     )
-    return [records, _SESSIONS, _STATEMENTS, _APPROVALS, _DECISIONS]
+    return [records, starts, _SESSIONS, _STATEMENTS, _APPROVALS, _DECISIONS]
