@@ -38,7 +38,7 @@ def without_halves(content: bytes) -> bytes:
 
     A person can type such a text. One of theirs would keep everybody from searching.
     """
-    if (b"\\ud" not in content and b"\\uD" not in content) or not _HALF.search(content):
+    if b"\\u" not in content or not _HALF.search(content):
         return content
     lines = content.split(b"\n")
     return b"\n".join(_whole(line) if _HALF.search(line) else line for line in lines)
