@@ -73,6 +73,8 @@ def _steps(verb: str, access: Access, relation: CatalogRelation, schema: Schema,
     yield from ((verb, access, oid) for oid in known)
     if verb in _CHANGES:
         yield from _carried(verb, relation, schema, examined)
+    if verb == "drop" and examined.body.get("behavior") == "DROP_CASCADE":
+        yield from (("alter", Access.DDL, holder.oid) for holder in _holders(relation, schema))
 
 
 def _near(verb: str, relation: CatalogRelation, schema: Schema, examined: Examined) -> Iterable[int]:
@@ -84,6 +86,16 @@ def _near(verb: str, relation: CatalogRelation, schema: Schema, examined: Examin
         return relation.depends if verb in {"select", "refresh", "lock"} else _below(relation, schema)
     referring = schema.keys_to.get(relation.oid, ()) if verb == "truncate" and cascades else ()
     return [*family, *(key.relation for key in referring)]
+
+
+def _holders(relation: CatalogRelation, schema: Schema) -> Iterator[CatalogRelation]:
+    """The tables with columns of a relation's row type, or of arrays or domains of it: CASCADE drops these columns."""
+    names = schema.catalog.type_names
+    row = names.get(relation.type_oid)
+    for other in schema.catalog.relations if row else ():
+        types = (names.get(oid, "") for column in other.columns for oid in (column.type_oid, column.base_oid))
+        if other.kind not in "vm" and any(name.removesuffix("[]") == row for name in types):
+            yield other
 
 
 def _below(view: CatalogRelation, schema: Schema) -> Iterator[int]:

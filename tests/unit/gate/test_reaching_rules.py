@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from tests.catalogs import CATALOG, STAFF, judged, policy, rule
 
-from dbgate.catalog import Catalog, CatalogType, ForeignKey
+from dbgate.catalog import Catalog, CatalogColumn, CatalogType, ForeignKey
 from dbgate.gate.policy.model import Comparison, Policy, Rule
 from dbgate.model import Access, Allow, Deny, Identity, Measured, NeedsApproval, NeedsMeasure, Relation, Rewrite
 
@@ -165,3 +165,22 @@ def test_with_a_schema_that_holds_a_type_any_relation_may_go() -> None:
     assert isinstance(judged("DROP SCHEMA kinds CASCADE", given, kept).decision, Allow)
     typed = replace(kept, types=(CatalogType(20_000, "kinds", "pair", "c"),), fingerprint="a type")
     assert isinstance(judged("DROP SCHEMA kinds CASCADE", given, typed).decision, Deny)
+
+
+@pytest.mark.parametrize(
+    ("written", "cascade"), [("payroll.pay", True), ("payroll.pay[]", True), ("payroll.pay", False)]
+)
+def test_columns_of_a_dropped_tables_row_type_go_with_it(written: str, cascade: bool) -> None:
+    pay = next(relation for relation in CATALOG.relations if relation.name == "pay")
+    log = next(relation for relation in CATALOG.relations if relation.oid == 15)
+    held = CatalogColumn(9, "held", written, 20_001, 20_001, written, "C")
+    others = [relation for relation in CATALOG.relations if relation.oid not in {12, 15}]
+    catalog = replace(
+        CATALOG,
+        relations=(*others, replace(pay, type_oid=20_000), replace(log, columns=(*log.columns, held))),
+        type_names={20_000: "payroll.pay", 20_001: written},
+        fingerprint=written,
+    )
+    given = policy(ALL, rule("stays", "deny", tables=("public.log",), verbs=("alter",)))
+    decision = judged(f"DROP TABLE payroll.pay {'CASCADE' if cascade else ''}", given, catalog).decision
+    assert isinstance(decision, Deny if cascade else Allow)
