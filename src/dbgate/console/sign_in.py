@@ -52,6 +52,7 @@ class SignIn:
         self._visits = setup.visits
         self._issuers = {one.name: one for one in setup.issuers}
         self._lanes = {one.name: CapacityLimiter(AT_ONCE) for one in setup.issuers}
+        self._talking = dict.fromkeys(self._issuers, 0)
         self._address = setup.address
         self._strangers = setup.strangers
         self._note = note
@@ -126,10 +127,13 @@ class SignIn:
 
     async def _talk(self, issuer: IssuerSignIn, what: Callable[[*_Arguments], _Answer], *about: *_Arguments) -> _Answer:
         """Let a thread of the issuer's own talk to it. Raises `Busy` when too many wait for one, and what `what` raises."""
-        lane = self._lanes[issuer.name]
-        if lane.statistics().tasks_waiting >= MAX_WAITING:
+        if self._talking[issuer.name] >= AT_ONCE + MAX_WAITING:
             raise Busy("too many sign-ins at once", retry_after_s=5, hint="try again in a few seconds")
-        return await to_thread.run_sync(what, *about, limiter=lane)
+        self._talking[issuer.name] += 1
+        try:
+            return await to_thread.run_sync(what, *about, limiter=self._lanes[issuer.name])
+        finally:
+            self._talking[issuer.name] -= 1
 
     def address_for(self, identity: Identity, request_id: str) -> str:
         """Where somebody finds a request's page, or the inbox. Where identities are local, a link that works once."""
