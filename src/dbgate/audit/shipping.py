@@ -22,6 +22,8 @@ from dbgate.audit.record import END, parse
 from dbgate.audit.recovery import recover
 from dbgate.errors import AuditUnavailable, TranscriptAltered, Unreachable
 
+_KEPT = "the spool keeps the transcript"
+
 
 @dataclass(slots=True)
 class ShipReport:
@@ -130,7 +132,7 @@ def _put_verified(bucket: Bucket, path: str, content: bytes) -> bytes:
     bucket.put_new(path, packed)
     stored = bucket.get(path)
     if stored is None:
-        raise Unreachable(f"the audit bucket took {path} and does not have it", hint="the spool keeps the transcript")
+        raise _lost(path)
     if stored != packed and _unpacked(stored) != content:
         raise TranscriptAltered(f"{path} in the bucket holds other bytes than the transcript")
     return stored
@@ -161,6 +163,8 @@ def _publish(bucket: Bucket, prefix: str, note: bytes, entries: list[bytes], kno
     for path, content in _tile_objects(entries, hashes, known):
         _put_same(bucket, f"{prefix}/{path}", content)
     bucket.replace(f"{prefix}/checkpoint", note)
+    if bucket.get(f"{prefix}/checkpoint") != note:
+        raise _lost(f"{prefix}/checkpoint")
 
 
 def _tile_objects(entries: list[bytes], hashes: list[bytes], known: int) -> Iterator[tuple[str, bytes]]:
@@ -186,7 +190,14 @@ def _published_size(bucket: Bucket, path: str, hashes: list[bytes], state_dir: P
 
 
 def _put_same(bucket: Bucket, path: str, content: bytes) -> None:
-    if bucket.put_new(path, content):
-        return
-    if bucket.get(path) != content:
+    is_new, stored = bucket.put_new(path, content), bucket.get(path)
+    if stored is None:
+        raise _lost(path)
+    if stored != content and is_new:
+        raise Unreachable(f"the audit bucket took {path} and gives back other bytes", hint=_KEPT)
+    if stored != content:
         raise TranscriptAltered(f"{path} in the bucket holds other bytes than this installation's")
+
+
+def _lost(path: str) -> Unreachable:
+    return Unreachable(f"the audit bucket took {path} and does not have it", hint=_KEPT)

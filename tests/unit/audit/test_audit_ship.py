@@ -151,12 +151,14 @@ def test_a_bucket_that_is_away_keeps_everything_in_the_spool(here: Installation)
     assert here.ship().shipped == [session]
 
 
-def lying(monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes | None], bytes | None]) -> None:
+def lying(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes | None], bytes | None], about: str = "sessions/"
+) -> None:
     real = FileBucket.get
 
     def get(self: FileBucket, path: str) -> bytes | None:
         content = real(self, path)
-        return answer(content) if path.startswith("sessions/") else content
+        return answer(content) if about in path else content
 
     monkeypatch.setattr(FileBucket, "get", get)
 
@@ -167,6 +169,35 @@ def test_a_bucket_that_took_nothing_is_found_out(here: Installation, monkeypatch
     with pytest.raises(Unreachable, match=r"took .* and does not have it"):
         here.ship()
     assert spool.spooled(here.state_dir) == [session]
+
+
+@pytest.mark.parametrize("about", ["/checkpoint", "/tile/", "keys/"])
+def test_a_bucket_that_lost_a_part_of_the_log_is_found_out(
+    here: Installation, monkeypatch: pytest.MonkeyPatch, about: str
+) -> None:
+    session = here.session()
+    with monkeypatch.context() as patched:
+        lying(patched, lambda content: None, about)
+        with pytest.raises(Unreachable, match=f"took .*{about}.* and does not have it"):
+            here.ship()
+        assert spool.spooled(here.state_dir) == [session]
+    assert here.ship().shipped == [session]
+
+
+def test_reads_that_are_late_keep_a_session_until_they_are_not(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = here.session()
+    assert here.ship().shipped == [first]
+    second, old = here.session(), here.bucket_dir / "log"
+    (checkpoint,) = old.rglob("checkpoint")
+    before = checkpoint.read_bytes()
+    with monkeypatch.context() as patched:
+        lying(patched, lambda content: before, "/checkpoint")
+        with pytest.raises(Unreachable, match="checkpoint"):
+            here.ship()
+        assert spool.spooled(here.state_dir) == [second]
+    assert here.ship().shipped == [second]
 
 
 @pytest.mark.parametrize(
