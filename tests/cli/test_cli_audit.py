@@ -356,7 +356,7 @@ def test_a_bucket_that_is_away(desk: Desk) -> None:
     ran = desk.dbgate("audit", "ship")
     assert ran.code == 7
     assert ran.err.startswith("error: the audit bucket file://")
-    assert "hint: nothing is lost" in ran.err
+    assert "nothing is lost" in ran.err.partition("hint: ")[2]
     assert desk.dbgate("audit", "ship", "--quiet") == Ran(7, "", "")
     assert spool.spooled(desk.here.state_dir) == [session]
     desk.here.bucket_dir.unlink()
