@@ -184,6 +184,15 @@ def test_forms_of_others(console: RunningConsole, headers: dict[str, str | None]
     assert bob.post(path, {"csrf": own, "note": ""}, headers={"Sec-Fetch-Site": None}).status_code == 303
 
 
+def test_a_form_without_a_token_and_one_of_another_scheme(console: RunningConsole) -> None:
+    name = console.running.client(ALICE).ask(request_of(ALICE)).id
+    bob, path = console.surfer(BOB), f"/requests/{name}/approve"
+    own = csrf_of(bob.get(path).text, path)
+    assert bob.post(path, {"note": ""}).status_code == 403
+    assert bob.post(path, {"csrf": own}, headers={"Origin": f"https://{console.setup.address.host}"}).status_code == 403
+    assert console.running.client(ALICE).state(name).status == "pending"
+
+
 def test_one_visit_s_token_is_no_other_s(console: RunningConsole) -> None:
     name = console.running.client(ALICE).ask(request_of(ALICE)).id
     path = f"/requests/{name}/approve"
@@ -219,6 +228,10 @@ def test_other_names_for_this_machine(console: RunningConsole, host: str) -> Non
     assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
 
 
+def test_a_longer_port_is_another_name(console: RunningConsole) -> None:
+    assert console.surfer(BOB).get("/", headers={"Host": f"{console.setup.address.host}0"}).status_code == 421
+
+
 @pytest.mark.parametrize(
     ("path", "back"),
     [
@@ -227,6 +240,7 @@ def test_other_names_for_this_machine(console: RunningConsole, host: str) -> Non
         ("/\\evil.example", "/"),
         ("https://evil.example", "/"),
         ("/a\r\nSet-Cookie: x=y", "/"),
+        ("/a\n", "/"),
         ("/a b", "/"),
         ("/\u202e", "/"),
         ("", "/"),

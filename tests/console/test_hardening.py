@@ -84,6 +84,20 @@ def test_nothing_but_http_is_passed_on() -> None:
     asyncio.run(Guarded(never, Address(ORIGIN))({"type": "websocket", "headers": []}, never, never))
 
 
+def test_who_names_no_host_gets_nothing() -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError("passed on")
+
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    asyncio.run(Guarded(never, Address(ORIGIN))(scope, never, send))
+    assert said[0]["status"] == 421
+
+
 def test_signing_out_without_a_visit_is_for_this_console_too(tmp_path: Path) -> None:
     with running_console(tmp_path) as console:
         stranger = console.surfer()
