@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -47,6 +48,12 @@ class Issuer:
     answers: threading.Event = field(default_factory=threading.Event)
     """While it is not set, the issuer takes connections and says nothing."""
 
+    tokens: Any = field(default_factory=dict)
+    """What it answers to a code, with the status `tokens_status`."""
+    tokens_status: int = 200
+    redeemed: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    """The forms that brought codes, each with its `Authorization`."""
+
     def __post_init__(self) -> None:
         self.answers.set()
 
@@ -84,6 +91,15 @@ def serving(issuer: Issuer) -> Iterator[None]:
             self.send_response(issuer.status if moved or issuer.status != 302 else 200)
             if moved:
                 self.send_header("Location", f"/moved{self.path}")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            issuer.redeemed.append((dict(parse_qsl(form)), self.headers.get("Authorization", "")))
+            body = json.dumps(issuer.tokens).encode()
+            self.send_response(issuer.tokens_status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
