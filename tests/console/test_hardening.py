@@ -253,6 +253,13 @@ def test_only_so_many_browsers_wait_for_an_issuer(
             assert sorted(one.result(30).status_code for one in held) == [303, 303, 429, 429, 429]
 
 
+def test_who_is_done_waiting_makes_room(issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "AT_ONCE", 1)
+    monkeypatch.setattr(sign_in, "MAX_WAITING", 0)
+    with running_console(tmp_path, issuer=lambda address: signing_in(issuer, address)) as console:
+        assert [console.surfer().get("/sign-in/start").status_code for _ in range(3)] == [303] * 3
+
+
 @pytest.mark.parametrize(
     ("offered", "configured", "asked"),
     [
