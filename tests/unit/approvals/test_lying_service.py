@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
-from tests.approvals.kit import ALICE, BOB, EVE, START, binding_of, request_of
+from tests.approvals.kit import ALICE, BOB, EVE, START, binding_of, request_of, unmask_request_of
 
 from dbgate.approvals import ApprovalsClient
 from dbgate.approvals.grants import GrantSigner
@@ -22,7 +22,7 @@ from dbgate.approvals.records import Approval, StoredRequest
 from dbgate.approvals.refusals import GrantRefused
 from dbgate.approvals.states import Status
 from dbgate.errors import DbgateError, Unreachable
-from dbgate.model import ApprovalRequest, ReviewClause
+from dbgate.model import ApprovalRequest, Grant, RequestKind, ReviewClause, SessionLimits
 from dbgate.settings import ApprovalsSettings
 
 SIGNER = GrantSigner(Ed25519PrivateKey.generate())
@@ -116,6 +116,7 @@ def test_an_honest_answer_is_taken(liar: Liar, client: ApprovalsClient) -> None:
         replace(ASKED, clauses=(ReviewClause(("everybody",), 1),)),
         replace(ASKED, clauses=()),
         replace(ASKED, binding="sha256:" + "0" * 64),
+        replace(ASKED, kind=RequestKind.TRANSACTION),
     ],
 )
 def test_a_request_that_is_not_the_one_asked_for(liar: Liar, client: ApprovalsClient, filed: ApprovalRequest) -> None:
@@ -132,6 +133,7 @@ def test_a_request_that_is_not_the_one_asked_for(liar: Liar, client: ApprovalsCl
         replace(ASKED, policy_digest="sha256:" + "1" * 64),
         request_of(ALICE, statement="SELECT 1"),
         request_of(ALICE, parameters=("2",)),
+        replace(ASKED, uses=2),
     ],
 )
 def test_a_grant_for_something_else_than_was_asked(
@@ -141,6 +143,57 @@ def test_a_grant_for_something_else_than_was_asked(
     client.ask(ASKED)
     with pytest.raises(GrantRefused, match="the grant is for"):
         client.redeem("r1", binding=ASKED.binding)
+
+
+FOR_SESSION = request_of(
+    ALICE, kind=RequestKind.SESSION, limits=SessionLimits(statements=3, rows=100), session="s1", expires_s=3600
+)
+UNMASK = unmask_request_of(ALICE, expires_s=3600)
+GLASS = request_of(ALICE, kind=RequestKind.BREAK_GLASS, break_glass=("engineering",))
+TERMS: list[tuple[ApprovalRequest, dict[str, Any], str]] = [
+    (FOR_SESSION, {"rules": ("bulk (payroll.yaml:31)", "drop (payroll.yaml:1)")}, "other rules"),
+    (FOR_SESSION, {"limits": SessionLimits(rows=100)}, "other limits"),
+    (FOR_SESSION, {"session": "s2"}, "another session"),
+    (UNMASK, {"tags": ("pii.email", "pii.phone", "pii.ssn")}, "other tags"),
+    *[
+        (asked, changes, why)
+        for asked in (FOR_SESSION, UNMASK, GLASS)
+        for changes, why in (
+            ({"policy_digest": "sha256:" + "1" * 64}, "another policy"),
+            ({"clauses": (ReviewClause(("everybody",), 1),)}, "other reviewers"),
+            ({"uses": 2}, "another number of runs"),
+            ({"target": "other"}, "another target"),
+        )
+    ],
+]
+
+
+def given(liar: Liar, client: ApprovalsClient, asked: ApprovalRequest, answer: StoredRequest, session: str) -> Grant:
+    """What the client makes of a grant for `answer`, where it asked for `asked`."""
+    token = SIGNER.sign(answer, now=START, session=session)
+    granted = {"grant": token, "request": stored().to_json()}
+    liar.answers = {"redeem": granted, "break-glass": granted}
+    return client.break_glass(asked) if asked.kind is RequestKind.BREAK_GLASS else client.open("r1", asked)
+
+
+@pytest.mark.parametrize("asked", [FOR_SESSION, UNMASK, GLASS], ids=lambda asked: asked.kind.value)
+def test_a_grant_of_another_kind_is_for_exactly_what_was_asked(
+    liar: Liar, client: ApprovalsClient, asked: ApprovalRequest
+) -> None:
+    grant = given(liar, client, asked, stored(asked), asked.session)
+    assert (grant.kind, grant.binding) == (asked.kind, asked.binding)
+    with pytest.raises(GrantRefused, match="lives longer than the policy allows"):
+        given(liar, client, asked, stored(asked, deadline=START + timedelta(hours=2)), asked.session)
+
+
+@pytest.mark.parametrize(("asked", "changes", "why"), TERMS, ids=lambda value: str(value)[:40])
+def test_a_grant_of_another_kind_for_other_terms(
+    liar: Liar, client: ApprovalsClient, asked: ApprovalRequest, changes: dict[str, Any], why: str
+) -> None:
+    """The binding is the one that was asked for: only the terms beside it are bent."""
+    bent = replace(asked, **changes)
+    with pytest.raises(GrantRefused, match=why):
+        given(liar, client, asked, stored(bent), bent.session)
 
 
 def test_a_grant_of_another_request_or_identity(liar: Liar, client: ApprovalsClient) -> None:
