@@ -37,7 +37,7 @@ from dbgate.approvals.refusals import (
 from dbgate.approvals.service import ApprovalService
 from dbgate.approvals.states import Status
 from dbgate.approvals.store import Query
-from dbgate.model import Actor, Identity, ReviewClause
+from dbgate.model import Actor, Identity, RequestKind, ReviewClause
 
 KEY = Ed25519PrivateKey.generate()
 ALICE_DBA = replace(ALICE, groups=("dba", "data-owners"))
@@ -120,6 +120,17 @@ def test_a_body_that_does_not_fit_its_binding(bench: Bench, changes: dict[str, A
 def test_a_request_in_somebody_elses_name(bench: Bench) -> None:
     with pytest.raises(BadRequest, match="binding does not fit"):
         bench.service.file(EVE, request_of(ALICE))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"statement": "DROP TABLE payroll.pay"}, {"reason": "another"}, {"target": "other"}]
+)
+def test_what_breaks_the_glass_fits_its_binding(bench: Bench, changes: dict[str, Any]) -> None:
+    asked = request_of(ALICE, kind=RequestKind.BREAK_GLASS, break_glass=("engineering",))
+    for caller, posted in ((ALICE, replace(asked, **changes)), (EVE, asked)):
+        with pytest.raises(BadRequest, match="does not fit"):
+            bench.service.break_glass(caller, posted)
+    assert bench.service.break_glass(ALICE, asked)[0].status is Status.REVIEW_DUE
 
 
 def test_the_same_request_is_filed_once(bench: Bench) -> None:
