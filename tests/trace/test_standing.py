@@ -64,6 +64,13 @@ def test_what_cannot_be_renewed_lasts_to_its_end_and_is_asked_for_once() -> None
     assert renew.asked == 2
 
 
+def test_a_renewed_sign_in_that_has_ended_runs_nothing() -> None:
+    session = Session(identity=lasting(100), renew=SignIns(lasting(101)))
+    session.clock.at = 101
+    assert session.execute("SELECT 1") == [5]
+    assert session.display.said[-1][1] == "the sign-in of this session has expired"
+
+
 def test_another_person_cannot_go_on_with_a_session() -> None:
     session = Session(
         identity=lasting(100), renew=SignIns(lasting(600, subject="mallory", email="mallory@example.com"))

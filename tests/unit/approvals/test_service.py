@@ -298,6 +298,14 @@ def test_a_grant_is_revoked_until_it_is_redeemed(bench: Bench, who: Identity) ->
         bench.service.revoke(who, used, "")
 
 
+def test_who_sees_an_approval_but_may_not_decide_does_not_revoke_it(bench: Bench) -> None:
+    name = bench.approved()
+    for who in (replace(BOB, groups=()), replace(DAN, actor=Actor.AGENT)):
+        with pytest.raises(NotAllowed):
+            bench.service.revoke(who, name, "")
+    assert bench.redeem(name)[0].status is Status.REDEEMED
+
+
 def test_a_grant_is_redeemed_once(bench: Bench) -> None:
     name = bench.approved()
     bench.redeem(name)
