@@ -181,3 +181,37 @@ def test_urls_that_tokens_may_be_sent_to(url: str) -> None:
 def test_urls_that_tokens_are_not_sent_to(url: str) -> None:
     with pytest.raises(UsageError, match="must be an https URL"):
         check_url(url, "approvals.url")
+
+
+UNMASK = {"kind": "unmask", "tags": ["pii.ssn"], "statement": "", "measured": {}, "masked": [], "parameters": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"kind": "session", "uses": 2}, "of the kind session holds uses"),
+        (UNMASK | {"uses": 2}, "of the kind unmask holds uses"),
+        ({"kind": "transaction", "uses": 2}, "of the kind transaction holds uses"),
+        ({"kind": "session", "rules": []}, "of the kind session lacks rules"),
+        ({"limits": {"statements": 1}}, "of the kind statement holds limits"),
+        ({"break_glass": ["oncall"]}, "of the kind statement holds break_glass"),
+        ({"kind": "break-glass", "break_glass": ["oncall"], "reason": " "}, "of the kind break-glass lacks a reason"),
+        ({"kind": "break-glass", "break_glass": [], "reason": "fire"}, "of the kind break-glass lacks break_glass"),
+        ({"tags": ["pii.ssn"]}, "of the kind statement holds tags"),
+        ({"columns": ["a.b.c"]}, "of the kind statement holds columns"),
+        (UNMASK | {"tags": []}, "of the kind unmask lacks tags"),
+        (UNMASK | {"statement": "SELECT 1"}, "of the kind unmask holds statement"),
+        (UNMASK | {"measured": {"a.b": 1}}, "of the kind unmask holds measured"),
+        (UNMASK | {"tags": ["b.b", "a.a"]}, "tags are sorted"),
+    ],
+)
+def test_a_request_asks_for_one_thing(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(BadRequest, match=fault):
+        bodies.read(json.dumps(GOOD | changes).encode(), bodies.NewRequest)
+
+
+def test_each_kind_may_hold_what_is_its_own() -> None:
+    for changes in ({"uses": 2}, {"kind": "session", "limits": {"statements": 1}}, UNMASK):
+        assert bodies.read(json.dumps(GOOD | changes).encode(), bodies.NewRequest).kind == changes.get(
+            "kind", "statement"
+        )
