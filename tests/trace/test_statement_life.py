@@ -378,6 +378,25 @@ def held(
     )
 
 
+def test_a_grant_does_not_do_where_the_policy_asks_for_others_by_now() -> None:
+    asked: list[ReviewClause] = []
+
+    def judge(source: Source, measured: Measured | None) -> Judgement:
+        if measured is None:
+            return judgement(NeedsMeasure((COUNT, COUNT_PAY), (RULE,)), access=Access.WRITE, text=source.text)
+        asked.append(ReviewClause(("dba" if not asked else "cfo",)))
+        return judgement(
+            msgspec.structs.replace(approval(measured), clauses=(asked[-1],)), access=Access.WRITE, text=source.text
+        )
+
+    replies = {Measure: Measured(((EMPLOYEES, 120), (PAY, 240))), AskApproval: grant()}
+    trace = live(judge, text=UPDATE, replies=replies)
+    assert [clause.groups for clause in asked] == [("dba",), ("cfo",)]
+    assert "Run" not in trace.names
+    assert trace.shown[-1][1].endswith("the policy asks for another approval by now")
+    assert trace.finished.exit_code == 3
+
+
 def test_an_approved_statement_runs_within_what_was_approved() -> None:
     trace = held(grant())
     assert trace.names == [
