@@ -150,6 +150,18 @@ def test_strangers_see_nothing(console: RunningConsole) -> None:
     assert eve.get("/sessions").status_code == 404
 
 
+def test_an_agent_that_asks_is_marked_with_the_human_behind_it(console: RunningConsole) -> None:
+    agent = replace(ALICE, subject="copilot-7", name="Copilot", actor=Actor.AGENT, on_behalf_of="alice@example.com")
+    by_agent, by_human = asked(console, request_of(agent), agent), asked(console)
+    bob = console.surfer(BOB)
+    mark = '<span class="mark">agent for alice@example.com</span>'
+    page = bob.get(f"/requests/{by_agent}").text
+    assert mark in page
+    assert '<span class="person">Copilot</span>' in page
+    assert bob.get("/").text.count(mark) == 1
+    assert "agent for" not in bob.get(f"/requests/{by_human}").text
+
+
 def test_hostile_texts_stay_texts(console: RunningConsole) -> None:
     who = replace(
         ALICE,
