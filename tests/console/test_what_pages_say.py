@@ -81,6 +81,16 @@ def test_a_recording_that_is_whole(console: RunningConsole) -> None:
     assert "the beginning only" not in page
 
 
+def test_a_recording_whose_end_was_taken_away(console: RunningConsole, archive: Installation) -> None:
+    (file,) = archive.bucket_dir.glob("sessions/*/*/*/*.jsonl.zst")
+    lines = layout.decompress(file.read_bytes()).splitlines(keepends=True)
+    file.chmod(0o600)
+    file.write_bytes(layout.compress(b"".join(lines[:-1])))
+    page = recording(console)
+    assert "This transcript has no sealed end." in page
+    assert "Every record carries the hash" not in page
+
+
 def test_a_recording_that_was_altered(console: RunningConsole, archive: Installation) -> None:
     (file,) = archive.bucket_dir.glob("sessions/*/*/*/*.jsonl.zst")
     altered = layout.decompress(file.read_bytes()).replace(b"SELECT 7 + 100", b"SELECT 7 - 100")
