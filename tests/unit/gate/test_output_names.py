@@ -1,4 +1,4 @@
-"""The names of columns that have none in the text (`tests/live/test_output_names.py` asks PostgreSQL for the same)."""
+"""The names of columns that have none in the text (`tests/live/test_column_names.py` asks PostgreSQL for the same)."""
 
 from __future__ import annotations
 
