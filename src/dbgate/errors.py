@@ -82,7 +82,7 @@ class DefinitionsChanged(StatementError):
 class GateFault(StatementError):
     """The gate met a fault of its own while it judged a statement: nothing was sent.
 
-    `fault` is what it met; only its kind and its place in dbgate's code are told, never a value.
+    `fault` is what it met; only its kind and the line of code that raised it are told, never a value.
     """
 
     def __init__(self, fault: Exception) -> None:

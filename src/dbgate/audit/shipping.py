@@ -129,10 +129,7 @@ def _put_verified(bucket: Bucket, path: str, content: bytes) -> bytes:
     An object that is there already is ours if it holds the same content (a run before this one was cut off).
     """
     packed = layout.compress(content)
-    bucket.put_new(path, packed)
-    stored = bucket.get(path)
-    if stored is None:
-        raise _lost(path)
+    _, stored = _put(bucket, path, packed)
     if stored != packed and _unpacked(stored) != content:
         raise TranscriptAltered(f"{path} in the bucket holds other bytes than the transcript")
     return stored
@@ -190,13 +187,19 @@ def _published_size(bucket: Bucket, path: str, hashes: list[bytes], state_dir: P
 
 
 def _put_same(bucket: Bucket, path: str, content: bytes) -> None:
-    is_new, stored = bucket.put_new(path, content), bucket.get(path)
-    if stored is None:
-        raise _lost(path)
+    is_new, stored = _put(bucket, path, content)
     if stored != content and is_new:
         raise Unreachable(f"the audit bucket took {path} and gives back other bytes", hint=_KEPT)
     if stored != content:
         raise TranscriptAltered(f"{path} in the bucket holds other bytes than this installation's")
+
+
+def _put(bucket: Bucket, path: str, content: bytes) -> tuple[bool, bytes]:
+    """Put an object unless it is there; whether it is new, and what the bucket gives back."""
+    is_new, stored = bucket.put_new(path, content), bucket.get(path)
+    if stored is None:
+        raise _lost(path)
+    return is_new, stored
 
 
 def _lost(path: str) -> Unreachable:

@@ -31,7 +31,7 @@ from dbgate.session.effects import (
     TakeBack,
 )
 from dbgate.session.guesses import Guesses
-from dbgate.session.nearest import UNDEFINED_COLUMN, nearest_column
+from dbgate.session.nearest import nearest_column
 from dbgate.session.openings import Openings
 from dbgate.session.ports import Clock, Database, Display, Recorder
 from dbgate.session.records import Terms
@@ -165,15 +165,11 @@ class Performer:
         self._guesses.note(self.last_judgement, ended)
         if not isinstance(ended, Outcome) and self.last_judgement:
             self.state.failed(self.last_judgement.changes)
-        if isinstance(ended, Failed) and isinstance(ended.error, StatementError) and not ended.error.hint:
-            ended.error.hint = self._nearest(ended.error)
+        error = ended.error if isinstance(ended, Failed) else None
+        if isinstance(error, StatementError) and not error.hint and self.last_judgement:
+            # The catalog at hand: a hint is worth no question to the server, which could fail, too.
+            error.hint = nearest_column(error, self.last_judgement.statement.touches, self._database.catalog())
         return ended
-
-    def _nearest(self, error: StatementError) -> str:
-        if self.last_judgement is None or error.sqlstate != UNDEFINED_COLUMN:
-            return ""
-        touched = (touch.relation for touch in self.last_judgement.statement.touches)
-        return nearest_column(error, [relation for relation in touched if relation is not None], self.state.catalog())
 
 
 def _found_by_server(judgement: Judgement) -> bool:

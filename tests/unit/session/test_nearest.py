@@ -4,10 +4,12 @@ import pytest
 from tests.catalogs import CATALOG
 
 from dbgate.errors import StatementError
-from dbgate.model import Relation
+from dbgate.model import Access, Relation, Touch
 from dbgate.session.nearest import nearest_column
 
-EMPLOYEES, PAY = Relation("payroll", "employees", 11), Relation("payroll", "pay", 12)
+EMPLOYEES, PAY = (
+    Touch("select", Access.READ, Relation("payroll", name, oid)) for name, oid in (("employees", 11), ("pay", 12))
+)
 
 
 @pytest.mark.parametrize(
