@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, with mode 0700. Those that are there stay as they are.
+def make_private(folder: Path) -> list[Path]:
+    """Make a folder, and those above it that are missing, with mode 0700; return them, the highest first.
 
-    `Path.mkdir(mode=…, parents=True)` makes the ones above with the default mode. Raises `OSError`.
+    Those that are there stay as they are. `Path.mkdir(mode=…, parents=True)` makes the ones above with the default
+    mode. Raises `OSError`.
     """
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
+    made = missing[::-1]
+    for one in made:
         one.mkdir(mode=0o700, exist_ok=True)
+    return made

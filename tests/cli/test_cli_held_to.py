@@ -217,6 +217,8 @@ def test_another_transaction_is_not_the_approved_one(desk: Reviewed) -> None:
     ):
         other = desk.exec("--request", name, "--no-wait", "-c", script)
         assert (other.code, desk.total()) == (4, 300), script
+        assert "it is for another transaction, target or policy" in other.err
+    assert [asked.id for asked in desk.service.client(DORA).find(role="review")] == [name]
 
 
 def test_a_transaction_that_changes_more_rows_by_now_is_not_committed(desk: Reviewed) -> None:

@@ -605,6 +605,18 @@ def test_a_definition_that_fails_may_leave_something_behind() -> None:
     assert session.contexts[-1].search_path == ("a",)
 
 
+def test_a_hint_for_an_unknown_column_asks_the_server_nothing() -> None:
+    session = Session()
+
+    def late() -> StatementError:
+        session.clock.at += 31
+        return StatementError("column full_nam does not exist", sqlstate="42703")
+
+    session.database.answers["SELECT full_nam"] = late
+    session.execute("SELECT full_nam")
+    assert session.log.events.count("refresh") == 1, "once, to see whether a column was added"
+
+
 def test_the_catalog_is_compared_after_ddl_its_rollback_and_with_age() -> None:
     session = Session()
     session.execute("CREATE TABLE a (); SELECT 1; SELECT 2; ROLLBACK; SELECT 3; ROLLBACK; SELECT 4")

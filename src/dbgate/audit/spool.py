@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbgate.audit.record import is_session_id
+from dbgate.private import make_private
 
 LOCK = "lock"
 SHIP_LOCK = "ship.lock"
@@ -66,16 +67,8 @@ def segment_name(number: int) -> str:
 
 def private_dir(path: Path) -> None:
     """Make a directory, and the missing ones above it, for this user only. Raises `OSError`."""
-    missing = []
-    while not path.exists():
-        missing.append(path)
-        path = path.parent
-    for directory in reversed(missing):
-        try:
-            directory.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        sync_dir(directory.parent)
+    for made in make_private(path):
+        sync_dir(made.parent)
 
 
 def keep_private(path: Path) -> None:

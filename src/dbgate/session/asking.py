@@ -100,11 +100,11 @@ class Asking:
 
     def _resumed(self, request: ApprovalRequest) -> FiledRequest | None:
         """The known request, if it can be the one that is needed: one of another kind waits for its own statement, and
-        only one to run a statement is refused for being for something else."""
+        only one to run a statement or to commit a transaction is refused for being for something else."""
         if self._known is None:
             return None
         state = self.approvals().state(self._known)
-        if request.kind is not RequestKind.STATEMENT and state.binding != request.binding:
+        if request.kind not in {RequestKind.STATEMENT, RequestKind.TRANSACTION} and state.binding != request.binding:
             return None
         if state.kind == RequestKind.UNMASK and request.kind is RequestKind.STATEMENT:
             raise UsageError(
