@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from dbgate.database import Connection, StatementLimits, connect
+from dbgate.database.wire import Wire
 from dbgate.errors import ConnectionLost, Interrupted, StatementError, Unreachable
 from dbgate.model import Target, TransactionStatus
 from dbgate.session.ports import Database, Rows
@@ -362,6 +363,18 @@ class TestCopy:
             with pytest.raises(StatementError, match="not possible here"):
                 rows(db, text)
         assert rows(db, "SELECT count(*) FROM into_here") == [("0",)]
+
+    def test_what_comes_from_the_client_is_ended_without_a_cancel(
+        self, db: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server would answer twice where the cancel came first, and the next statement get the second answer."""
+        cancelled: list[object] = []
+        monkeypatch.setattr(Wire, "cancel", cancelled.append)
+        rows(db, "CREATE TEMP TABLE into_there (a int)")
+        with pytest.raises(StatementError, match="not possible here"):
+            rows(db, "COPY into_there FROM STDIN")
+        assert cancelled == []
+        assert rows(db, "SELECT 1") == [("1",)]
 
 
 class TestCancel:
