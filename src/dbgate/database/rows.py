@@ -167,7 +167,10 @@ class StreamedRows:
             failure = self._failure(last)
         elif last.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
             failure = StatementError("COPY from the client, and COPY in binary, are not possible here", hint=_COPY_HINT)
-            self._wire.refuse_copy(last.status)
+            if last.status == ExecStatus.COPY_IN:
+                self._wire.refuse_copy_in()
+            else:
+                self._wire.cancel()
         if not isinstance(failure, ConnectionLost):
             self._wire.drain()
         if failure is not None:

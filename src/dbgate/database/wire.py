@@ -166,7 +166,7 @@ class Wire:
             if result.status in _COPYING:
                 self._drain_copy(deadline)
             elif result.status == ExecStatus.COPY_IN:
-                self.close()  # it may have been cancelled, see `refuse_copy`
+                self.close()  # it may have been cancelled, see `refuse_copy_in`
                 return
 
     def _drain_copy(self, deadline: float | None) -> None:
@@ -176,15 +176,12 @@ class Wire:
                     self.wait(deadline)
                     self.pgconn.consume_input()
 
-    def refuse_copy(self, status: int) -> None:
-        """End a COPY that was begun and is not wanted.
+    def refuse_copy_in(self) -> None:
+        """End a COPY from the client that was begun and is not wanted.
 
-        One from the client is told so and not cancelled: a cancel that came first would end it before the server has read
-        the second Sync that libpq sends behind it, and the answer to that would stand before the next statement's.
+        It is not cancelled: a cancel that came first would end it before the server has read the second Sync that libpq
+        sends behind it, and the answer to that would stand before the next statement's.
         """
-        if status != ExecStatus.COPY_IN:
-            self.cancel()
-            return
         with contextlib.suppress(psycopg.Error):
             self.pgconn.put_copy_end(b"refused")
             self.flush()

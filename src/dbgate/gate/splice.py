@@ -17,9 +17,7 @@ from dbgate.errors import StatementError
 from dbgate.gate.syntax import parse_one
 from dbgate.model import Edits, Tree
 
-_POSITIONS = frozenset(
-    "location name_location stmt_location stmt_len list_start list_end rexpr_list_start rexpr_list_end".split()
-)
+_POSITIONS = frozenset("location name_location stmt_location stmt_len list_start list_end rexpr_list_start".split())
 
 
 class RewriteError(Exception):
